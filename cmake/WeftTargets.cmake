@@ -1,0 +1,50 @@
+# What every target of the project has in common, and the functions that make them.
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+find_program(WEFT_CCACHE ccache)
+if(WEFT_CCACHE)
+  set(CMAKE_C_COMPILER_LAUNCHER ${WEFT_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${WEFT_CCACHE})
+endif()
+
+# Warnings are errors in our own code; third-party headers are SYSTEM.
+add_library(weft_options INTERFACE)
+target_compile_options(weft_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+  -Wnull-dereference -Wduplicated-cond -Werror -ffp-contract=off)
+target_include_directories(weft_options INTERFACE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR})
+if(WEFT_SANITIZE)
+  target_compile_options(weft_options INTERFACE -fsanitize=${WEFT_SANITIZE} -fno-omit-frame-pointer -g
+    -Wno-error=maybe-uninitialized -Wno-error=null-dereference)
+  target_link_options(weft_options INTERFACE -fsanitize=${WEFT_SANITIZE})
+endif()
+
+# weft_library(NAME SOURCES ... [DEPENDS ...] [USES ...])
+# DEPENDS: Weft's own targets, visible to users of this one. USES: third-party libraries, private.
+function(weft_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;USES" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC ${ARG_DEPENDS} PRIVATE weft_options ${ARG_USES})
+endfunction()
+
+# weft_test(NAME SOURCES ... DEPENDS ... [RANKS N] [TIMEOUT SECONDS])
+# A GoogleTest program, one CTest entry; with RANKS it runs under mpirun on so many ranks of this machine.
+function(weft_test name)
+  cmake_parse_arguments(ARG "" "RANKS;TIMEOUT" "SOURCES;DEPENDS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE weft_options ${ARG_DEPENDS} fmt::fmt GTest::gtest GTest::gmock)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  if(ARG_RANKS)
+    add_test(NAME ${name} COMMAND ${CMAKE_SOURCE_DIR}/tests/mpirun.sh ${ARG_RANKS} $<TARGET_FILE:${name}>)
+    set_tests_properties(${name} PROPERTIES PROCESSORS ${ARG_RANKS})
+  else()
+    target_link_libraries(${name} PRIVATE GTest::gtest_main)
+    add_test(NAME ${name} COMMAND ${name})
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "OMP_NUM_THREADS=2")
+endfunction()

@@ -1,0 +1,61 @@
+// Device: allocates memory, compiles kernels, launches them in order on lanes.
+//
+// To add one: implement Device and its KernelOracle in kernels/NAME, and construct it in src/devices.cpp.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "weft/kernel.hpp"
+#include "weft/program.hpp"
+
+namespace weft {
+
+/// Owned memory of a device; freed on destruction.
+class Allocation {
+ public:
+  virtual ~Allocation() = default;
+  virtual std::byte* data() = 0;  ///< an address in its own space: not dereferenceable by the host for `device`
+  virtual std::int64_t bytes() const = 0;
+};
+
+/// Compiled code of one KernelSpec, bound to one device.
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+};
+
+/// A point on a lane that other lanes, or the host, can wait for. Opaque.
+struct DeviceEvent {
+  std::uint64_t id = 0;
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual const KernelOracle& oracle() const = 0;
+  const Target& target() const { return oracle().target(); }
+
+  /// Zero-filled, at least 64-byte aligned. Throws SystemError saying how much was asked for and how much there is.
+  virtual std::unique_ptr<Allocation> allocate(std::int64_t bytes, MemorySpace space) = 0;
+  /// The space where arenas and state live.
+  virtual MemorySpace arena_space() const = 0;
+
+  /// Compiles or finds in the cache. Throws InternalError when the spec was not offered by this device's oracle.
+  virtual std::unique_ptr<Kernel> compile(const KernelSpec& spec) = 0;
+
+  /// Enqueues on `lane`: arguments are the spec's inputs, then outputs, then scratch when it asked for some.
+  virtual void launch(const Kernel& kernel, std::span<std::byte* const> arguments, Lane lane) = 0;
+  /// Enqueues a copy on `lane`; spaces are those of the addresses.
+  virtual void copy(std::byte* to, MemorySpace to_space, const std::byte* from, MemorySpace from_space,
+                    std::int64_t bytes, Lane lane) = 0;
+
+  virtual DeviceEvent record(Lane lane) = 0;
+  virtual void wait(Lane lane, DeviceEvent event) = 0;
+  /// Blocks the host until everything enqueued on `lane` is done.
+  virtual void synchronize(Lane lane) = 0;
+};
+
+}  // namespace weft

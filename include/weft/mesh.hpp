@@ -1,0 +1,52 @@
+// Mesh and placement: how ranks are arranged, and how one tensor lies over them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "weft/shape.hpp"
+
+namespace weft {
+
+struct MeshAxis {
+  std::string name;  ///< "data", "tensor", "pipeline"
+  int size = 1;
+  bool operator==(const MeshAxis&) const = default;
+};
+
+/// An ordered list of named axes; ranks are numbered row-major over it, the last axis fastest.
+struct Mesh {
+  std::vector<MeshAxis> axes;
+
+  int ranks() const;
+  int axis_index(std::string_view name) const;  ///< kNone (-1) when absent
+  int axis_size(std::string_view name) const;   ///< 1 when absent
+  std::vector<int> coordinates(int rank) const;
+  int rank(const std::vector<int>& coordinates) const;
+  /// Ranks that differ from `rank` only along the named axes, itself included, ascending.
+  std::vector<int> group(int rank, const std::vector<std::string>& axis_names) const;
+  bool operator==(const Mesh&) const = default;
+  std::string str() const;  ///< "data=4 x tensor=2"
+};
+
+/// How one tensor lies along one mesh axis.
+struct AxisPlacement {
+  enum class Kind : std::uint8_t { replicated, split, partial };
+  Kind kind = Kind::replicated;
+  int dimension = 0;  ///< split: which tensor dimension
+  Dims extents;       ///< split: the local extent on each coordinate of the axis (uneven allowed, 0 too)
+  bool operator==(const AxisPlacement&) const = default;
+};
+
+/// One entry per mesh axis.
+struct Placement {
+  std::vector<AxisPlacement> axes;
+  bool operator==(const Placement&) const = default;
+  std::string str() const;  ///< "[split(0), partial]"
+};
+
+/// `count` items over `parts`, as even as can be, the larger parts first: the extents of every even split in Weft.
+Dims split_evenly(std::int64_t count, int parts);
+
+}  // namespace weft

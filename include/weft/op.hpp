@@ -1,0 +1,126 @@
+// The names of all operators. Their rules (attributes, shapes, gradients, placement, decomposition) are stated once
+// each in graph/ops; devices see these names in the bodies of kernels.
+//
+// Primitives are what a device must implement; composites decompose into primitives, and a device may claim them whole.
+// Semantics, where `x`, `y` are operands and [] the result:
+//
+//   Elementwise operators take operands of one shape; broadcasting is explicit.
+//   broadcast   x {shape, dims}: operand dimension i becomes result dimension dims[i]; its extent is equal or 1.
+//   transpose   x {order}: result dimension i is operand dimension order[i].
+//   slice       x {start, limit, stride}: per dimension, stride >= 1, limit exclusive.
+//   pad         x, scalar {low, high, interior}: low and high may be negative (crop); interior is between elements.
+//   concat      x... {axis}.   reverse x {dims}.
+//   gather      x, indices {axis}: x.shape[:axis] + indices.shape + x.shape[axis+1:]. An index outside [0, extent)
+//               reads NaN (0 for other than floats): never other memory.
+//   scatter_add indices, updates {axis, shape}: the adjoint of gather: a zero tensor of `shape`, each slice of updates
+//               added at its index; an index outside the range is dropped.
+//   gather_nd   x, indices {batch_dims}: ONNX GatherND, non-negative indices; out of range as for gather.
+//   scatter_nd  x, indices, updates {kind: replace|add|mul|max|min}: ONNX ScatterND on a copy of x; the last writer in
+//               row-major order wins for replace.
+//   gather_elements x, indices {axis};  scatter_elements x, indices, updates {axis, kind}: ONNX GatherElements and
+//               ScatterElements, non-negative indices.
+//   reduce_*    x {dims}: those dimensions are removed. sum of integers wraps; max of nothing is the lowest value.
+//   argmax/argmin x {axis, last}: i64, axis removed; the first (last=1: last) of equals; NaN counts as
+//   largest/smallest. cumsum      x {axis, exclusive, reverse}. top_k       x {axis, k, largest}: values and i64
+//   indices, sorted, ties by lower index. dot_general x, y {x_batch, y_batch, x_contract, y_contract}: result dims:
+//   batch, x's free, y's free, in order.
+//               Sums of f16 and bf16 accumulate in f32; the result has the operands' type.
+//   conv_general x [N, C, spatial...], w [O, C/groups, spatial...] {strides, pads_low, pads_high, dilations, groups}.
+//   conv_data_grad dy, w {same, input_shape};  conv_filter_grad x, dy {same, filter_shape}: its two adjoints.
+//   reduce_window_max/_sum x {window, strides, pads_low, pads_high, dilations}: one entry per dimension; padding never
+//               wins (max) or adds (sum).
+//   reduce_window_max_grad x, dy {same}: dy goes to the first maximum of its window in row-major order.
+//   reduce_window_sum_grad dy {same, input_shape}.
+//   random_bits seed i64, step i64, sample_offset i64 {id, shape, sample_dim}: u32, Philox4x32-10 (Salmon et al.,
+//   SC11).
+//               The counter is (j / 4, sample, step, id) and the key seed's two halves, where `sample` is sample_offset
+//               plus the index along sample_dim (0 when sample_dim is -1) and j the row-major index of the element
+//               among the other dimensions; word j mod 4 is taken. Independent of layout, micro-batch and mesh.
+//   if / while  see graph.hpp (bodies).
+//   all_reduce, all_gather, reduce_scatter, all_to_all, collective_broadcast, send, receive {axes}: over the ranks
+//   along
+//               the named mesh axes.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace weft {
+
+enum class OpClass : std::uint8_t {
+  source,
+  unary,
+  binary,
+  compare,
+  ternary,
+  movement,
+  indexing,
+  reduction,
+  contraction,
+  control,
+  collective,
+  composite
+};
+
+// X(identifier, class)
+#define WEFT_OPS(X)                                                                                                    \
+  X(constant, source)                                                                                                  \
+  X(iota, source) X(random_bits, source) X(neg, unary) X(abs, unary) X(sign, unary) X(exp, unary) X(expm1, unary)      \
+      X(log, unary) X(log1p, unary) X(sqrt, unary) X(rsqrt, unary) X(reciprocal, unary) X(sin, unary) X(cos, unary)    \
+          X(tan, unary) X(asin, unary) X(acos, unary) X(atan, unary) X(sinh, unary) X(cosh, unary) X(asinh, unary) X(  \
+              acosh, unary) X(atanh, unary) X(tanh, unary) X(erf, unary) X(floor, unary) X(ceil, unary)                \
+              X(round_even, unary) X(logical_not, unary) X(bit_not, unary) X(is_nan, unary) X(is_inf, unary) X(        \
+                  cast, unary) X(stop_gradient, unary) X(reorder, unary) X(add, binary) X(sub, binary) X(mul, binary)  \
+                  X(div, binary) X(rem, binary) X(pow, binary) X(maximum, binary) X(minimum, binary)                   \
+                      X(logical_and, binary) X(logical_or, binary) X(logical_xor, binary) X(bit_and, binary) X(        \
+                          bit_or, binary) X(bit_xor, binary) X(shift_left, binary) X(shift_right, binary)              \
+                          X(equal, compare) X(not_equal, compare) X(less, compare) X(                                  \
+                              less_equal, compare) X(greater, compare) X(greater_equal, compare) X(select, ternary)    \
+                              X(reshape, movement) X(transpose, movement) X(broadcast, movement) X(slice, movement)    \
+                                  X(pad, movement) X(concat, movement) X(reverse, movement) X(gather, indexing) X(     \
+                                      scatter_add, indexing) X(gather_nd, indexing) X(scatter_nd, indexing)            \
+                                      X(gather_elements, indexing) X(scatter_elements, indexing) X(                    \
+                                          reduce_sum, reduction) X(reduce_max, reduction) X(reduce_min, reduction)     \
+                                          X(reduce_prod, reduction) X(argmax, reduction) X(argmin, reduction)          \
+                                              X(cumsum, reduction) X(top_k, reduction) X(dot_general, contraction)     \
+                                                  X(conv_general, contraction) X(conv_data_grad, contraction) X(       \
+                                                      conv_filter_grad, contraction) X(reduce_window_max, contraction) \
+                                                      X(reduce_window_sum, contraction) X(                             \
+                                                          reduce_window_max_grad, contraction)                         \
+                                                          X(reduce_window_sum_grad, contraction) X(if_, control) X(    \
+                                                              while_, control) X(all_reduce, collective)               \
+                                                              X(all_gather, collective) X(reduce_scatter, collective)  \
+                                                                  X(all_to_all, collective)                            \
+                                                                      X(collective_broadcast, collective) X(           \
+                                                                          send, collective) X(receive, collective)     \
+                                                                          X(relu, composite) X(sigmoid, composite) X(  \
+                                                                              softplus, composite) X(gelu, composite)  \
+                                                                              X(silu, composite) X(softmax, composite) \
+                                                                                  X(log_softmax, composite) X(         \
+                                                                                      cross_entropy,                   \
+                                                                                      composite) X(moments, composite) \
+                                                                                      X(batch_norm, composite) X(      \
+                                                                                          batch_norm_grad, composite)  \
+                                                                                          X(layer_norm, composite)     \
+                                                                                              X(dropout, composite)
+
+enum class Op : std::uint16_t {
+#define WEFT_OP_ENUMERATOR(identifier, op_class) identifier,
+  WEFT_OPS(WEFT_OP_ENUMERATOR)
+#undef WEFT_OP_ENUMERATOR
+};
+
+#define WEFT_OP_ONE(identifier, op_class) +1
+inline constexpr int kOpCount = 0 WEFT_OPS(WEFT_OP_ONE);
+#undef WEFT_OP_ONE
+
+/// "add", "dot_general", "if", …
+std::string_view name_of(Op op);
+OpClass class_of(Op op);
+std::optional<Op> op_from_name(std::string_view name);
+
+/// One result element depends on the same element of each operand only.
+bool is_pointwise(Op op);
+
+}  // namespace weft

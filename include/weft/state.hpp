@@ -1,0 +1,44 @@
+// StateTable: the named buffers that outlive Programs: parameters, moments, running statistics, counters.
+//
+// Each has one canonical layout (row-major, logical order): what checkpoints store, hashes cover and users see.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "weft/device.hpp"
+#include "weft/graph.hpp"
+#include "weft/tensor.hpp"
+
+namespace weft {
+
+struct StateEntry {
+  TensorType type;
+  std::unique_ptr<Allocation> memory;
+};
+
+class StateTable {
+ public:
+  explicit StateTable(Device& device) : device_(&device) {}
+
+  /// Allocates and fills. Throws InternalError when the name exists.
+  void add(const std::string& name, const Tensor& initial);
+  bool has(const std::string& name) const { return entries_.count(name) != 0; }
+  const StateEntry& at(const std::string& name) const;
+  /// Copies to and from the host; types must match.
+  Tensor read(const std::string& name) const;
+  void write(const std::string& name, const Tensor& value);
+  std::vector<std::string> names() const;  ///< sorted
+  std::int64_t bytes() const;
+  /// Content hash over (name, type, bits) of all states in name order: equal states, equal hash.
+  std::uint64_t hash() const;
+
+ private:
+  Device* device_;
+  std::map<std::string, StateEntry> entries_;
+};
+
+}  // namespace weft
