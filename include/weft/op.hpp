@@ -37,9 +37,22 @@
 //               plus the index along sample_dim (0 when sample_dim is -1) and j the row-major index of the element
 //               among the other dimensions; word j mod 4 is taken. Independent of layout, micro-batch and mesh.
 //   if / while  see graph.hpp (bodies).
-//   all_reduce, all_gather, reduce_scatter, all_to_all, collective_broadcast, send, receive {axes}: over the ranks
-//   along
-//               the named mesh axes.
+//   all_reduce, all_gather, reduce_scatter, all_to_all, collective_broadcast, send, receive {axes}: over the ranks along
+//               the named mesh axes. all_reduce has {kind: sum|max|min} too.
+//
+//   Composites:
+//   relu, sigmoid, softplus, silu x;  gelu x {approximate: none|tanh};  softmax, log_softmax x {axis}.
+//   cross_entropy logits, labels {axis, ignore_index, label_smoothing}: labels are integers of logits' shape without
+//               axis; the result has labels' shape and logits' type: the loss of each position, 0 where the label is
+//               ignore_index, NaN where it is otherwise outside [0, classes). Smoothing as in PyTorch.
+//   moments     x {dims}: mean and biased variance over dims, which are removed.
+//   batch_norm  x, scale, bias {axis, epsilon, groups}: y, mean, variance. Dimension 0 is cut into `groups` equal runs of
+//               samples, each normalised by its own biased moments over all dimensions but `axis`; mean and variance
+//               are [groups, extent of axis].
+//   batch_norm_grad dy, x, scale, mean, variance {same}: dx, dscale, dbias.
+//   layer_norm  x, scale, bias {axis, epsilon}: over dimensions axis and up; scale and bias have their shape.
+//   dropout     x, seed, step, sample_offset {ratio, id, sample_dim}: inverted dropout; kept where the random_bits of the
+//               same id and shape, as a fraction of 2^32, is at least ratio.
 #pragma once
 
 #include <cstdint>
@@ -63,47 +76,107 @@ enum class OpClass : std::uint8_t {
   composite
 };
 
-// X(identifier, class)
-#define WEFT_OPS(X)                                                                                                    \
-  X(constant, source)                                                                                                  \
-  X(iota, source) X(random_bits, source) X(neg, unary) X(abs, unary) X(sign, unary) X(exp, unary) X(expm1, unary)      \
-      X(log, unary) X(log1p, unary) X(sqrt, unary) X(rsqrt, unary) X(reciprocal, unary) X(sin, unary) X(cos, unary)    \
-          X(tan, unary) X(asin, unary) X(acos, unary) X(atan, unary) X(sinh, unary) X(cosh, unary) X(asinh, unary) X(  \
-              acosh, unary) X(atanh, unary) X(tanh, unary) X(erf, unary) X(floor, unary) X(ceil, unary)                \
-              X(round_even, unary) X(logical_not, unary) X(bit_not, unary) X(is_nan, unary) X(is_inf, unary) X(        \
-                  cast, unary) X(stop_gradient, unary) X(reorder, unary) X(add, binary) X(sub, binary) X(mul, binary)  \
-                  X(div, binary) X(rem, binary) X(pow, binary) X(maximum, binary) X(minimum, binary)                   \
-                      X(logical_and, binary) X(logical_or, binary) X(logical_xor, binary) X(bit_and, binary) X(        \
-                          bit_or, binary) X(bit_xor, binary) X(shift_left, binary) X(shift_right, binary)              \
-                          X(equal, compare) X(not_equal, compare) X(less, compare) X(                                  \
-                              less_equal, compare) X(greater, compare) X(greater_equal, compare) X(select, ternary)    \
-                              X(reshape, movement) X(transpose, movement) X(broadcast, movement) X(slice, movement)    \
-                                  X(pad, movement) X(concat, movement) X(reverse, movement) X(gather, indexing) X(     \
-                                      scatter_add, indexing) X(gather_nd, indexing) X(scatter_nd, indexing)            \
-                                      X(gather_elements, indexing) X(scatter_elements, indexing) X(                    \
-                                          reduce_sum, reduction) X(reduce_max, reduction) X(reduce_min, reduction)     \
-                                          X(reduce_prod, reduction) X(argmax, reduction) X(argmin, reduction)          \
-                                              X(cumsum, reduction) X(top_k, reduction) X(dot_general, contraction)     \
-                                                  X(conv_general, contraction) X(conv_data_grad, contraction) X(       \
-                                                      conv_filter_grad, contraction) X(reduce_window_max, contraction) \
-                                                      X(reduce_window_sum, contraction) X(                             \
-                                                          reduce_window_max_grad, contraction)                         \
-                                                          X(reduce_window_sum_grad, contraction) X(if_, control) X(    \
-                                                              while_, control) X(all_reduce, collective)               \
-                                                              X(all_gather, collective) X(reduce_scatter, collective)  \
-                                                                  X(all_to_all, collective)                            \
-                                                                      X(collective_broadcast, collective) X(           \
-                                                                          send, collective) X(receive, collective)     \
-                                                                          X(relu, composite) X(sigmoid, composite) X(  \
-                                                                              softplus, composite) X(gelu, composite)  \
-                                                                              X(silu, composite) X(softmax, composite) \
-                                                                                  X(log_softmax, composite) X(         \
-                                                                                      cross_entropy,                   \
-                                                                                      composite) X(moments, composite) \
-                                                                                      X(batch_norm, composite) X(      \
-                                                                                          batch_norm_grad, composite)  \
-                                                                                          X(layer_norm, composite)     \
-                                                                                              X(dropout, composite)
+// One line an operator: X(identifier, class).
+// clang-format off
+#define WEFT_OPS(X) \
+  X(constant, source)                    \
+  X(iota, source)                        \
+  X(random_bits, source)                 \
+  X(neg, unary)                          \
+  X(abs, unary)                          \
+  X(sign, unary)                         \
+  X(exp, unary)                          \
+  X(expm1, unary)                        \
+  X(log, unary)                          \
+  X(log1p, unary)                        \
+  X(sqrt, unary)                         \
+  X(rsqrt, unary)                        \
+  X(reciprocal, unary)                   \
+  X(sin, unary)                          \
+  X(cos, unary)                          \
+  X(tan, unary)                          \
+  X(asin, unary)                         \
+  X(acos, unary)                         \
+  X(atan, unary)                         \
+  X(sinh, unary)                         \
+  X(cosh, unary)                         \
+  X(asinh, unary)                        \
+  X(atanh, unary)                        \
+  X(tanh, unary)                         \
+  X(erf, unary)                          \
+  X(floor, unary)                        \
+  X(ceil, unary)                         \
+  X(round_even, unary)                   \
+  X(logical_not, unary)                  \
+  X(bit_not, unary)                      \
+  X(is_nan, unary)                       \
+  X(is_inf, unary)                       \
+  X(stop_gradient, unary)                \
+  X(reorder, unary)                      \
+  X(add, binary)                         \
+  X(sub, binary)                         \
+  X(mul, binary)                         \
+  X(div, binary)                         \
+  X(rem, binary)                         \
+  X(pow, binary)                         \
+  X(maximum, binary)                     \
+  X(minimum, binary)                     \
+  X(logical_and, binary)                 \
+  X(logical_or, binary)                  \
+  X(logical_xor, binary)                 \
+  X(bit_and, binary)                     \
+  X(bit_xor, binary)                     \
+  X(shift_left, binary)                  \
+  X(shift_right, binary)                 \
+  X(equal, compare)                      \
+  X(not_equal, compare)                  \
+  X(less, compare)                       \
+  X(greater, compare)                    \
+  X(greater_equal, compare)              \
+  X(select, ternary)                     \
+  X(reshape, movement)                   \
+  X(transpose, movement)                 \
+  X(broadcast, movement)                 \
+  X(slice, movement)                     \
+  X(pad, movement)                       \
+  X(concat, movement)                    \
+  X(reverse, movement)                   \
+  X(gather, indexing)                    \
+  X(gather_nd, indexing)                 \
+  X(scatter_nd, indexing)                \
+  X(gather_elements, indexing)           \
+  X(scatter_elements, indexing)          \
+  X(reduce_max, reduction)               \
+  X(reduce_min, reduction)               \
+  X(reduce_prod, reduction)              \
+  X(argmax, reduction)                   \
+  X(argmin, reduction)                   \
+  X(cumsum, reduction)                   \
+  X(top_k, reduction)                    \
+  X(dot_general, contraction)            \
+  X(conv_general, contraction)           \
+  X(conv_data_grad, contraction)         \
+  X(reduce_window_max, contraction)      \
+  X(reduce_window_sum, contraction)      \
+  X(reduce_window_sum_grad, contraction) \
+  X(if_, control)                        \
+  X(all_reduce, collective)              \
+  X(all_gather, collective)              \
+  X(reduce_scatter, collective)          \
+  X(all_to_all, collective)              \
+  X(collective_broadcast, collective)    \
+  X(receive, collective)                 \
+  X(relu, composite)                     \
+  X(sigmoid, composite)                  \
+  X(gelu, composite)                     \
+  X(silu, composite)                     \
+  X(softmax, composite)                  \
+  X(log_softmax, composite)              \
+  X(moments, composite)                  \
+  X(batch_norm, composite)               \
+  X(layer_norm, composite)               \
+  X(dropout, composite)                 
+// clang-format on
 
 enum class Op : std::uint16_t {
 #define WEFT_OP_ENUMERATOR(identifier, op_class) identifier,
