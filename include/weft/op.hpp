@@ -101,6 +101,7 @@ enum class OpClass : std::uint8_t {
   X(sinh, unary)                         \
   X(cosh, unary)                         \
   X(asinh, unary)                        \
+  X(acosh, unary)                        \
   X(atanh, unary)                        \
   X(tanh, unary)                         \
   X(erf, unary)                          \
@@ -111,6 +112,7 @@ enum class OpClass : std::uint8_t {
   X(bit_not, unary)                      \
   X(is_nan, unary)                       \
   X(is_inf, unary)                       \
+  X(cast, unary)                         \
   X(stop_gradient, unary)                \
   X(reorder, unary)                      \
   X(add, binary)                         \
@@ -125,12 +127,14 @@ enum class OpClass : std::uint8_t {
   X(logical_or, binary)                  \
   X(logical_xor, binary)                 \
   X(bit_and, binary)                     \
+  X(bit_or, binary)                      \
   X(bit_xor, binary)                     \
   X(shift_left, binary)                  \
   X(shift_right, binary)                 \
   X(equal, compare)                      \
   X(not_equal, compare)                  \
   X(less, compare)                       \
+  X(less_equal, compare)                 \
   X(greater, compare)                    \
   X(greater_equal, compare)              \
   X(select, ternary)                     \
@@ -142,10 +146,12 @@ enum class OpClass : std::uint8_t {
   X(concat, movement)                    \
   X(reverse, movement)                   \
   X(gather, indexing)                    \
+  X(scatter_add, indexing)               \
   X(gather_nd, indexing)                 \
   X(scatter_nd, indexing)                \
   X(gather_elements, indexing)           \
   X(scatter_elements, indexing)          \
+  X(reduce_sum, reduction)               \
   X(reduce_max, reduction)               \
   X(reduce_min, reduction)               \
   X(reduce_prod, reduction)              \
@@ -156,24 +162,31 @@ enum class OpClass : std::uint8_t {
   X(dot_general, contraction)            \
   X(conv_general, contraction)           \
   X(conv_data_grad, contraction)         \
+  X(conv_filter_grad, contraction)       \
   X(reduce_window_max, contraction)      \
   X(reduce_window_sum, contraction)      \
+  X(reduce_window_max_grad, contraction) \
   X(reduce_window_sum_grad, contraction) \
   X(if_, control)                        \
+  X(while_, control)                     \
   X(all_reduce, collective)              \
   X(all_gather, collective)              \
   X(reduce_scatter, collective)          \
   X(all_to_all, collective)              \
   X(collective_broadcast, collective)    \
+  X(send, collective)                    \
   X(receive, collective)                 \
   X(relu, composite)                     \
   X(sigmoid, composite)                  \
+  X(softplus, composite)                 \
   X(gelu, composite)                     \
   X(silu, composite)                     \
   X(softmax, composite)                  \
   X(log_softmax, composite)              \
+  X(cross_entropy, composite)            \
   X(moments, composite)                  \
   X(batch_norm, composite)               \
+  X(batch_norm_grad, composite)          \
   X(layer_norm, composite)               \
   X(dropout, composite)                 
 // clang-format on
