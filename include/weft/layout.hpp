@@ -49,6 +49,10 @@ struct Layout {
   std::int64_t bytes(DType type) const { return storage_elements() * static_cast<std::int64_t>(size_of(type)); }
   std::int64_t offset(const Dims& index) const;  ///< in elements
 
+  /// Every logical element lies at the same offset in both, and both need as much storage: strides of extents of 1 and
+  /// blocks that merge into plain strides do not matter.
+  bool same_placement(const Layout& other) const;
+
   /// "[32, 64, 56, 56]:row" or "[32, 64, 56, 56]:s(200704,3136,56,1)b(1x16)"; `parse` reads it back.
   std::string str() const;
   static Layout parse(std::string_view text);

@@ -106,9 +106,6 @@ struct Program {
   std::string collective_signature() const;
   /// Content hash of everything but human-readable names.
   std::uint64_t hash() const;
-  /// JSON that `parse` reads back to an equal Program.
-  std::string json() const;
-  static Program parse(std::string_view json);
 };
 
 }  // namespace weft

@@ -88,6 +88,43 @@ std::int64_t Layout::offset(const Dims& index) const {
   return result;
 }
 
+namespace {
+
+struct Digit {
+  std::int64_t size, stride;
+  bool operator==(const Digit&) const = default;
+};
+
+/// A dimension's index as mixed-radix digits, innermost first, neighbours merged where they are one stride apart.
+std::vector<Digit> digits(const Layout& layout, int dimension) {
+  std::vector<Digit> raw;
+  std::int64_t inner = 1;
+  for (auto b = layout.blocks.rbegin(); b != layout.blocks.rend(); ++b) {
+    if (b->dimension == dimension) raw.push_back({b->size, inner});
+    inner *= b->size;
+  }
+  const std::int64_t outer = layout.padded(dimension) / layout.block_of(dimension);
+  raw.push_back({outer, layout.strides[static_cast<std::size_t>(dimension)]});
+  std::vector<Digit> merged;
+  for (const Digit& d : raw) {
+    if (d.size == 1) continue;
+    if (!merged.empty() && merged.back().size * merged.back().stride == d.stride)
+      merged.back().size *= d.size;
+    else
+      merged.push_back(d);
+  }
+  return merged;
+}
+
+}  // namespace
+
+bool Layout::same_placement(const Layout& other) const {
+  if (shape != other.shape || storage_elements() != other.storage_elements()) return false;
+  for (int d = 0; d < shape.rank(); ++d)
+    if (digits(*this, d) != digits(other, d)) return false;
+  return true;
+}
+
 std::string Layout::str() const {
   if (is_row_major()) return shape.str() + ":row";
   std::string text = fmt::format("{}:s({})", shape.str(), fmt::join(strides, ","));
