@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,10 +32,14 @@ class StateTable {
   /// Copies to and from the host; types must match.
   Tensor read(const std::string& name) const;
   void write(const std::string& name, const Tensor& value);
+  /// A part of the bytes of one state, from byte `offset` on, after every update enqueued before.
+  void read_bytes(const std::string& name, std::int64_t offset, std::span<std::byte> to) const;
   std::vector<std::string> names() const;  ///< sorted
   std::int64_t bytes() const;
   /// Content hash over (name, type, bits) of all states in name order: equal states, equal hash.
   std::uint64_t hash() const;
+  /// The same of one state.
+  std::uint64_t hash(const std::string& name) const;
 
  private:
   Device* device_;
