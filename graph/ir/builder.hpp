@@ -45,11 +45,15 @@ class GraphBuilder {
   const Shape& shape(ValueId v) const { return graph_.type(v).shape; }
   DType dtype(ValueId v) const { return graph_.type(v).dtype; }
 
-  /// The general form. Every other method ends here.
+  /// The general form: literal and bodies included; `node.outputs` is not looked at, an empty name becomes the
+  /// builder's. Infers and checks the types. Every other method ends here. Returns the results.
+  std::vector<ValueId> append(Node node);
   std::vector<ValueId> node(Op op, std::vector<ValueId> inputs, Attributes attributes = {});
   ValueId one(Op op, std::vector<ValueId> inputs, Attributes attributes = {}) {
     return node(op, std::move(inputs), std::move(attributes)).front();
   }
+  /// `if` (inputs: condition, then what both bodies take) or `while` (inputs: the carried values); see graph.hpp.
+  std::vector<ValueId> control(Op op, std::vector<ValueId> inputs, std::vector<Graph> bodies);
 
   // Sources.
   ValueId constant(Tensor value);

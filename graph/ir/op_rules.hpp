@@ -1,7 +1,7 @@
 // The operator table: what every operator means to the graph: its types, gradient, decomposition and placement.
 //
-// To add an operator: a line in weft/op.hpp, and an OpRules entry in the file of its family under graph/ops, which
-// lists its entries in a function that op_rules.cpp's explicit table calls. Nothing registers itself.
+// To add an operator: a line in weft/op.hpp, and an OpRules entry in the file of its family under graph/ir/ops,
+// which lists its entries in a function that op_rules.cpp's explicit table calls. Nothing registers itself.
 #pragma once
 
 #include <functional>
@@ -15,8 +15,9 @@
 
 namespace weft {
 
-/// Result types from operand types and attributes. Throws UserError with the reason when they do not fit.
-using InferRule = std::vector<TensorType> (*)(const Attributes& attributes, std::span<const TensorType> operands);
+/// Result types from operand types and what the node holds (attributes, literal, bodies; its ids are not looked at).
+/// Throws UserError naming operator, reason and operand types when they do not fit.
+using InferRule = std::vector<TensorType> (*)(const Node& node, std::span<const TensorType> operands);
 
 /// What a gradient rule sees: the node's operands and results in the builder's graph.
 struct GradientContext {

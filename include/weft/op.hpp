@@ -1,11 +1,16 @@
 // The names of all operators. Their rules (attributes, shapes, gradients, placement, decomposition) are stated once
-// each in graph/ops; devices see these names in the bodies of kernels.
+// each in graph/ir/ops; devices see these names in the bodies of kernels.
 //
 // Primitives are what a device must implement; composites decompose into primitives, and a device may claim them whole.
 // Semantics, where `x`, `y` are operands and [] the result:
 //
-//   Elementwise operators take operands of one shape; broadcasting is explicit.
+//   constant    a literal.   iota {dtype, shape, axis}: the index along axis.   cast x {dtype}.
+//   Elementwise operators take operands of one shape; broadcasting is explicit. Integers wrap; a shift by the width or
+//               more gives 0 (-1 for a negative signed x, right); x / 0 and x rem 0 of integers are 0; div truncates
+//               and rem has the sign of x, as in C.
+//   reshape     x {shape}.
 //   broadcast   x {shape, dims}: operand dimension i becomes result dimension dims[i]; its extent is equal or 1.
+//               dims ascend.
 //   transpose   x {order}: result dimension i is operand dimension order[i].
 //   slice       x {start, limit, stride}: per dimension, stride >= 1, limit exclusive.
 //   pad         x, scalar {low, high, interior}: low and high may be negative (crop); interior is between elements.
@@ -21,9 +26,10 @@
 //               ScatterElements, non-negative indices.
 //   reduce_*    x {dims}: those dimensions are removed. sum of integers wraps; max of nothing is the lowest value.
 //   argmax/argmin x {axis, last}: i64, axis removed; the first (last=1: last) of equals; NaN counts as
-//   largest/smallest. cumsum      x {axis, exclusive, reverse}. top_k       x {axis, k, largest}: values and i64
-//   indices, sorted, ties by lower index. dot_general x, y {x_batch, y_batch, x_contract, y_contract}: result dims:
-//   batch, x's free, y's free, in order.
+//               largest/smallest.
+//   cumsum      x {axis, exclusive, reverse}.
+//   top_k       x {axis, k, largest}: values and i64 indices, sorted, ties by lower index.
+//   dot_general x, y {x_batch, y_batch, x_contract, y_contract}: result dims: batch, x's free, y's free, in order.
 //               Sums of f16 and bf16 accumulate in f32; the result has the operands' type.
 //   conv_general x [N, C, spatial...], w [O, C/groups, spatial...] {strides, pads_low, pads_high, dilations, groups}.
 //   conv_data_grad dy, w {same, input_shape};  conv_filter_grad x, dy {same, filter_shape}: its two adjoints.
@@ -31,14 +37,16 @@
 //               wins (max) or adds (sum).
 //   reduce_window_max_grad x, dy {same}: dy goes to the first maximum of its window in row-major order.
 //   reduce_window_sum_grad dy {same, input_shape}.
-//   random_bits seed i64, step i64, sample_offset i64 {id, shape, sample_dim}: u32, Philox4x32-10 (Salmon et al.,
-//   SC11).
-//               The counter is (j / 4, sample, step, id) and the key seed's two halves, where `sample` is sample_offset
-//               plus the index along sample_dim (0 when sample_dim is -1) and j the row-major index of the element
-//               among the other dimensions; word j mod 4 is taken. Independent of layout, micro-batch and mesh.
+//   random_bits seed i64, step i64, sample_offset i64 {id, shape, sample_dim}: u32, Philox4x32-10 (Salmon et
+//               al., SC11). The counter is (j / 4, sample, step, id) and the key seed's two halves, where `sample` is
+//               sample_offset plus the index along sample_dim (0 when sample_dim is -1) and j the row-major index of
+//               the element among the other dimensions; word j mod 4 is taken. All modulo 2^32. Independent of layout,
+//               micro-batch and mesh.
 //   if / while  see graph.hpp (bodies).
-//   all_reduce, all_gather, reduce_scatter, all_to_all, collective_broadcast, send, receive {axes}: over the ranks along
-//               the named mesh axes. all_reduce has {kind: sum|max|min} too.
+//   Collectives {axes, ...} run over the ranks along the named mesh axes; parts are equal, cut along dimension 0.
+//   all_reduce x {kind: sum|max|min}.   all_gather x {size}: dimension 0 times `size`, the number of ranks.
+//   reduce_scatter x {size, kind}: dimension 0 over `size`.   all_to_all x {size}.   collective_broadcast x {root}.
+//   send x {peer}: no result.   receive {peer, dtype, shape}.
 //
 //   Composites:
 //   relu, sigmoid, softplus, silu x;  gelu x {approximate: none|tanh};  softmax, log_softmax x {axis}.

@@ -1,0 +1,45 @@
+// The operator table, and the replacement of composites by their decompositions.
+#include "graph/ir/op_rules.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "graph/ir/ops/families.hpp"
+#include "weft/error.hpp"
+
+namespace weft {
+namespace {
+
+using Table = std::array<OpRules, kOpCount>;
+
+Table make_table() {
+  using Family = std::vector<OpRules> (*)();
+  constexpr Family kFamilies[] = {
+      ops::source_rules,    ops::unary_rules,         ops::binary_rules,     ops::compare_rules,
+      ops::shape_rules,     ops::extent_rules,        ops::gather_rules,     ops::scatter_rules,
+      ops::reduction_rules, ops::scan_rules,          ops::dot_rules,        ops::convolution_rules,
+      ops::window_rules,    ops::control_rules,       ops::collective_rules, ops::activation_rules,
+      ops::softmax_rules,   ops::normalisation_rules, ops::dropout_rules};
+  Table table{};
+  for (const Family family : kFamilies)
+    for (const OpRules& rules : family()) {
+      OpRules& row = table[static_cast<std::size_t>(rules.op)];
+      check_internal(row.infer == nullptr, fmt::format("operator {} is stated twice", name_of(rules.op)));
+      check_internal(rules.infer != nullptr, fmt::format("operator {} has no type rule", name_of(rules.op)));
+      row = rules;
+    }
+  for (int i = 0; i < kOpCount; ++i)
+    check_internal(table[static_cast<std::size_t>(i)].infer != nullptr,
+                   fmt::format("operator {} is not in the table", name_of(static_cast<Op>(i))));
+  return table;
+}
+
+}  // namespace
+
+const OpRules& rules_of(Op op) {
+  static const Table table = make_table();
+  return table.at(static_cast<std::size_t>(op));
+}
+
+}  // namespace weft

@@ -1,0 +1,45 @@
+// Reading slices by index along one axis, and its adjoint.
+#include <fmt/format.h>
+
+#include "graph/ir/ops/check.hpp"
+#include "graph/ir/ops/families.hpp"
+
+namespace weft::ops {
+namespace {
+
+/// x.shape with dimension `axis` replaced by the dimensions of `indices`.
+Shape gathered(const Shape& x, const Shape& indices, int axis) {
+  Dims extents(x.begin(), x.begin() + axis);
+  extents.insert(extents.end(), indices.begin(), indices.end());
+  extents.insert(extents.end(), x.begin() + axis + 1, x.end());
+  return Shape(std::move(extents));
+}
+
+std::vector<TensorType> infer_gather(const Node& node, std::span<const TensorType> operands) {
+  const Check check(node, operands);
+  check.signature(2, {"axis"});
+  check.integral(1);
+  return {{check.dtype(0), gathered(check.shape(0), check.shape(1), check.axis("axis", check.shape(0).rank()))}};
+}
+
+std::vector<TensorType> infer_scatter_add(const Node& node, std::span<const TensorType> operands) {
+  const Check check(node, operands);
+  check.signature(2, {"axis", "shape"});
+  check.integral(0);
+  check.numeric(1);
+  const Shape shape = check.shape_attribute("shape");
+  const Shape expected = gathered(shape, check.shape(0), check.axis("axis", shape.rank()));
+  if (check.shape(1) != expected) check.fail(fmt::format("updates must have the shape {}", expected.str()));
+  return {{check.dtype(1), shape}};
+}
+
+}  // namespace
+
+std::vector<OpRules> gather_rules() {
+  return {
+      {.op = Op::gather, .infer = infer_gather},
+      {.op = Op::scatter_add, .infer = infer_scatter_add},
+  };
+}
+
+}  // namespace weft::ops

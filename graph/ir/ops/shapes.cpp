@@ -1,0 +1,55 @@
+// Movement that keeps every element: reshape, transpose, broadcast.
+#include <fmt/format.h>
+
+#include "graph/ir/ops/check.hpp"
+#include "graph/ir/ops/families.hpp"
+
+namespace weft::ops {
+namespace {
+
+std::vector<TensorType> infer_reshape(const Node& node, std::span<const TensorType> operands) {
+  const Check check(node, operands);
+  check.signature(1, {"shape"});
+  const Shape shape = check.shape_attribute("shape");
+  if (shape.elements() != check.shape(0).elements())
+    check.fail(fmt::format("{} elements cannot take the shape {}", check.shape(0).elements(), shape.str()));
+  return {{check.dtype(0), shape}};
+}
+
+std::vector<TensorType> infer_transpose(const Node& node, std::span<const TensorType> operands) {
+  const Check check(node, operands);
+  check.signature(1, {"order"});
+  const Dims order = check.axes("order", check.shape(0).rank());
+  check.that(static_cast<int>(order.size()) == check.shape(0).rank(), "'order' must list every dimension once");
+  Dims extents;
+  for (const std::int64_t d : order) extents.push_back(check.shape(0)[static_cast<int>(d)]);
+  return {{check.dtype(0), Shape(std::move(extents))}};
+}
+
+std::vector<TensorType> infer_broadcast(const Node& node, std::span<const TensorType> operands) {
+  const Check check(node, operands);
+  check.signature(1, {"shape", "dims"});
+  const Shape shape = check.shape_attribute("shape");
+  const Dims dims = check.axes("dims", shape.rank());
+  check.that(static_cast<int>(dims.size()) == check.shape(0).rank(), "'dims' must have one entry for each dimension");
+  for (int d = 0; d < check.shape(0).rank(); ++d) {
+    const std::int64_t from = check.shape(0)[d], to = shape[static_cast<int>(dims[static_cast<std::size_t>(d)])];
+    if (from != to && from != 1)
+      check.fail(fmt::format("dimension {} of extent {} cannot become an extent of {}", d, from, to));
+    if (d > 0 && dims[static_cast<std::size_t>(d)] <= dims[static_cast<std::size_t>(d) - 1])
+      check.fail("'dims' must ascend (transpose first)");
+  }
+  return {{check.dtype(0), shape}};
+}
+
+}  // namespace
+
+std::vector<OpRules> shape_rules() {
+  return {
+      {.op = Op::reshape, .infer = infer_reshape},
+      {.op = Op::transpose, .infer = infer_transpose},
+      {.op = Op::broadcast, .infer = infer_broadcast},
+  };
+}
+
+}  // namespace weft::ops
