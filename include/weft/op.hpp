@@ -57,10 +57,14 @@
 //   batch_norm  x, scale, bias {axis, epsilon, groups}: y, mean, variance. Dimension 0 is cut into `groups` equal runs of
 //               samples, each normalised by its own biased moments over all dimensions but `axis`; mean and variance
 //               are [groups, extent of axis].
+//               Inference form, as import leaves it for training to find: x, scale, bias, running_mean, running_var
+//               {axis, epsilon, momentum, groups=0}: y only, normalised with the running statistics; momentum is the
+//               fraction of the old value kept.
 //   batch_norm_grad dy, x, scale, mean, variance {same}: dx, dscale, dbias.
 //   layer_norm  x, scale, bias {axis, epsilon}: over dimensions axis and up; scale and bias have their shape.
 //   dropout     x, seed, step, sample_offset {ratio, id, sample_dim}: inverted dropout; kept where the random_bits of the
-//               same id and shape, as a fraction of 2^32, is at least ratio.
+//               same id and shape, as a fraction of 2^32, is at least ratio. With x alone {ratio, id=0, sample_dim=0}:
+//               the inference form, the identity.
 #pragma once
 
 #include <cstdint>

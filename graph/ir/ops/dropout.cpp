@@ -7,9 +7,10 @@ namespace {
 
 std::vector<TensorType> infer_dropout(const Node& node, std::span<const TensorType> operands) {
   const Check check(node, operands);
-  check.signature(4, {"ratio", "id", "sample_dim"});
+  const bool inference = operands.size() == 1;  // the identity, until training gives it a seed
+  check.signature(inference ? 1 : 4, {"ratio", "id", "sample_dim"});
   check.floating(0);
-  for (int i = 1; i < 4; ++i) check.scalar(i, DType::i64);
+  for (int i = 1; i < static_cast<int>(operands.size()); ++i) check.scalar(i, DType::i64);
   check.number("ratio", 0, 1);
   check.integer("id", 0, UINT32_MAX);
   check.integer("sample_dim", -1, check.shape(0).rank() - 1);

@@ -36,8 +36,25 @@ void check_channels(const Check& check, int operand, std::int64_t channels) {
     check.fail(fmt::format("operand {} must have the shape [{}]", operand, channels));
 }
 
+/// The inference form (see op.hpp): x normalised with given statistics.
+std::vector<TensorType> infer_batch_norm_inference(const Check& check) {
+  check.signature(5, {"axis", "epsilon", "momentum", "groups"});
+  check.floating(0);
+  check.that(check.shape(0).rank() >= 2, "x must be [N, C, ...]");
+  const auto axis = static_cast<int>(check.integer("axis", 1, check.shape(0).rank() - 1));
+  check.number("epsilon", 0, 1e30);
+  check.number("momentum", -1e30, 1e30);
+  check.integer("groups", 0, 0);
+  for (const int i : {1, 2, 3, 4}) {
+    check.same_dtype(0, i);
+    check_channels(check, i, check.shape(0)[axis]);
+  }
+  return {check.operand(0)};
+}
+
 std::vector<TensorType> infer_batch_norm(const Node& node, std::span<const TensorType> operands) {
   const Check check(node, operands);
+  if (operands.size() == 5) return infer_batch_norm_inference(check);
   check.signature(3, {"axis", "epsilon", "groups"});
   check.floating(0);
   const Shape statistics = checked_groups(check, check.shape(0));
