@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "src/hdf5/hdf5_file.hpp"
+#include "src/hdf5/posix_driver.hpp"
 #include "weft/error.hpp"
 
 namespace weft::hdf5 {
@@ -178,6 +179,7 @@ void File::set_attribute(const std::string& object, const std::string& name, con
     const Handle old_space(H5Aget_space(old.id()), H5Sclose);
     if (H5Tequal(old_type.id(), e.file_type.id()) > 0 && H5Sextent_equal(old_space.id(), space.id()) > 0) {
       check(H5Awrite(old.id(), e.memory_type.id(), e.bytes.data()), path_, what, true);
+      status_->check(path_, what);
       return;
     }
     check(H5Adelete(owner.id(), name.c_str()), path_, what, true);
@@ -186,6 +188,7 @@ void File::set_attribute(const std::string& object, const std::string& name, con
                        H5Aclose);
   check(created.id(), path_, what, true);
   if (e.count > 0) check(H5Awrite(created.id(), e.memory_type.id(), e.bytes.data()), path_, what, true);
+  status_->check(path_, what);
 }
 
 std::optional<Attribute> File::attribute(const std::string& object, const std::string& name) const {

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "src/hdf5/hdf5_file.hpp"
+#include "src/hdf5/posix_driver.hpp"
 #include "src/hdf5/types.hpp"
 #include "weft/error.hpp"
 
@@ -52,8 +53,9 @@ void check_filters(Id creation, std::string_view file, std::string_view path) {
 
 }  // namespace
 
-Dataset::Dataset(std::string file, std::string path, Handle id, std::int64_t file_size)
-    : file_(std::move(file)), path_(std::move(path)), id_(std::move(id)) {
+Dataset::Dataset(std::string file, std::string path, Handle id, std::int64_t file_size,
+                 std::shared_ptr<const WriteStatus> status)
+    : file_(std::move(file)), path_(std::move(path)), status_(std::move(status)), id_(std::move(id)) {
   const Handle type(H5Dget_type(id_.id()), H5Tclose);
   check(type.id(), file_, "cannot read the type of " + path_);
   const auto stored = stored_type(type.id());
@@ -166,6 +168,7 @@ void Dataset::write_rows(std::int64_t first, std::int64_t count, std::span<const
   const Handle type = make_type(dtype_);
   check(H5Dwrite(id_.id(), type.id(), memory.id(), selected.id(), H5P_DEFAULT, in.data()), file_,
         "cannot write " + path_, true);
+  status_->check(file_, "cannot write " + path_);
 }
 
 Tensor Dataset::read() const {

@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "src/hdf5/hdf5_file.hpp"
+#include "src/hdf5/posix_driver.hpp"
 #include "src/hdf5/types.hpp"
 #include "weft/error.hpp"
 
@@ -20,7 +21,7 @@ namespace {
 constexpr std::size_t kMaxPath = 4096;
 constexpr hsize_t kMaxMembers = 1'000'000;
 
-Handle access_properties(std::int64_t alignment) {
+Handle access_properties(std::int64_t alignment, WriteStatus& status) {
   Handle properties(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   const bool made = properties && H5Pset_libver_bounds(properties.id(), H5F_LIBVER_V110, H5F_LIBVER_LATEST) >= 0 &&
                     H5Pset_fclose_degree(properties.id(), H5F_CLOSE_STRONG) >= 0 &&
@@ -28,6 +29,7 @@ Handle access_properties(std::int64_t alignment) {
                     H5Pset_file_locking(properties.id(), false, true) >= 0 &&
                     H5Pset_alignment(properties.id(), alignment > 1 ? 512 : 1, static_cast<hsize_t>(alignment)) >= 0;
   check_internal(made, "HDF5 refuses file access properties");
+  use_posix_driver(properties.id(), status);
   return properties;
 }
 
@@ -61,38 +63,33 @@ File File::open(const std::string& path, Access access) {
   const Lock lock;
   const bool update = access == Access::update;
   const std::int64_t size = probe(path, update ? O_RDWR : O_RDONLY);
-  const Handle properties = access_properties(1);
+  auto status = std::make_shared<WriteStatus>();
+  const Handle properties = access_properties(1, *status);
   Handle id(H5Fopen(path.c_str(), update ? H5F_ACC_RDWR : H5F_ACC_RDONLY, properties.id()), H5Fclose);
   check(id.id(), path, "is not a sound HDF5 file");
-  return File(path, std::move(id), size);
+  return File(path, std::move(status), std::move(id), size);
 }
 
 File File::create(const std::string& path, std::int64_t alignment) {
   const Lock lock;
   check_internal(alignment >= 1, "hdf5::File::create: the alignment is at least 1");
-  struct stat status {};
-  if (::stat(path.c_str(), &status) == 0) throw SystemError::from_errno(fmt::format("{}: cannot create", path), EEXIST);
-  const Handle properties = access_properties(alignment);
+  struct stat existing {};
+  if (::stat(path.c_str(), &existing) == 0)
+    throw SystemError::from_errno(fmt::format("{}: cannot create", path), EEXIST);
+  auto status = std::make_shared<WriteStatus>();
+  const Handle properties = access_properties(alignment, *status);
   const Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
   check_internal(creation && H5Pset_obj_track_times(creation.id(), false) >= 0, "HDF5 refuses file properties");
   Handle id(H5Fcreate(path.c_str(), H5F_ACC_EXCL, creation.id(), properties.id()), H5Fclose);
   check(id.id(), path, "cannot create", true);
-  return File(path, std::move(id), std::numeric_limits<std::int64_t>::max());
+  return File(path, std::move(status), std::move(id), std::numeric_limits<std::int64_t>::max());
 }
 
 void File::close() {
   if (!id_) return;
   const Lock lock;
-  const herr_t flushed = H5Fflush(id_.id(), H5F_SCOPE_GLOBAL);
-  if (flushed < 0) {
-    try {
-      fail(path_, "cannot write", true);
-    } catch (...) {
-      id_.reset();
-      throw;
-    }
-  }
   check(H5Fclose(id_.release()), path_, "cannot close", true);
+  status_->check(path_, "cannot write");
 }
 
 void File::check_path(const std::string& path) const {
@@ -158,13 +155,14 @@ void File::create_group(const std::string& path) {
     const Handle group(H5Gcreate2(id_.id(), part.c_str(), H5P_DEFAULT, creation.id(), H5P_DEFAULT), H5Gclose);
     check(group.id(), path_, "cannot create group " + part, true);
   }
+  status_->check(path_, "cannot create group " + path);
 }
 
 Dataset File::dataset(const std::string& path) const {
   const Lock lock;
   Handle object = open_object(path);
   if (H5Iget_type(object.id()) != H5I_DATASET) throw UserError(fmt::format("{}: '{}' is not a dataset", path_, path));
-  return Dataset(path_, path, std::move(object), size_);
+  return Dataset(path_, path, std::move(object), size_, status_);
 }
 
 Dataset File::create_dataset(const std::string& path, DType type, const Shape& shape, std::int64_t chunk_rows) {
@@ -189,7 +187,8 @@ Dataset File::create_dataset(const std::string& path, DType type, const Shape& s
   Handle id(H5Dcreate2(id_.id(), path.c_str(), stored.id(), space.id(), H5P_DEFAULT, creation.id(), H5P_DEFAULT),
             H5Dclose);
   check(id.id(), path_, "cannot create dataset " + path, true);
-  return Dataset(path_, path, std::move(id), size_);
+  status_->check(path_, "cannot create dataset " + path);
+  return Dataset(path_, path, std::move(id), size_, status_);
 }
 
 }  // namespace weft::hdf5

@@ -28,6 +28,8 @@
 
 namespace weft::hdf5 {
 
+struct WriteStatus;
+
 /// The value of an attribute. Integers of every width read as i64, floats as f64, strings of either kind as UTF-8.
 using Attribute = std::variant<std::string, std::int64_t, double, std::vector<std::string>, std::vector<std::int64_t>,
                                std::vector<double>>;
@@ -59,12 +61,14 @@ class Dataset {
 
  private:
   friend class File;
-  Dataset(std::string file, std::string path, Handle id, std::int64_t file_size);
+  Dataset(std::string file, std::string path, Handle id, std::int64_t file_size,
+          std::shared_ptr<const WriteStatus> status);
 
   void read_layout(std::int64_t file_size);
   Handle select_rows(std::int64_t first, std::int64_t count) const;
 
   std::string file_, path_;
+  std::shared_ptr<const WriteStatus> status_;
   Handle id_;
   DType dtype_ = DType::f32;
   Shape shape_;
@@ -106,17 +110,20 @@ class File {
   /// Those whose type is one of Attribute's.
   std::map<std::string, Attribute> attributes(const std::string& object) const;
 
-  /// Writes out and closes; the destructor does too, but cannot report what failed.
+  /// Writes out and closes; the destructor does too, but cannot report what failed. After a failed write (a full
+  /// disk) nothing more is written, and every call that writes throws the same SystemError.
   void close();
 
  private:
-  File(std::string path, Handle id, std::int64_t size) : path_(std::move(path)), id_(std::move(id)), size_(size) {}
+  File(std::string path, std::shared_ptr<WriteStatus> status, Handle id, std::int64_t size)
+      : path_(std::move(path)), status_(std::move(status)), id_(std::move(id)), size_(size) {}
 
   bool link_exists(const std::string& path) const;
   Handle open_object(const std::string& path) const;
   void check_path(const std::string& path) const;
 
   std::string path_;
+  std::shared_ptr<WriteStatus> status_;  ///< outlives the handle, which reports to it
   Handle id_;
   std::int64_t size_ = 0;  ///< when opened
 };

@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -210,7 +212,7 @@ TEST_F(Hdf5File, a_file_cut_anywhere_gives_an_error) {
 TEST_F(Hdf5File, a_flipped_bit_gives_an_error_or_leaves_metadata_as_it_was) {
   write_sample(path("f"));
   const std::string whole = bytes_of(path("f"));
-  for (std::size_t bit = 0; bit < whole.size() * 8; bit += 3) {
+  for (std::size_t bit = 0; bit < whole.size() * 8; bit += 7) {
     std::string flipped = whole;
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
     write_bytes(path("flip"), flipped);
@@ -221,6 +223,29 @@ TEST_F(Hdf5File, a_flipped_bit_gives_an_error_or_leaves_metadata_as_it_was) {
     } catch (const Error&) {
     }
   }
+}
+
+// Exits with 0 if writing under a limit of `bytes` a file throws SystemError and HDF5's exit handler survives it.
+// RLIMIT_FSIZE makes write() fail for real, as a full disk does, at any size.
+[[noreturn]] void write_under_limit(const std::string& p, rlim_t bytes) {
+  std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit bound{bytes, bytes};
+  if (setrlimit(RLIMIT_FSIZE, &bound) != 0) std::exit(2);
+  bool thrown = false;
+  try {
+    File file = File::create(p);
+    file.set_attribute("/", "long", std::string(4000, 'x'));
+    file.create_dataset("/x", DType::f32, Shape{1000}).write(Tensor(DType::f32, Shape{1000}));
+    file.close();
+  } catch (const SystemError& e) {
+    thrown = std::string(e.what()).find("File too large") != std::string::npos;
+  }
+  std::exit(thrown ? 0 : 1);
+}
+
+TEST_F(Hdf5File, a_write_that_fails_is_reported_and_the_process_ends_well) {
+  for (const rlim_t limit : {0, 100, 2000, 5000})
+    EXPECT_EXIT(write_under_limit(path("f" + std::to_string(limit)), limit), testing::ExitedWithCode(0), "");
 }
 
 TEST_F(Hdf5File, threads_take_turns) {
