@@ -1,0 +1,260 @@
+// The loop of the communication thread, and how waiting ends: finished, failed, or late.
+#include "comm/mpi/comm_thread.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/prctl.h>
+
+#include <algorithm>
+#include <future>
+
+#include "weft/error.hpp"
+
+namespace weft {
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::milliseconds;
+
+// A waiter gives the thread this much longer to say who is missing, before it concludes that MPI itself is stuck.
+constexpr milliseconds kGrace{5000};
+
+std::string describe(const OperationLabel& label) {
+  return fmt::format("'{}' (step {}, sequence {})", label.name, label.step, label.sequence);
+}
+
+}  // namespace
+
+CommThread::CommThread(ProgressPolicy policy, milliseconds timeout)
+    : policy_(policy), timeout_ms_(timeout.count()), thread_([this] { run(); }) {}
+
+CommThread::~CommThread() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+void CommThread::call(std::string_view what, milliseconds limit, std::function<void()> work) {
+  // Shared, for the work may outlive a caller that gave up.
+  auto promise = std::make_shared<std::promise<void>>();
+  std::future<void> done = promise->get_future();
+  {
+    const std::lock_guard lock(mutex_);
+    calls_.push_back([promise, work = std::move(work)] {
+      try {
+        work();
+        promise->set_value();
+      } catch (...) {
+        promise->set_exception(std::current_exception());
+      }
+    });
+  }
+  wake_.notify_one();
+  if (done.wait_for(limit) != std::future_status::ready) {
+    broken_ = true;
+    throw SystemError(fmt::format("{} did not finish within {:.1f} s: a peer did not come, or the MPI library is stuck",
+                                  what, std::chrono::duration<double>(limit).count()));
+  }
+  done.get();
+}
+
+void CommThread::submit(std::shared_ptr<Operation> operation) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (broken_)
+      throw SystemError(
+          fmt::format("{} cannot start: an earlier operation failed:\n  {}", describe(operation->label), broken_by_));
+    submitted_.push_back(std::move(operation));
+  }
+  wake_.notify_one();
+}
+
+void CommThread::wait(Operation& operation) {
+  if (!operation.finished.load(std::memory_order_acquire)) {
+    std::unique_lock lock(mutex_);
+    operation.patience = timeout();
+    operation.deadline = Clock::now() + operation.patience;
+    ++waiters_;
+    wake_.notify_one();
+    const bool done =
+        finished_.wait_until(lock, *operation.deadline + kGrace, [&] { return operation.finished.load(); });
+    --waiters_;
+    if (!done) {
+      broken_ = true;
+      throw SystemError(fmt::format("{} did not finish within {:.1f} s, and the MPI library does not answer",
+                                    describe(operation.label),
+                                    std::chrono::duration<double>(operation.patience).count()));
+    }
+  }
+  if (operation.error) std::rethrow_exception(operation.error);
+}
+
+bool CommThread::idle() const {
+  const std::lock_guard lock(mutex_);
+  return submitted_.empty() && active_.empty() && calls_.empty();
+}
+
+void CommThread::close(std::string why) {
+  const std::lock_guard lock(mutex_);
+  broken_ = true;
+  broken_by_ = std::move(why);
+}
+
+void CommThread::set_describe_peer(std::function<std::string(int)> describe_peer) {
+  const std::lock_guard lock(mutex_);
+  describe_peer_ = std::move(describe_peer);
+}
+
+void CommThread::run() {
+  // The kernel may round sleeps up by this much; its default of 50 us is more than our shortest sleep.
+  prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
+  Clock::time_point last_progress = Clock::now();
+  while (take_work()) {
+    if (advance_all()) {
+      last_progress = Clock::now();
+      sleep_ = policy_.shortest_sleep;
+      continue;
+    }
+    check_deadlines();
+    pause(last_progress);
+  }
+}
+
+// Takes over what was submitted and runs what was called. False when it is time to stop.
+bool CommThread::take_work() {
+  std::unique_lock lock(mutex_);
+  if (active_.empty()) wake_.wait(lock, [this] { return stop_ || !calls_.empty() || !submitted_.empty(); });
+  if (stop_ && calls_.empty()) return false;
+  for (auto& operation : submitted_) active_.push_back(std::move(operation));
+  submitted_.clear();
+  while (!calls_.empty()) {
+    const std::function<void()> work = std::move(calls_.front());
+    calls_.pop_front();
+    lock.unlock();
+    work();
+    lock.lock();
+  }
+  return true;
+}
+
+bool CommThread::advance_all() {
+  bool progress = false;
+  for (std::size_t i = 0; i < active_.size();) {
+    const std::shared_ptr<Operation> operation = active_[i];
+    if (broken_) {
+      fail_all(nullptr, nullptr);
+      return true;
+    }
+    try {
+      const Schedule::Progress result = operation->schedule.advance();
+      progress = progress || result != Schedule::Progress::none;
+      if (result == Schedule::Progress::finished) {
+        {
+          const std::lock_guard lock(mutex_);
+          active_.erase(active_.begin() + static_cast<std::ptrdiff_t>(i));
+        }
+        finish(*operation, nullptr);
+        continue;
+      }
+    } catch (Error& error) {
+      error.add_context(describe(operation->label));
+      fail_all(operation, std::current_exception());
+      return true;
+    } catch (...) {
+      fail_all(operation, std::current_exception());
+      return true;
+    }
+    ++i;
+  }
+  return progress;
+}
+
+void CommThread::check_deadlines() {
+  std::shared_ptr<Operation> expired;
+  {
+    const std::lock_guard lock(mutex_);
+    if (waiters_ == 0) return;
+    const auto now = Clock::now();
+    for (const auto& operation : active_)
+      if (operation->deadline && *operation->deadline < now) expired = operation;
+  }
+  if (expired) fail_all(expired, late(*expired));
+}
+
+std::exception_ptr CommThread::late(const Operation& operation) const {
+  std::vector<int> missing;
+  for (const int r : operation.schedule.pending_peers())
+    missing.push_back(operation.world_ranks[static_cast<std::size_t>(r)]);
+  std::string message =
+      fmt::format("{} did not finish within {:.1f} s: still waiting for rank{} {}", describe(operation.label),
+                  std::chrono::duration<double>(operation.patience).count(), missing.size() == 1 ? "" : "s",
+                  fmt::join(missing, ", "));
+  std::function<std::string(int)> describe_peer;
+  {
+    const std::lock_guard lock(mutex_);
+    describe_peer = describe_peer_;
+  }
+  if (describe_peer)
+    for (const int r : missing) message += fmt::format("\n  rank {}: {}", r, describe_peer(r));
+  return std::make_exception_ptr(SystemError(message));
+}
+
+void CommThread::finish(Operation& operation, std::exception_ptr error) {
+  {
+    const std::lock_guard lock(mutex_);
+    operation.error = std::move(error);
+    operation.finished.store(true, std::memory_order_release);
+  }
+  finished_.notify_all();
+}
+
+// After a failure no message of this process can be trusted to match, so everything in flight fails with it.
+void CommThread::fail_all(const std::shared_ptr<Operation>& culprit, std::exception_ptr error) {
+  std::vector<std::shared_ptr<Operation>> abandoned;
+  {
+    const std::lock_guard lock(mutex_);
+    broken_ = true;
+    if (error && broken_by_.empty()) {
+      try {
+        std::rethrow_exception(error);
+      } catch (const std::exception& e) {
+        broken_by_ = e.what();
+      } catch (...) {
+        broken_by_ = "unknown failure";
+      }
+    }
+    abandoned.swap(active_);
+    for (auto& operation : submitted_) abandoned.push_back(std::move(operation));
+    submitted_.clear();
+  }
+  abandoned_.insert(abandoned_.end(), abandoned.begin(), abandoned.end());
+  for (const auto& operation : abandoned)
+    finish(*operation,
+           operation == culprit
+               ? error
+               : std::make_exception_ptr(SystemError(fmt::format("{} was given up: an earlier operation failed:\n  {}",
+                                                                 describe(operation->label), broken_by_))));
+}
+
+void CommThread::pause(Clock::time_point& last_progress) {
+  std::unique_lock lock(mutex_);
+  if (!calls_.empty() || !submitted_.empty() || stop_ || active_.empty()) return;
+  const auto quiet = Clock::now() - last_progress;
+  if (quiet < (waiters_ > 0 ? policy_.spin_waited : policy_.spin)) {
+    lock.unlock();
+    std::this_thread::yield();
+    return;
+  }
+  const int waiters = waiters_;
+  wake_.wait_for(lock, sleep_, [&] { return stop_ || !calls_.empty() || !submitted_.empty() || waiters_ > waiters; });
+  sleep_ = std::min<Clock::duration>(2 * sleep_, policy_.longest_sleep);
+  if (waiters_ > waiters) {
+    last_progress = Clock::now();
+    sleep_ = policy_.shortest_sleep;
+  }
+}
+
+}  // namespace weft

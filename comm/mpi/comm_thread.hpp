@@ -1,0 +1,94 @@
+// CommThread: the one thread that calls MPI. It runs schedules side by side until each is finished, failed or late.
+//
+// How it shares the cores. While an operation moves, it polls without pause. Once nothing has moved for `spin`, it
+// sleeps between polls, `shortest_sleep` at first and doubling up to `longest_sleep`; a compute thread that blocks in
+// wait() frees its core, so then polling goes on for `spin_waited` before it sleeps. With nothing to do it sleeps until
+// called. New work and new waiters wake it.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "comm/mpi/mpi_runtime.hpp"
+#include "comm/mpi/transfers.hpp"
+#include "weft/communicator.hpp"
+
+namespace weft {
+
+/// One schedule in flight, shared by the thread and the Request.
+struct Operation {
+  OperationLabel label;
+  Schedule schedule;
+  std::vector<int> world_ranks;  ///< of the group, to name peers
+  std::atomic<bool> finished{false};
+  std::exception_ptr error;  ///< set before `finished`
+  /// When the waiter gives up; none while nobody waits. Guarded by the thread's mutex.
+  std::optional<std::chrono::steady_clock::time_point> deadline;
+  std::chrono::milliseconds patience{0};
+};
+
+class CommThread {
+ public:
+  CommThread(ProgressPolicy policy, std::chrono::milliseconds timeout);
+  /// Stops the thread; what is in flight is abandoned. Does not touch MPI.
+  ~CommThread();
+
+  /// Runs `work` on the thread and waits for it at most `limit`. Rethrows what it throws; SystemError when late.
+  void call(std::string_view what, std::chrono::milliseconds limit, std::function<void()> work);
+  void submit(std::shared_ptr<Operation> operation);
+  /// Blocks until finished; throws what the operation failed with.
+  void wait(Operation& operation);
+
+  /// An operation failed or was late: the state of MPI is unknown, and nothing is sent or received any more.
+  bool broken() const { return broken_; }
+  bool idle() const;
+  /// From now on nothing may start; `why` is what the attempt is told.
+  void close(std::string why);
+
+  void set_timeout(std::chrono::milliseconds timeout) { timeout_ms_ = timeout.count(); }
+  std::chrono::milliseconds timeout() const { return std::chrono::milliseconds(timeout_ms_); }
+  void set_describe_peer(std::function<std::string(int)> describe);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void run();
+  bool take_work();
+  bool advance_all();
+  void check_deadlines();
+  void pause(Clock::time_point& last_progress);
+  void finish(Operation& operation, std::exception_ptr error);
+  void fail_all(const std::shared_ptr<Operation>& culprit, std::exception_ptr error);
+  std::exception_ptr late(const Operation& operation) const;
+
+  const ProgressPolicy policy_;
+  std::atomic<std::int64_t> timeout_ms_;
+  std::atomic<bool> broken_{false};
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;      ///< the thread sleeps here
+  std::condition_variable finished_;  ///< waiters sleep here
+  std::deque<std::function<void()>> calls_;
+  std::deque<std::shared_ptr<Operation>> submitted_;
+  std::function<std::string(int)> describe_peer_;
+  int waiters_ = 0;
+  bool stop_ = false;
+  std::string broken_by_;  ///< the first failure
+
+  // The thread's own.
+  std::vector<std::shared_ptr<Operation>> active_;
+  std::vector<std::shared_ptr<Operation>> abandoned_;  ///< kept, for MPI may still know their scratch
+  Clock::duration sleep_{};
+
+  std::thread thread_;  ///< last: everything above exists before it starts
+};
+
+}  // namespace weft
