@@ -26,6 +26,7 @@ struct DataSpec {
   std::int64_t crop = 0;          ///< random crop (centre crop in evaluation) to this size; 0: none
   std::int64_t crop_padding = 0;  ///< zeros around the image before the crop
   bool flip = false;              ///< random horizontal flip in training
+  bool operator==(const DataSpec&) const = default;
 };
 
 struct LossSpec {
@@ -35,17 +36,19 @@ struct LossSpec {
   std::int64_t ignore_index = -100;    ///< cross_entropy
   std::optional<int> class_axis;       ///< cross_entropy; default by comparing shapes, last if two fit
   double delta = 1.0;                  ///< huber
+  bool operator==(const LossSpec&) const = default;
 };
 
 struct ParameterGroup {
   std::string pattern;             ///< glob on parameter names; the first group that matches applies
   std::optional<double> lr_scale;  ///< multiplies the learning rate
   std::optional<double> weight_decay;
+  bool operator==(const ParameterGroup&) const = default;
 };
 
 struct OptimizerSpec {
-  std::string name = "sgd";  ///< sgd, adam, adamw, rmsprop, adagrad, lamb, lars
-  double lr = 1e-2;
+  std::string name = "sgd";                      ///< sgd, adam, adamw, rmsprop, adagrad, lamb, lars
+  double lr = 1e-3;                              ///< by optimiser: rmsprop, adagrad, lars 1e-2
   double momentum = 0, dampening = 0;            ///< sgd, rmsprop (momentum), lars
   bool nesterov = false;                         ///< sgd
   double beta1 = 0.9, beta2 = 0.999;             ///< adam, adamw, lamb
@@ -58,6 +61,7 @@ struct OptimizerSpec {
   std::vector<ParameterGroup> groups;
   double clip_norm = 0;   ///< global L2 norm of gradients; 0: none
   double clip_value = 0;  ///< elementwise; 0: none
+  bool operator==(const OptimizerSpec&) const = default;
 };
 
 struct ScheduleSpec {
@@ -67,6 +71,7 @@ struct ScheduleSpec {
   std::int64_t step_size = 0;     ///< step: optimiser steps between decays
   double gamma = 0.1;             ///< step, exponential (per step_size, default one epoch)
   double power = 1.0;             ///< polynomial
+  bool operator==(const ScheduleSpec&) const = default;
 };
 
 struct CheckpointSpec {
@@ -74,6 +79,7 @@ struct CheckpointSpec {
   Unit unit = Unit::epochs;
   double every = 1;
   int keep = 3;  ///< newest kept; older ones are removed after a newer one is good
+  bool operator==(const CheckpointSpec&) const = default;
 };
 
 struct ParallelSpec {
@@ -81,6 +87,7 @@ struct ParallelSpec {
   int data = 0, tensor = 1, pipeline = 1;  ///< 0: whatever is left of the ranks
   int zero = 0;
   std::string recompute = "none";
+  bool operator==(const ParallelSpec&) const = default;
 };
 
 struct ResourceSpec {
@@ -88,6 +95,7 @@ struct ResourceSpec {
   std::optional<int> ranks_per_node;
   std::string time = "01:00:00";        ///< HH:MM:SS or D-HH:MM:SS
   std::string partition, account, qos;  ///< empty: the site's default
+  bool operator==(const ResourceSpec&) const = default;
 };
 
 struct JobSpec {
@@ -118,6 +126,7 @@ struct JobSpec {
       0;                        ///< steps between hash comparisons of parameters; 0: only at start and checkpoints
   std::string runs = "runs";    ///< folder of run folders
   std::string directory = ".";  ///< where the job file is: relative paths start here
+  bool operator==(const JobSpec&) const = default;
 };
 
 }  // namespace weft

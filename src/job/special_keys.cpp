@@ -1,0 +1,175 @@
+// Implementation of the keys with a form of their own.
+#include "src/job/special_keys.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+
+#include "fmt/format.h"
+#include "src/job/key_table.hpp"
+
+namespace weft {
+namespace {
+
+constexpr NumberRange kBeta{0, 1};
+
+bool is_safe_name(std::string_view text) {
+  const auto safe = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
+  };
+  return !text.empty() && text.size() <= 64 && text.front() != '.' && text.front() != '-' &&
+         std::all_of(text.begin(), text.end(), safe);
+}
+
+struct Interval {
+  CheckpointSpec::Unit unit;
+  std::string_view one, many;
+};
+constexpr Interval kIntervals[] = {{CheckpointSpec::Unit::epochs, "epoch", "epochs"},
+                                   {CheckpointSpec::Unit::steps, "step", "steps"},
+                                   {CheckpointSpec::Unit::minutes, "minute", "minutes"}};
+
+void read_every(CheckpointSpec& checkpoint, const YamlNode& node) {
+  if (node.is_word("never")) {
+    checkpoint.unit = CheckpointSpec::Unit::never;
+    return;
+  }
+  const std::string text = node.kind == YamlNode::Kind::scalar ? node.text : "";
+  const auto space = text.find(' ');
+  const auto unit = space == std::string::npos ? "" : text.substr(space + 1);
+  for (const auto& interval : kIntervals) {
+    if (unit != interval.one && unit != interval.many) continue;
+    auto count = node;
+    count.text = text.substr(0, space);
+    count.quoted = false;
+    checkpoint.unit = interval.unit;
+    checkpoint.every = interval.unit == CheckpointSpec::Unit::steps
+                           ? static_cast<double>(read_integer(count, {1, 1'000'000'000'000}))
+                           : read_number(count, {0, 1e9, true});
+    return;
+  }
+  fail_at(node,
+          "expected an interval such as '1 epoch', '500 steps', '30 minutes', or 'never'; found " + node.described());
+}
+
+YamlNode write_every(const CheckpointSpec& checkpoint) {
+  for (const auto& interval : kIntervals)
+    if (interval.unit == checkpoint.unit)
+      return YamlNode::scalar(
+          fmt::format("{} {}", checkpoint.every, checkpoint.every == 1 ? interval.one : interval.many));
+  return YamlNode::scalar("never");
+}
+
+}  // namespace
+
+Key<OptimizerSpec> betas_key() {
+  Key<OptimizerSpec> key;
+  key.info = {.name = "betas",
+              .type = "[number, number] from 0 to 1",
+              .meaning = "decay of the mean and of the mean square of the gradient"};
+  key.read = [](OptimizerSpec& optimizer, const YamlNode& node) {
+    if (node.kind != YamlNode::Kind::sequence || node.items.size() != 2)
+      fail_at(node, "expected two numbers, as in [0.9, 0.999], found " + node.described());
+    optimizer.beta1 = read_number(node.items[0], kBeta);
+    optimizer.beta2 = read_number(node.items[1], kBeta);
+  };
+  key.write = [](const OptimizerSpec& optimizer) {
+    auto list = YamlNode::sequence();
+    list.items = {write_number(optimizer.beta1), write_number(optimizer.beta2)};
+    return list;
+  };
+  return detail::with_fallback(std::move(key));
+}
+
+Key<CheckpointSpec> every_key() {
+  Key<CheckpointSpec> key;
+  key.info = {.name = "every",
+              .type = "interval: N epochs, N steps, N minutes, or never",
+              .meaning = "between checkpoints; the end of training always writes one"};
+  key.read = read_every;
+  key.write = write_every;
+  return detail::with_fallback(std::move(key));
+}
+
+Key<JobSpec> precision_key() {
+  static const std::vector<std::string> kPrecisions{"f32", "bf16", "f16"};
+  Key<JobSpec> key;
+  key.info = {.name = "precision",
+              .type = "one of",
+              .meaning = "of contractions; parameters and sums stay f32",
+              .choices = kPrecisions};
+  key.read = [](JobSpec& job, const YamlNode& node) {
+    job.precision = *dtype_from_name(read_choice(node, kPrecisions));
+  };
+  key.write = [](const JobSpec& job) { return write_text(std::string(name_of(job.precision))); };
+  return detail::with_fallback(std::move(key));
+}
+
+Key<JobSpec> batch_norm_section() {
+  Keys<JobSpec> keys;
+  keys.push_back(integer<JobSpec>("group", &JobSpec::batch_norm_group, {1, 1'000'000'000}, "samples",
+                                  "whose statistics a batch norm shares; auto: the batch up to 256, else the largest "
+                                  "power of two up to 64 that divides it",
+                                  "auto"));
+  Key<JobSpec> key;
+  key.inner = flattened(keys, ".");
+  key.info = {.name = "batch_norm", .type = "section", .meaning = "batch normalisation", .section = true};
+  key.read = [keys](JobSpec& job, const YamlNode& node) {
+    detail::check_is_map(node, detail::infos(keys), "");
+    read_keys(keys, job, node, "");
+  };
+  key.write = [keys](const JobSpec& job) { return write_keys(keys, job, ""); };
+  return key;
+}
+
+Key<JobSpec> auto_section(Key<JobSpec> section, ParallelSpec JobSpec::*field) {
+  section.info.type = "section or auto";
+  section.info.fallback = "auto";
+  section.read = [field, read = std::move(section.read)](JobSpec& job, const YamlNode& node) {
+    if (node.is_word("auto")) {
+      job.*field = ParallelSpec{};
+      return;
+    }
+    read(job, node);
+    (job.*field).automatic = false;
+  };
+  section.write = [field, write = std::move(section.write)](const JobSpec& job) {
+    return (job.*field).automatic ? YamlNode::scalar("auto") : write(job);
+  };
+  return section;
+}
+
+void check_job_name(const YamlNode& node) {
+  if (!is_safe_name(node.text))
+    fail_at(node, fmt::format("{} will not do as a name: 1 to 64 letters, digits, '.', '_' or '-', "
+                              "not starting with '.' or '-'",
+                              node.described()));
+}
+
+void check_slurm_name(const YamlNode& node) {
+  if (!node.text.empty()) check_job_name(node);
+}
+
+void check_time_limit(const YamlNode& node) {
+  // D-HH:MM:SS or HH:MM:SS, digits only: the text goes into an #SBATCH line.
+  const std::string& text = node.text;
+  const auto dash = text.find('-');
+  const auto clock = dash == std::string::npos ? text : text.substr(dash + 1);
+  const auto digits = [](std::string_view part) {
+    return !part.empty() && std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; });
+  };
+  const bool days_fine = dash == std::string::npos || (dash <= 3 && digits(std::string_view(text).substr(0, dash)));
+  const auto first = clock.find(':');
+  bool fine = days_fine && first != std::string::npos && first >= 1 && first <= 3 && clock.size() == first + 6 &&
+              clock[first + 3] == ':';
+  if (fine) {
+    const auto hours = std::string_view(clock).substr(0, first), minutes = std::string_view(clock).substr(first + 1, 2),
+               seconds = std::string_view(clock).substr(first + 4, 2);
+    fine = digits(hours) && digits(minutes) && digits(seconds) && minutes < "60" && seconds < "60";
+    fine = fine && text.find_first_not_of("0:-") != std::string::npos;
+  }
+  if (!fine)
+    fail_at(node, fmt::format("{} is not a time limit; write \"HH:MM:SS\" or \"D-HH:MM:SS\"", node.described()));
+}
+
+}  // namespace weft
