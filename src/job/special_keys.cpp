@@ -17,7 +17,7 @@ bool is_safe_name(std::string_view text) {
   const auto safe = [](char c) {
     return std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
   };
-  return !text.empty() && text.size() <= 64 && text.front() != '.' && text.front() != '-' &&
+  return !text.empty() && text.size() <= 64 && std::isalnum(static_cast<unsigned char>(text.front())) != 0 &&
          std::all_of(text.begin(), text.end(), safe);
 }
 
@@ -142,7 +142,7 @@ Key<JobSpec> auto_section(Key<JobSpec> section, ParallelSpec JobSpec::*field) {
 void check_job_name(const YamlNode& node) {
   if (!is_safe_name(node.text))
     fail_at(node, fmt::format("{} will not do as a name: 1 to 64 letters, digits, '.', '_' or '-', "
-                              "not starting with '.' or '-'",
+                              "starting with a letter or digit",
                               node.described()));
 }
 

@@ -13,7 +13,7 @@ Key<JobSpec> batch_norm_section();  ///< {group: N}, a field of JobSpec itself
 /// The section's key with the word `auto` allowed in its place; naming any of its keys ends `automatic`.
 Key<JobSpec> auto_section(Key<JobSpec> section, ParallelSpec JobSpec::*field);
 
-/// Letters, digits, '.', '_', '-', at most 64, not starting with '.' or '-': safe as a folder and in a job script.
+/// Letters, digits, '.', '_', '-', at most 64, starting with a letter or digit: safe as a folder and in a job script.
 void check_job_name(const YamlNode& node);
 /// As a job name, or empty.
 void check_slurm_name(const YamlNode& node);

@@ -1,0 +1,29 @@
+// The verbs of the command line: one file each under verbs/, all of them in the table of verbs.cpp.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "src/cli/options.hpp"
+#include "weft/error.hpp"
+
+namespace weft::cli {
+
+enum class RunsOn : std::uint8_t {
+  first_rank,  ///< under mpirun or srun the other ranks have nothing to do, and leave with success
+  all_ranks    ///< the verb sets up its communicator; only rank 0 prints
+};
+
+struct Verb {
+  std::string_view name;
+  std::string_view summary;  ///< one line, for `weft --help`
+  RunsOn where;
+  ExitCode (*run)(const Arguments& arguments);  ///< what follows the verb; throws weft::Error
+};
+
+/// To add a verb: a file verbs/NAME.cpp with its function, declared here, and a line in the table.
+std::span<const Verb> verbs();
+
+ExitCode run_job(const Arguments& arguments);
+
+}  // namespace weft::cli
