@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -76,8 +77,9 @@ class Graph {
                 std::string name = {});
   void add_output(std::string name, OutputRole role, ValueId value);
 
-  const std::vector<Node>& nodes() const { return nodes_; }
-  const std::vector<Value>& values() const { return values_; }
+  /// References to nodes and values stay valid while the graph grows (hence the deques).
+  const std::deque<Node>& nodes() const { return nodes_; }
+  const std::deque<Value>& values() const { return values_; }
   const std::vector<GraphInput>& inputs() const { return inputs_; }
   const std::vector<GraphOutput>& outputs() const { return outputs_; }
 
@@ -105,8 +107,8 @@ class Graph {
   std::string str() const;
 
  private:
-  std::vector<Node> nodes_;
-  std::vector<Value> values_;
+  std::deque<Node> nodes_;
+  std::deque<Value> values_;
   std::vector<GraphInput> inputs_;
   std::vector<GraphOutput> outputs_;
 };
