@@ -3,9 +3,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "graph/ir/ops/families.hpp"
+#include "graph/ir/passes/rewrite.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
@@ -29,9 +31,13 @@ Table make_table() {
       check_internal(rules.infer != nullptr, fmt::format("operator {} has no type rule", name_of(rules.op)));
       row = rules;
     }
-  for (int i = 0; i < kOpCount; ++i)
+  for (int i = 0; i < kOpCount; ++i) {
+    const bool composite = class_of(static_cast<Op>(i)) == OpClass::composite;
+    check_internal((table[static_cast<std::size_t>(i)].decompose != nullptr) == composite,
+                   fmt::format("exactly composites decompose: {}", name_of(static_cast<Op>(i))));
     check_internal(table[static_cast<std::size_t>(i)].infer != nullptr,
                    fmt::format("operator {} is not in the table", name_of(static_cast<Op>(i))));
+  }
   return table;
 }
 
@@ -40,6 +46,27 @@ Table make_table() {
 const OpRules& rules_of(Op op) {
   static const Table table = make_table();
   return table.at(static_cast<std::size_t>(op));
+}
+
+namespace {
+
+bool has_composite(const Graph& graph, const std::function<bool(const Node&)>& keep) {
+  return std::any_of(graph.nodes().begin(), graph.nodes().end(), [&](const Node& node) {
+    return (class_of(node.op) == OpClass::composite && !keep(node)) ||
+           std::any_of(node.bodies.begin(), node.bodies.end(), [&](const Graph& b) { return has_composite(b, keep); });
+  });
+}
+
+}  // namespace
+
+Graph decompose(const Graph& graph, const std::function<bool(const Node&)>& keep) {
+  Graph result = graph;
+  while (has_composite(result, keep))  // a decomposition may hold simpler composites
+    result = rewritten(result, [&](GraphBuilder& builder, const Node& node) -> std::optional<std::vector<ValueId>> {
+      if (class_of(node.op) != OpClass::composite || keep(node)) return std::nullopt;
+      return rules_of(node.op).decompose(builder, node);
+    });
+  return result;
 }
 
 }  // namespace weft

@@ -1,4 +1,6 @@
 // Composite elementwise activations: relu, sigmoid, softplus, gelu, silu.
+#include <numbers>
+
 #include "graph/ir/ops/check.hpp"
 #include "graph/ir/ops/families.hpp"
 
@@ -20,13 +22,57 @@ std::vector<TensorType> infer_gelu(const Node& node, std::span<const TensorType>
   return {check.operand(0)};
 }
 
+std::vector<ValueId> decompose_relu(GraphBuilder& b, const Node& node) {
+  const ValueId x = node.inputs[0];
+  return {b.binary(Op::maximum, x, b.like(x, 0))};
+}
+
+/// 1 / (1 + exp(-x)), written with exp of non-positive numbers only: exact tails in every precision.
+std::vector<ValueId> decompose_sigmoid(GraphBuilder& b, const Node& node) {
+  const ValueId x = node.inputs[0], one = b.like(x, 1);
+  const ValueId e = b.unary(Op::exp, b.unary(Op::neg, b.unary(Op::abs, x)));
+  const ValueId upper = b.select(b.binary(Op::greater_equal, x, b.like(x, 0)), one, e);
+  return {b.div(upper, b.add(one, e))};
+}
+
+/// log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)).
+std::vector<ValueId> decompose_softplus(GraphBuilder& b, const Node& node) {
+  const ValueId x = node.inputs[0];
+  const ValueId e = b.unary(Op::exp, b.unary(Op::neg, b.unary(Op::abs, x)));
+  return {b.add(b.binary(Op::maximum, x, b.like(x, 0)), b.unary(Op::log1p, e))};
+}
+
+std::vector<ValueId> decompose_silu(GraphBuilder& b, const Node& node) {
+  return {b.mul(node.inputs[0], b.unary(Op::sigmoid, node.inputs[0]))};
+}
+
+constexpr double kGeluCubic = 0.044715;
+constexpr double kGeluScale = std::numbers::sqrt2 * std::numbers::inv_sqrtpi;  // sqrt(2/pi)
+
+/// The argument of the tanh form: sqrt(2/pi) (x + 0.044715 x^3).
+ValueId gelu_argument(GraphBuilder& b, ValueId x) {
+  const ValueId cubic = b.mul(b.mul(b.mul(x, x), x), b.like(x, kGeluCubic));
+  return b.mul(b.add(x, cubic), b.like(x, kGeluScale));
+}
+
+/// x times the standard normal distribution function (D. Hendrycks, K. Gimpel, 2016), or its tanh approximation.
+std::vector<ValueId> decompose_gelu(GraphBuilder& b, const Node& node) {
+  const ValueId x = node.inputs[0];
+  const bool tanh = node.attributes.text("approximate") == "tanh";
+  const ValueId inner =
+      tanh ? b.unary(Op::tanh, gelu_argument(b, x)) : b.unary(Op::erf, b.mul(x, b.like(x, std::numbers::sqrt2 / 2)));
+  return {b.mul(b.mul(x, b.like(x, 0.5)), b.add(inner, b.like(x, 1)))};
+}
+
 }  // namespace
 
 std::vector<OpRules> activation_rules() {
   return {
-      {.op = Op::relu, .infer = infer_activation},     {.op = Op::sigmoid, .infer = infer_activation},
-      {.op = Op::softplus, .infer = infer_activation}, {.op = Op::gelu, .infer = infer_gelu},
-      {.op = Op::silu, .infer = infer_activation},
+      {.op = Op::relu, .infer = infer_activation, .decompose = decompose_relu},
+      {.op = Op::sigmoid, .infer = infer_activation, .decompose = decompose_sigmoid},
+      {.op = Op::softplus, .infer = infer_activation, .decompose = decompose_softplus},
+      {.op = Op::gelu, .infer = infer_gelu, .decompose = decompose_gelu},
+      {.op = Op::silu, .infer = infer_activation, .decompose = decompose_silu},
   };
 }
 

@@ -1,4 +1,6 @@
 // Inverted dropout: the mask is a function of seed, step, sample and element, so it can be made again anywhere.
+#include <cmath>
+
 #include "graph/ir/ops/check.hpp"
 #include "graph/ir/ops/families.hpp"
 
@@ -17,8 +19,24 @@ std::vector<TensorType> infer_dropout(const Node& node, std::span<const TensorTy
   return {check.operand(0)};
 }
 
+std::vector<ValueId> decompose_dropout(GraphBuilder& b, const Node& node) {
+  const ValueId x = node.inputs[0];
+  const double ratio = node.attributes.number("ratio");
+  // bits / 2^32 >= ratio, as integers; at 2^32 nothing is kept.
+  const double threshold = std::ceil(std::ldexp(ratio, 32));
+  if (threshold >= std::ldexp(1.0, 32)) return {b.like(x, 0)};
+  const ValueId bits = b.one(Op::random_bits, {node.inputs[1], node.inputs[2], node.inputs[3]},
+                             {{"id", node.attributes.integer("id")},
+                              {"shape", b.shape(x).extents()},
+                              {"sample_dim", node.attributes.integer("sample_dim")}});
+  const ValueId keep = b.binary(Op::greater_equal, bits, b.full(DType::u32, b.shape(x), threshold));
+  return {b.select(keep, b.mul(x, b.like(x, 1 / (1 - ratio))), b.like(x, 0))};
+}
+
 }  // namespace
 
-std::vector<OpRules> dropout_rules() { return {{.op = Op::dropout, .infer = infer_dropout}}; }
+std::vector<OpRules> dropout_rules() {
+  return {{.op = Op::dropout, .infer = infer_dropout, .decompose = decompose_dropout}};
+}
 
 }  // namespace weft::ops

@@ -31,13 +31,58 @@ std::vector<TensorType> infer_cross_entropy(const Node& node, std::span<const Te
   return {{check.dtype(0), expected}};
 }
 
+/// x less its maximum along `axis`: exponentials of the result cannot overflow, and one of them is 1.
+ValueId shifted(GraphBuilder& b, ValueId x, std::int64_t axis) {
+  return b.sub(x, b.reduce(Op::reduce_max, x, {axis}, true));
+}
+
+std::vector<ValueId> decompose_softmax(GraphBuilder& b, const Node& node) {
+  const std::int64_t axis = node.attributes.integer("axis");
+  const ValueId e = b.unary(Op::exp, shifted(b, node.inputs[0], axis));
+  return {b.div(e, b.reduce(Op::reduce_sum, e, {axis}, true))};
+}
+
+ValueId log_sum_exp(GraphBuilder& b, ValueId shifted_x, std::int64_t axis) {
+  return b.unary(Op::log, b.reduce(Op::reduce_sum, b.unary(Op::exp, shifted_x), {axis}, true));
+}
+
+std::vector<ValueId> decompose_log_softmax(GraphBuilder& b, const Node& node) {
+  const std::int64_t axis = node.attributes.integer("axis");
+  const ValueId z = shifted(b, node.inputs[0], axis);
+  return {b.sub(z, log_sum_exp(b, z, axis))};
+}
+
+/// Whether each label counts; kNone where no label of this type can be `ignore_index`.
+ValueId counted(GraphBuilder& b, ValueId labels, std::int64_t ignore_index) {
+  const Tensor value = Tensor::scalar(ignore_index).cast(b.dtype(labels));
+  if (value.as_int(0) != ignore_index) return kNone;
+  return b.binary(Op::not_equal, labels, b.constant(value));
+}
+
+/// With z = logits less their maximum and s the smoothing, each position's loss is
+/// log sum exp z - (1 - s) z[label] - s mean z. gather_elements makes NaN of a label outside the classes.
+std::vector<ValueId> decompose_cross_entropy(GraphBuilder& b, const Node& node) {
+  const ValueId logits = node.inputs[0], labels = node.inputs[1];
+  const std::int64_t axis = node.attributes.integer("axis");
+  const double smoothing = node.attributes.number("label_smoothing");
+  const Shape kept = b.shape(logits).with(static_cast<int>(axis), 1);
+  const ValueId z = shifted(b, logits, axis);
+  ValueId target = b.one(Op::gather_elements, {z, b.reshape(labels, kept)}, {{"axis", axis}});
+  if (smoothing > 0)
+    target =
+        b.add(b.mul(target, b.like(target, 1 - smoothing)), b.mul(b.mean(z, {axis}, true), b.like(target, smoothing)));
+  const ValueId loss = b.reshape(b.sub(log_sum_exp(b, z, axis), target), b.shape(labels));
+  const ValueId counts = counted(b, labels, node.attributes.integer("ignore_index"));
+  return {counts == kNone ? loss : b.select(counts, loss, b.like(loss, 0))};
+}
+
 }  // namespace
 
 std::vector<OpRules> softmax_rules() {
   return {
-      {.op = Op::softmax, .infer = infer_softmax},
-      {.op = Op::log_softmax, .infer = infer_softmax},
-      {.op = Op::cross_entropy, .infer = infer_cross_entropy},
+      {.op = Op::softmax, .infer = infer_softmax, .decompose = decompose_softmax},
+      {.op = Op::log_softmax, .infer = infer_softmax, .decompose = decompose_log_softmax},
+      {.op = Op::cross_entropy, .infer = infer_cross_entropy, .decompose = decompose_cross_entropy},
   };
 }
 
