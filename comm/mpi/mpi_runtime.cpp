@@ -113,6 +113,8 @@ void MpiRuntime::set_describe_peer(std::function<std::string(int)> describe) {
   thread_->set_describe_peer(std::move(describe));
 }
 
+bool MpiRuntime::broken() const { return thread_->broken(); }
+
 void MpiRuntime::abort_job(int code) noexcept {
   try {
     // MPI_Abort tells the launcher to end the others, and does not return.

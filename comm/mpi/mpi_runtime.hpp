@@ -55,6 +55,10 @@ class MpiRuntime {
   /// Ends this process and, as far as the launcher can, all ranks of the job, with this exit code. Never hangs.
   [[noreturn]] void abort_job(int code) noexcept;
 
+  /// Whether an operation failed or was late: no message is exchanged any more, and abort_job is what is left. Tells an
+  /// error that a peer caused from one of this rank's own.
+  bool broken() const;
+
   int rank() const { return rank_; }
   int size() const { return size_; }
   /// MPI's own name and version.

@@ -1,0 +1,130 @@
+// Writing of rank records.
+//
+// A slot: `begin` is set to a new number, the fields are written, `end` is set to the same number. A reader takes the
+// slot with the highest number among those where both agree.
+#include "src/faults/last_operation.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+
+#include "src/faults/rank_records.hpp"
+#include "weft/error.hpp"
+
+namespace weft {
+namespace {
+
+constexpr std::size_t kFileBytes = 4096;
+
+double seconds(clockid_t clock) {
+  timespec now{};
+  clock_gettime(clock, &now);  // no system call: the kernel maps it into the process
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+template <std::size_t N>
+void copy_text(char (&to)[N], std::string_view text) {
+  const std::size_t n = std::min(text.size(), N - 1);
+  std::memcpy(to, text.data(), n);
+  to[n] = '\0';
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+template <class T>
+void store(T& field, T value, std::memory_order order) {
+  std::atomic_ref<T>(field).store(value, order);
+}
+
+}  // namespace
+
+std::string_view name_of(RankState state) {
+  constexpr std::string_view kNames[] = {"running", "waiting", "saving", "completed", "stopped", "failed"};
+  return kNames[static_cast<std::size_t>(state)];
+}
+
+std::string_view name_of(ExitReason reason) {
+  constexpr std::string_view kNames[] = {"completed",    "stopped_signal", "stopped_time", "user_error",
+                                         "system_error", "internal_error", "killed",       "lost_peer"};
+  return kNames[static_cast<std::size_t>(reason)];
+}
+
+LastOperationFile::LastOperationFile(const std::filesystem::path& run_folder, int rank, int ranks, std::uint64_t run) {
+  const std::filesystem::path path = rank_record_path(run_folder, rank);
+  std::error_code error;
+  std::filesystem::create_directories(path.parent_path(), error);
+  if (error) throw SystemError(fmt::format("{}: {}", path.parent_path().string(), error.message()));
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) throw SystemError::from_errno(path.string(), errno);
+  const Descriptor file(open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  if (file.get() < 0) throw SystemError::from_errno(path.string(), errno);
+  // The blocks must exist: a store into a hole of a full disk would be a SIGBUS.
+  if (const int code = posix_fallocate(file.get(), 0, kFileBytes)) throw SystemError::from_errno(path.string(), code);
+  void* memory = mmap(nullptr, kFileBytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  if (memory == MAP_FAILED) throw SystemError::from_errno(path.string(), errno);
+
+  record_ = static_cast<RankRecord*>(memory);
+  record_->version = RankRecord::kVersion;
+  record_->rank = rank;
+  record_->ranks = ranks;
+  record_->pid = getpid();
+  record_->process_start = process_start_ticks(getpid());
+  record_->run = run;
+  copy_text(record_->host, this_host());
+  enter(0, -1, "start");
+  store(record_->magic, RankRecord::kMagic, std::memory_order_release);
+}
+
+LastOperationFile::~LastOperationFile() { munmap(record_, kFileBytes); }
+
+void LastOperationFile::enter(std::int64_t step, int instruction, std::string_view operation,
+                              RankState state) noexcept {
+  RankRecord::Slot& slot = record_->slots[++sequence_ % 2];
+  store(slot.begin, sequence_, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);
+  slot.step = step;
+  slot.instruction = instruction;
+  slot.state = static_cast<std::uint32_t>(state);
+  slot.monotonic = seconds(CLOCK_MONOTONIC);
+  slot.wall = seconds(CLOCK_REALTIME);
+  copy_text(slot.operation, operation);
+  store(slot.end, sequence_, std::memory_order_release);
+}
+
+void LastOperationFile::finish(RankState state, ExitReason reason, std::string_view message) noexcept {
+  const RankRecord::Slot& now = record_->slots[sequence_ % 2];
+  char operation[sizeof now.operation];
+  std::memcpy(operation, now.operation, sizeof operation);
+  record_->reason = static_cast<std::uint32_t>(reason);
+  copy_text(record_->message, message);
+  enter(now.step, now.instruction, operation, state);
+  store(record_->finished, 1u, std::memory_order_release);
+}
+
+void LastOperationFile::note_terminate(int signal) noexcept {
+  store(record_->terminate_signal, signal, std::memory_order_release);
+}
+
+void LastOperationFile::note_crash(int signal) noexcept {
+  store(record_->crash_signal, signal, std::memory_order_release);
+}
+
+}  // namespace weft
