@@ -16,9 +16,14 @@
 
 namespace weft {
 
+/// Whether a state is part of the run (saved, hashed, equal on all ranks) or only of a step (gradient accumulators:
+/// each rank's own, worthless between steps).
+enum class StateScope : std::uint8_t { lasting, transient };
+
 struct StateEntry {
   TensorType type;
   std::unique_ptr<Allocation> memory;
+  StateScope scope = StateScope::lasting;
 };
 
 class StateTable {
@@ -26,7 +31,7 @@ class StateTable {
   explicit StateTable(Device& device) : device_(&device) {}
 
   /// Allocates and fills. Throws InternalError when the name exists.
-  void add(const std::string& name, const Tensor& initial);
+  void add(const std::string& name, const Tensor& initial, StateScope scope = StateScope::lasting);
   bool has(const std::string& name) const { return entries_.count(name) != 0; }
   const StateEntry& at(const std::string& name) const;
   /// Copies to and from the host; types must match.
@@ -34,9 +39,9 @@ class StateTable {
   void write(const std::string& name, const Tensor& value);
   /// A part of the bytes of one state, from byte `offset` on, after every update enqueued before.
   void read_bytes(const std::string& name, std::int64_t offset, std::span<std::byte> to) const;
-  std::vector<std::string> names() const;  ///< sorted
+  std::vector<std::string> names() const;  ///< of lasting states, sorted
   std::int64_t bytes() const;
-  /// Content hash over (name, type, bits) of all states in name order: equal states, equal hash.
+  /// Content hash over (name, type, bits) of all lasting states in name order: equal states, equal hash.
   std::uint64_t hash() const;
   /// The same of one state.
   std::uint64_t hash(const std::string& name) const;

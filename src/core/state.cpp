@@ -17,11 +17,12 @@ std::int64_t bytes_of(const TensorType& type) {
 
 }  // namespace
 
-void StateTable::add(const std::string& name, const Tensor& initial) {
+void StateTable::add(const std::string& name, const Tensor& initial, StateScope scope) {
   check_internal(!has(name), "state '" + name + "' is added twice");
   const auto bytes = static_cast<std::int64_t>(initial.bytes());
   StateEntry entry{{initial.dtype(), initial.shape()},
-                   device_->allocate(std::max<std::int64_t>(bytes, 1), device_->arena_space())};
+                   device_->allocate(std::max<std::int64_t>(bytes, 1), device_->arena_space()),
+                   scope};
   entries_.emplace(name, std::move(entry));
   write(name, initial);
 }
@@ -64,7 +65,8 @@ void StateTable::write(const std::string& name, const Tensor& value) {
 std::vector<std::string> StateTable::names() const {
   std::vector<std::string> names;
   names.reserve(entries_.size());
-  for (const auto& [name, entry] : entries_) names.push_back(name);
+  for (const auto& [name, entry] : entries_)
+    if (entry.scope == StateScope::lasting) names.push_back(name);
   return names;
 }
 
@@ -94,7 +96,7 @@ std::uint64_t StateTable::hash(const std::string& name) const {
 
 std::uint64_t StateTable::hash() const {
   Hash64 all;
-  for (const auto& [name, entry] : entries_) {
+  for (const std::string& name : names()) {
     const std::uint64_t one = hash(name);
     all.update(std::as_bytes(std::span(&one, 1)));
   }
