@@ -7,6 +7,7 @@
 #include <array>
 
 #include "graph/ir/ops/families.hpp"
+#include "graph/ir/ops/placement.hpp"
 #include "graph/ir/passes/rewrite.hpp"
 #include "weft/error.hpp"
 
@@ -37,6 +38,7 @@ Table make_table() {
                    fmt::format("exactly composites decompose: {}", name_of(static_cast<Op>(i))));
     check_internal(table[static_cast<std::size_t>(i)].infer != nullptr,
                    fmt::format("operator {} is not in the table", name_of(static_cast<Op>(i))));
+    table[static_cast<std::size_t>(i)].placement = ops::placement_rule(static_cast<Op>(i));
   }
   return table;
 }

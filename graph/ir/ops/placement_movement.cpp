@@ -1,0 +1,126 @@
+// Placement of operators that move elements: the cut dimension is followed; sums pass through.
+#include <numeric>
+#include <optional>
+
+#include "graph/ir/ops/placement.hpp"
+
+namespace weft::ops {
+namespace {
+
+using Types = std::span<const TensorType>;
+using Given = std::span<const AxisPlacement>;
+
+/// The cut result, its shape attribute made local.
+PlacementAnswer with_local_shape(const PlacementQuestion& q, AxisPlacement result) {
+  PlacementAnswer answer = q.as_given(result);
+  answer.local_attributes.set("shape", q.local(q.result_types[0].shape.extents(), result));
+  return answer;
+}
+
+PlacementAnswer broadcast(const Node& node, Types operands, Types results, Given given, int coordinate) {
+  const PlacementQuestion q{node, operands, results, given, coordinate};
+  if (is_part_of_sum(given[0])) return q.as_given(part_of_sum());
+  if (!is_cut(given[0])) return q.all_whole();
+  const std::int64_t to = node.attributes.integers("dims").at(static_cast<std::size_t>(given[0].dimension));
+  if (operands[0].shape[given[0].dimension] != results[0].shape[static_cast<int>(to)]) return q.all_whole();
+  return with_local_shape(q, cut(to, given[0].extents));
+}
+
+PlacementAnswer transpose(const Node& node, Types operands, Types results, Given given, int coordinate) {
+  const PlacementQuestion q{node, operands, results, given, coordinate};
+  if (!is_cut(given[0])) return q.as_given(given[0]);
+  const Dims& order = node.attributes.integers("order");
+  return q.as_given(cut(std::find(order.begin(), order.end(), given[0].dimension) - order.begin(), given[0].extents));
+}
+
+std::int64_t product(const Shape& shape, int first, int last) {
+  return std::accumulate(shape.begin() + first, shape.begin() + last, std::int64_t{1}, std::multiplies<>());
+}
+
+/// Whether the product of some leading dimensions of `shape` is `count`.
+bool has_prefix(const Shape& shape, std::int64_t count) {
+  for (int i = 0; i <= shape.rank(); ++i)
+    if (product(shape, 0, i) == count) return true;
+  return false;
+}
+
+/// Where a cut lies after a reshape: the dimension alone, merged with dimensions after it, or the first of those that
+/// it is divided into.
+std::optional<AxisPlacement> reshaped(const Shape& from, const Shape& to, const AxisPlacement& p) {
+  if (from.elements() == 0) return std::nullopt;
+  const std::int64_t before = product(from, 0, p.dimension), extent = from[p.dimension];
+  for (int k = 0; k < to.rank(); ++k) {
+    if (product(to, 0, k) != before) continue;
+    if (to[k] == extent) return cut(k, p.extents);
+    Dims extents = p.extents;
+    if (to[k] % extent == 0 && has_prefix(from, before * to[k])) {
+      for (std::int64_t& e : extents) e *= to[k] / extent;
+      return cut(k, std::move(extents));
+    }
+    const std::int64_t rest = extent / to[k];
+    const bool even = std::all_of(extents.begin(), extents.end(), [&](std::int64_t e) { return e % rest == 0; });
+    if (to[k] > 1 && extent % to[k] == 0 && has_prefix(to, before * extent) && even) {
+      for (std::int64_t& e : extents) e /= rest;
+      return cut(k, std::move(extents));
+    }
+  }
+  return std::nullopt;
+}
+
+PlacementAnswer reshape(const Node& node, Types operands, Types results, Given given, int coordinate) {
+  const PlacementQuestion q{node, operands, results, given, coordinate};
+  if (is_part_of_sum(given[0])) return q.as_given(part_of_sum());
+  if (!is_cut(given[0])) return q.all_whole();
+  const std::optional<AxisPlacement> result = reshaped(operands[0].shape, results[0].shape, given[0]);
+  return result ? with_local_shape(q, *result) : q.all_whole();
+}
+
+PlacementAnswer slice(const Node& node, Types operands, Types results, Given given, int coordinate) {
+  const PlacementQuestion q{node, operands, results, given, coordinate};
+  if (is_part_of_sum(given[0])) return q.as_given(part_of_sum());
+  if (!is_cut(given[0]) || operands[0].shape[given[0].dimension] != results[0].shape[given[0].dimension])
+    return q.all_whole();
+  PlacementAnswer answer = q.as_given(given[0]);
+  answer.local_attributes.set("limit", q.local(node.attributes.integers("limit"), given[0]));
+  return answer;
+}
+
+PlacementAnswer pad(const Node& node, Types operands, Types results, Given given, int coordinate) {
+  const PlacementQuestion q{node, operands, results, given, coordinate};
+  if (!is_cut(given[0])) return q.all_whole();
+  const auto d = static_cast<std::size_t>(given[0].dimension);
+  for (const char* name : {"low", "high", "interior"})
+    if (node.attributes.integers(name).at(d) != 0) return q.all_whole();
+  return q.only(0, given[0]);
+}
+
+PlacementAnswer concat(const Node& node, Types operands, Types results, Given given, int coordinate) {
+  const PlacementQuestion q{node, operands, results, given, coordinate};
+  if (q.all_given(is_part_of_sum)) return q.as_given(part_of_sum());
+  if (!q.any_cut()) return q.all_whole();
+  const AxisPlacement& p = given[q.first_cut()];
+  return p.dimension == node.attributes.integer("axis") ? q.all_whole() : q.all(p);
+}
+
+PlacementAnswer reverse(const Node& node, Types operands, Types results, Given given, int coordinate) {
+  const PlacementQuestion q{node, operands, results, given, coordinate};
+  const bool cut_there = is_cut(given[0]) && contains(node.attributes.integers("dims"), given[0].dimension);
+  return cut_there ? q.all_whole() : q.as_given(given[0]);
+}
+
+}  // namespace
+
+PlacementRule movement_placement(Op op) {
+  switch (op) {
+    case Op::broadcast: return broadcast;
+    case Op::transpose: return transpose;
+    case Op::reshape: return reshape;
+    case Op::slice: return slice;
+    case Op::pad: return pad;
+    case Op::concat: return concat;
+    case Op::reverse: return reverse;
+    default: return nullptr;
+  }
+}
+
+}  // namespace weft::ops
