@@ -4,6 +4,10 @@
 // sleeps between polls, `shortest_sleep` at first and doubling up to `longest_sleep`; a compute thread that blocks in
 // wait() frees its core, so then polling goes on for `spin_waited` before it sleeps. With nothing to do it sleeps until
 // called. New work and new waiters wake it.
+//
+// Measured on two ranks of one compute thread each, on two cores (tests/bench/bench_allreduce): with the default policy
+// a computation beside a request that nothing can advance takes as long as alone (16.50 against 16.55 ms), and with
+// spin at 300 us and longest_sleep at 200 us 4 to 5 % longer.
 #pragma once
 
 #include <atomic>
