@@ -21,6 +21,7 @@ std::vector<TensorType> infer_dropout(const Node& node, std::span<const TensorTy
 
 std::vector<ValueId> decompose_dropout(GraphBuilder& b, const Node& node) {
   const ValueId x = node.inputs[0];
+  if (node.inputs.size() == 1) return {x};  // the inference form
   const double ratio = node.attributes.number("ratio");
   // bits / 2^32 >= ratio, as integers; at 2^32 nothing is kept.
   const double threshold = std::ceil(std::ldexp(ratio, 32));

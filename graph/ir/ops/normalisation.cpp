@@ -137,7 +137,18 @@ struct Grouped {
   ValueId over_channels(ValueId v) const { return b.broadcast_in(v, shape, {axis}); }   ///< v: [C]
 };
 
+/// With the running statistics: (x - mean) / sqrt(variance + epsilon) * scale + bias.
+ValueId normalised_by_running_statistics(GraphBuilder& b, const Node& node) {
+  const ValueId x = node.inputs[0], variance = node.inputs[4];
+  const Shape shape = b.shape(x);
+  const auto spread = [&](ValueId v) { return b.broadcast_in(v, shape, {node.attributes.integer("axis")}); };
+  const ValueId inverse = b.unary(Op::rsqrt, b.add(variance, b.like(variance, node.attributes.number("epsilon"))));
+  const ValueId centred = b.sub(x, spread(node.inputs[3]));
+  return b.add(b.mul(centred, spread(b.mul(inverse, node.inputs[1]))), spread(node.inputs[2]));
+}
+
 std::vector<ValueId> decompose_batch_norm(GraphBuilder& b, const Node& node) {
+  if (node.inputs.size() == 5) return {normalised_by_running_statistics(b, node)};
   const Grouped grouped(b, node.attributes, b.shape(node.inputs[0]));
   const ValueId x = grouped.split(node.inputs[0]);
   const std::vector<ValueId> moments = b.node(Op::moments, {x}, {{"dims", grouped.reduced}});
