@@ -1,0 +1,88 @@
+// Descriptions of models for people and for `weft inspect --json`.
+#include "graph/onnx/describe.hpp"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <unordered_set>
+
+#include "graph/onnx/proto.hpp"
+#include "weft/error.hpp"
+
+namespace weft::onnx {
+namespace {
+
+std::string type_text(const pb::TypeProto& type) {
+  if (type.has_sequence_type()) return "sequence of " + type_text(type.sequence_type().elem_type());
+  if (type.has_optional_type()) return "optional " + type_text(type.optional_type().elem_type());
+  if (!type.has_tensor_type()) return "of a type that Weft does not know";
+  std::string element = onnx_type_name(type.tensor_type().elem_type());
+  try {
+    element = name_of(dtype_of_onnx(type.tensor_type().elem_type(), ""));
+  } catch (const UserError&) {  // keeps ONNX's name
+  }
+  if (!type.tensor_type().has_shape()) return element + "[...]";
+  std::vector<std::string> extents;
+  for (const auto& dim : type.tensor_type().shape().dim())
+    extents.push_back(dim.has_dim_value()       ? std::to_string(dim.dim_value())
+                      : dim.dim_param().empty() ? "?"
+                                                : dim.dim_param());
+  return fmt::format("{}[{}]", element, fmt::join(extents, ", "));
+}
+
+std::vector<PortDescription> describe_ports(const google::protobuf::RepeatedPtrField<pb::ValueInfoProto>& ports,
+                                            const std::unordered_set<std::string>& left_out) {
+  std::vector<PortDescription> result;
+  for (const auto& port : ports)
+    if (left_out.count(port.name()) == 0) result.push_back({port.name(), type_text(port.type())});
+  return result;
+}
+
+const char* kind_text(InitializerKind kind) {
+  return kind == InitializerKind::parameter ? "parameter" : kind == InitializerKind::state ? "state" : "constant";
+}
+
+}  // namespace
+
+ModelDescription describe_model(const ModelFile& file) {
+  const ModelContents& contents = file.contents();
+  const pb::ModelProto& proto = contents.proto;
+  ModelDescription d;
+  d.producer = proto.producer_name();
+  if (!proto.producer_version().empty()) d.producer += " " + proto.producer_version();
+  d.ir_version = proto.ir_version();
+  for (const auto& import : proto.opset_import())
+    d.opsets.emplace_back(import.domain().empty() ? "ai.onnx" : import.domain(), import.version());
+  d.nodes = static_cast<std::int64_t>(contents.nodes.size());
+  std::map<std::string, std::int64_t> operators;
+  for (const pb::NodeProto* node : contents.nodes)
+    ++operators[domain_of(*node).empty() ? node->op_type() : domain_of(*node) + "." + node->op_type()];
+  d.operators.assign(operators.begin(), operators.end());
+  std::unordered_set<std::string> initializers;
+  for (const auto& tensor : proto.graph().initializer()) initializers.insert(tensor.name());
+  d.inputs = describe_ports(proto.graph().input(), initializers);
+  d.outputs = describe_ports(proto.graph().output(), {});
+  d.initializers = judge_initializers(file);
+  for (const InitializerVerdict& verdict : d.initializers)
+    if (verdict.kind == InitializerKind::parameter) d.parameter_count += Shape(verdict.extents).elements();
+  return d;
+}
+
+std::string to_text(const ModelDescription& d) {
+  std::string text = fmt::format("ONNX model, IR version {}, written by {}\n", d.ir_version,
+                                 d.producer.empty() ? "an unnamed producer" : d.producer);
+  for (const auto& [domain, version] : d.opsets) text += fmt::format("operator set {} {}\n", domain, version);
+  for (const PortDescription& port : d.inputs) text += fmt::format("input   {} : {}\n", port.name, port.type);
+  for (const PortDescription& port : d.outputs) text += fmt::format("output  {} : {}\n", port.name, port.type);
+  text += fmt::format("{} nodes:", d.nodes);
+  for (const auto& [name, count] : d.operators) text += fmt::format(" {} {}", count, name);
+  text += fmt::format("\n{} initializers, {} numbers in parameters:\n", d.initializers.size(), d.parameter_count);
+  for (const InitializerVerdict& v : d.initializers) {
+    text += fmt::format("  {:<9} {} : {}{}: {}", kind_text(v.kind), v.name, v.type, to_string(v.extents), v.reason);
+    if (!v.copy_of.empty()) text += fmt::format("; equal to '{}' bit for bit (`tie:` joins them)", v.copy_of);
+    text += '\n';
+  }
+  return text;
+}
+
+}  // namespace weft::onnx

@@ -1,0 +1,21 @@
+// Reading whole bounded files, and writing them so that they exist whole or not at all.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace weft::onnx {
+
+/// The file's bytes. Throws UserError when there is no such file, it is not a regular one or is larger than
+/// `limit_bytes`, SystemError when reading fails.
+std::string read_file(const std::filesystem::path& path, std::int64_t limit_bytes);
+
+/// `length` bytes from `offset`; the caller has checked them against the file's size. Throws SystemError.
+void read_range(const std::filesystem::path& path, std::int64_t offset, std::int64_t length, char* to);
+
+/// Writes beside `path`, flushes to disk, renames. Nothing is left behind on failure. Throws SystemError.
+void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
+
+}  // namespace weft::onnx

@@ -1,0 +1,237 @@
+// The walk over a model's nodes: operands are looked up, the operator's rule is applied, what fails is noted.
+#include "graph/onnx/importer.hpp"
+
+#include <fmt/format.h>
+
+#include "graph/onnx/ops/table.hpp"
+#include "weft/error.hpp"
+
+namespace weft::onnx {
+namespace {
+
+// Stands for a value whose node could not be imported; nodes that read it are passed over silently.
+constexpr ValueId kPoisoned = -2;
+
+std::string symbol_of(const pb::ValueInfoProto& input, int dimension) {
+  const auto& dim = input.type().tensor_type().shape().dim(dimension);
+  return !dim.dim_param().empty() ? dim.dim_param() : fmt::format("{}.{}", input.name(), dimension);
+}
+
+bool is_symbolic(const pb::TensorShapeProto::Dimension& dim) { return !dim.has_dim_value() || dim.dim_value() < 0; }
+
+std::unordered_map<std::string, const pb::TensorProto*> initializer_map(const pb::GraphProto& graph) {
+  std::unordered_map<std::string, const pb::TensorProto*> map;
+  for (const auto& tensor : graph.initializer()) map[tensor.name()] = &tensor;
+  return map;
+}
+
+}  // namespace
+
+GraphImporter::GraphImporter(const ModelContents& contents, const ImportOptions& options)
+    : contents_(contents),
+      options_(options),
+      constants_(builder_),
+      scopes_(1),
+      initializers_(initializer_map(contents.proto.graph())) {}
+
+ImportAttempt GraphImporter::run() {
+  add_inputs();
+  import_nodes(contents_.nodes);
+  if (attempt_.problems.empty()) add_outputs();
+  attempt_.graph = std::move(builder_).take();
+  return std::move(attempt_);
+}
+
+TensorType GraphImporter::input_type(const pb::ValueInfoProto& input) {
+  const std::string where = "input '" + input.name() + "'";
+  if (!input.type().has_tensor_type())
+    throw Unsupported(where + " is not a tensor (sequences, optionals, maps and sparse tensors are not supported)");
+  const auto& tensor = input.type().tensor_type();
+  TensorType type;
+  type.dtype = dtype_of_onnx(tensor.elem_type(), where);
+  if (const auto it = options_.shapes.find(input.name()); it != options_.shapes.end()) {
+    if (tensor.has_shape() && tensor.shape().dim_size() != it->second.rank())
+      throw Unsupported(fmt::format("{} has {} dimensions; the shape {} that it was given has {}", where,
+                                    tensor.shape().dim_size(), it->second.str(), it->second.rank()));
+    type.shape = it->second;
+    return type;
+  }
+  if (!tensor.has_shape()) throw Unsupported(where + " has no shape in the file; give its whole shape");
+  Dims extents;
+  for (int d = 0; d < tensor.shape().dim_size(); ++d) {
+    const auto& dim = tensor.shape().dim(d);
+    if (!is_symbolic(dim)) {
+      extents.push_back(dim.dim_value());
+      continue;
+    }
+    const std::string symbol = symbol_of(input, d);
+    const auto it = options_.symbols.find(symbol);
+    if (it == options_.symbols.end())
+      throw Unsupported(fmt::format("{}: dimension {} is symbolic ('{}') and was given no extent", where, d, symbol));
+    extents.push_back(it->second);
+  }
+  type.shape = Shape(std::move(extents));
+  return type;
+}
+
+void GraphImporter::add_inputs() {
+  for (const auto& input : contents_.proto.graph().input()) {
+    if (initializers_.count(input.name()) != 0) continue;
+    if (const auto it = options_.constants.find(input.name()); it != options_.constants.end()) {
+      const ValueId id = builder_.input(input.name(), InputRole::feed, {it->second.dtype(), it->second.shape()});
+      constants_.set(id, it->second);
+      attempt_.bound[input.name()] = it->second;
+      scopes_.front()[input.name()] = id;
+      continue;
+    }
+    scopes_.front()[input.name()] = kPoisoned;
+    try {
+      scopes_.front()[input.name()] = builder_.input(input.name(), InputRole::feed, input_type(input));
+    } catch (const Unsupported& e) {
+      problem(e.what());
+    } catch (const UserError& e) {
+      problem(e.what());
+    }
+  }
+}
+
+ValueId GraphImporter::lookup(const std::string& name) {
+  for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope)
+    if (const auto it = scope->find(name); it != scope->end()) return it->second;
+  const auto it = initializers_.find(name);
+  if (it == initializers_.end()) return kPoisoned;  // check_model has seen to it that the name exists
+  ValueId id = kPoisoned;
+  try {
+    Tensor value = tensor_of(*it->second, contents_.folder, "initializer '" + name + "'");
+    id = builder_.input(name, InputRole::state, {value.dtype(), value.shape()});
+    constants_.set(id, value);
+    attempt_.initializers[name] = std::move(value);
+  } catch (const UserError& e) {
+    problem(e.what());
+  }
+  scopes_.front()[name] = id;
+  return id;
+}
+
+void GraphImporter::poison(const pb::NodeProto& node) {
+  for (const auto& output : node.output())
+    if (!output.empty()) scopes_.back()[output] = kPoisoned;
+}
+
+void GraphImporter::import_nodes(const std::vector<const pb::NodeProto*>& nodes) {
+  for (const pb::NodeProto* node : nodes) {
+    if (++imported_ > ModelLimits{}.nodes)  // loops multiply
+      throw UserError(fmt::format("more than {} nodes after loops are unrolled", ModelLimits{}.nodes));
+    try {
+      import_node(*node);
+      continue;
+    } catch (const AlreadyReported&) {
+    } catch (const NeedsConstants& e) {
+      attempt_.needed_constants.insert(e.inputs().begin(), e.inputs().end());
+      problem(fmt::format("{}: {}", describe_node(*node), e.what()));
+    } catch (const Unsupported& e) {
+      problem(fmt::format("{}: {}", describe_node(*node), e.what()));
+    } catch (const UserError& e) {
+      problem(fmt::format("{}: {}", describe_node(*node), e.what()));
+    }
+    poison(*node);
+  }
+}
+
+void GraphImporter::import_node(const pb::NodeProto& node) {
+  std::vector<ValueId> operands;
+  for (const auto& input : node.input()) {
+    operands.push_back(input.empty() ? kNone : lookup(input));
+    if (operands.back() == kPoisoned) throw AlreadyReported();
+  }
+  const std::vector<ValueId> results = apply_rule(node, std::move(operands));
+  for (int i = 0; i < node.output_size(); ++i) {
+    if (node.output(i).empty()) continue;
+    if (i >= static_cast<int>(results.size()) || results[static_cast<std::size_t>(i)] == kNone)
+      throw Unsupported(fmt::format("its output {} ('{}') is not supported", i, node.output(i)));
+    scopes_.back()[node.output(i)] = results[static_cast<std::size_t>(i)];
+  }
+}
+
+std::vector<ValueId> GraphImporter::apply_rule(const pb::NodeProto& node, std::vector<ValueId> operands) {
+  const std::string domain = domain_of(node);
+  const std::int64_t version = contents_.opset(domain);
+  std::string reason;
+  const OpRow* row = find_row(domain, node.op_type(), version, &reason);
+  if (row == nullptr) throw Unsupported(reason);
+  const ScopedName named(builder_, !node.name().empty() ? node.name() : node.output_size() > 0 ? node.output(0) : "");
+  OpContext context(*this, builder_, constants_, node, std::move(operands), version, contents_.folder);
+  return row->rule(context);
+}
+
+std::vector<ValueId> GraphImporter::import_subgraph(const pb::GraphProto& graph,
+                                                    const std::vector<ValueId>& arguments) {
+  if (static_cast<int>(arguments.size()) != graph.input_size())
+    throw Unsupported(
+        fmt::format("subgraph '{}' takes {} inputs, not {}", graph.name(), graph.input_size(), arguments.size()));
+  scopes_.emplace_back();
+  const std::size_t problems = attempt_.problems.size();
+  std::vector<ValueId> results;
+  try {
+    for (int i = 0; i < graph.input_size(); ++i)
+      scopes_.back()[graph.input(i).name()] = arguments[static_cast<std::size_t>(i)];
+    for (const auto& tensor : graph.initializer())
+      scopes_.back()[tensor.name()] =
+          builder_.constant(tensor_of(tensor, contents_.folder, "initializer '" + tensor.name() + "'"));
+    import_nodes(sorted_nodes(graph.node(), [](const std::string&) { return true; }));
+    for (const auto& output : graph.output()) results.push_back(lookup(output.name()));
+  } catch (...) {
+    scopes_.pop_back();
+    throw;
+  }
+  scopes_.pop_back();
+  if (attempt_.problems.size() != problems) throw AlreadyReported();
+  for (const ValueId result : results)
+    if (result == kPoisoned) throw AlreadyReported();
+  return results;
+}
+
+void GraphImporter::add_outputs() {
+  for (const auto& output : contents_.proto.graph().output()) {
+    const ValueId value = lookup(output.name());
+    if (value == kPoisoned)
+      problem(fmt::format("output '{}' is not a tensor that Weft computes", output.name()));
+    else
+      builder_.output(output.name(), OutputRole::fetch, value);
+  }
+}
+
+ImportAttempt attempt_import(const ModelFile& file, const ImportOptions& options) {
+  return GraphImporter(file.contents(), options).run();
+}
+
+std::vector<std::string> symbolic_dimensions(const ModelFile& file) {
+  std::vector<std::string> symbols;
+  const auto initializers = initializer_map(file.contents().proto.graph());
+  for (const auto& input : file.contents().proto.graph().input()) {
+    if (initializers.count(input.name()) != 0) continue;
+    const auto& shape = input.type().tensor_type().shape();
+    for (int d = 0; d < shape.dim_size(); ++d) {
+      if (!is_symbolic(shape.dim(d))) continue;
+      const std::string symbol = symbol_of(input, d);
+      if (std::find(symbols.begin(), symbols.end(), symbol) == symbols.end()) symbols.push_back(symbol);
+    }
+  }
+  return symbols;
+}
+
+std::vector<std::string> input_names(const ModelFile& file) {
+  std::vector<std::string> names;
+  const auto initializers = initializer_map(file.contents().proto.graph());
+  for (const auto& input : file.contents().proto.graph().input())
+    if (initializers.count(input.name()) == 0) names.push_back(input.name());
+  return names;
+}
+
+std::vector<std::string> output_names(const ModelFile& file) {
+  std::vector<std::string> names;
+  for (const auto& output : file.contents().proto.graph().output()) names.push_back(output.name());
+  return names;
+}
+
+}  // namespace weft::onnx

@@ -1,0 +1,64 @@
+// GraphImporter: walks a checked model and appends its nodes to a GraphBuilder. Internal to this folder.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "graph/ir/builder.hpp"
+#include "graph/onnx/import.hpp"
+#include "graph/onnx/op_context.hpp"
+#include "graph/onnx/proto.hpp"
+
+namespace weft::onnx {
+
+/// What walking the model found: a graph in which every used initializer is a state input, and what is in the way.
+struct ImportAttempt {
+  Graph graph;
+  std::map<std::string, Tensor> initializers;  ///< of the main graph, those that some node reads
+  std::map<std::string, Tensor> bound;         ///< inputs of `graph` that the caller gave values
+  std::vector<std::string> problems;           ///< one line each, with node names
+  std::set<std::string> needed_constants;
+};
+
+ImportAttempt attempt_import(const ModelFile& file, const ImportOptions& options);
+
+/// A subgraph's problems are reported already; the node that holds it has nothing to add.
+class AlreadyReported : public std::exception {};
+
+class GraphImporter {
+ public:
+  GraphImporter(const ModelContents& contents, const ImportOptions& options);
+  ImportAttempt run();
+
+  /// Appends a subgraph's nodes in place, its inputs standing for `arguments`; returns its outputs.
+  /// Throws AlreadyReported when a node of it could not be imported.
+  std::vector<ValueId> import_subgraph(const pb::GraphProto& graph, const std::vector<ValueId>& arguments);
+  /// The value of a name visible from here.
+  ValueId lookup(const std::string& name);
+
+ private:
+  using Scope = std::unordered_map<std::string, ValueId>;
+
+  void add_inputs();
+  TensorType input_type(const pb::ValueInfoProto& input);
+  void import_nodes(const std::vector<const pb::NodeProto*>& nodes);
+  void import_node(const pb::NodeProto& node);
+  std::vector<ValueId> apply_rule(const pb::NodeProto& node, std::vector<ValueId> operands);
+  void add_outputs();
+  void problem(std::string text) { attempt_.problems.push_back(std::move(text)); }
+  void poison(const pb::NodeProto& node);
+
+  const ModelContents& contents_;
+  const ImportOptions& options_;
+  GraphBuilder builder_;
+  ConstantFinder constants_;
+  ImportAttempt attempt_;
+  std::int64_t imported_ = 0;
+  std::vector<Scope> scopes_;
+  std::unordered_map<std::string, const pb::TensorProto*> initializers_;
+};
+
+}  // namespace weft::onnx

@@ -1,0 +1,173 @@
+// Elementwise arithmetic, comparison, logic and conversion.
+#include "graph/onnx/ops/table.hpp"
+
+namespace weft::onnx {
+namespace {
+
+using Values = std::vector<ValueId>;
+
+template <Op op>
+Values unary(OpContext& c) {
+  return {c.b.unary(op, c.in(0))};
+}
+
+/// The second operand as it takes part: before opset 7 broadcasting was asked for by attributes.
+ValueId second_operand(OpContext& c) {
+  if (c.version() >= 7 || c.integer("broadcast", 0) == 0 || !c.has_attribute("axis")) return c.in(1);
+  const int axis = c.axis(0, c.rank(0));
+  Dims extents(static_cast<std::size_t>(c.rank(0)), 1);
+  if (axis + c.rank(1) > c.rank(0)) OpContext::unsupported("its broadcast axis does not fit the operands");
+  for (int d = 0; d < c.rank(1); ++d) extents[static_cast<std::size_t>(axis + d)] = c.shape(1)[d];
+  return c.b.reshape(c.in(1), Shape(extents));
+}
+
+template <Op op>
+Values binary(OpContext& c) {
+  return {c.b.binary(op, c.in(0), second_operand(c))};
+}
+
+template <Op op>
+Values fold_all(OpContext& c) {
+  ValueId result = c.in(0);
+  for (int i = 1; i < c.size(); ++i) result = c.b.binary(op, result, c.in(i));
+  return {result};
+}
+
+Values import_mean(OpContext& c) {
+  const ValueId sum = fold_all<Op::add>(c).front();
+  return {c.b.div(sum, c.b.like(sum, c.size()))};
+}
+
+Values import_equal(OpContext& c) {
+  if (c.dtype(0) != DType::boolean) return binary<Op::equal>(c);
+  return {c.b.unary(Op::logical_not, c.b.binary(Op::logical_xor, c.in(0), second_operand(c)))};
+}
+
+Values import_pow(OpContext& c) {
+  // The result has the base's type; a mixed power is taken in f64, where every 32-bit operand is exact.
+  const DType type = c.dtype(0);
+  const ValueId exponent = second_operand(c);
+  if (c.b.dtype(exponent) == type && is_float(type)) return {c.b.binary(Op::pow, c.in(0), exponent)};
+  if (is_float(type)) return {c.b.binary(Op::pow, c.in(0), c.b.cast(exponent, type))};
+  const ValueId wide = c.b.binary(Op::pow, c.b.cast(c.in(0), DType::f64), c.b.cast(exponent, DType::f64));
+  return {c.b.cast(wide, type)};
+}
+
+Values import_mod(OpContext& c) {
+  const ValueId remainder = c.b.binary(Op::rem, c.in(0), c.in(1));  // with the dividend's sign
+  if (c.integer("fmod", 0) != 0) return {remainder};
+  const DType type = c.b.dtype(remainder);
+  if (is_float(type)) OpContext::unsupported("Mod of floating operands needs fmod=1");
+  if (!is_signed_integer(type)) return {remainder};
+  const ValueId divisor = c.b.broadcast_to(c.in(1), c.b.shape(remainder));
+  const ValueId zero = c.b.like(remainder, 0);
+  const ValueId signs_differ =
+      c.b.binary(Op::logical_xor, c.b.binary(Op::less, remainder, zero), c.b.binary(Op::less, divisor, zero));
+  const ValueId wrong = c.b.binary(Op::logical_and, signs_differ, c.b.binary(Op::not_equal, remainder, zero));
+  return {c.b.select(wrong, c.b.add(remainder, divisor), remainder)};
+}
+
+Values import_bit_shift(OpContext& c) {
+  const std::string direction = c.text("direction", "");
+  if (direction != "LEFT" && direction != "RIGHT") OpContext::unsupported("direction must be LEFT or RIGHT");
+  return {c.b.binary(direction == "LEFT" ? Op::shift_left : Op::shift_right, c.in(0), c.in(1))};
+}
+
+Values import_where(OpContext& c) { return {c.b.select(c.in(0), c.in(1), c.in(2))}; }
+
+Values import_clip(OpContext& c) {
+  ValueId x = c.in(0);
+  const DType type = c.dtype(0);
+  const auto bound = [&](const char* name, int i) -> ValueId {
+    if (c.version() >= 11) return c.has(i) ? c.b.reshape(c.in(i), Shape{}) : kNone;
+    return c.has_attribute(name) ? c.b.full(type, Shape{}, c.number(name, 0)) : kNone;
+  };
+  const ValueId low = bound("min", 1), high = bound("max", 2);
+  if (low != kNone) x = c.b.binary(Op::maximum, x, low);
+  if (high != kNone) x = c.b.binary(Op::minimum, x, high);
+  return {x};
+}
+
+Values import_is_inf(OpContext& c) {
+  const ValueId x = c.in(0), zero = c.b.like(x, 0);
+  ValueId result = c.b.unary(Op::is_inf, x);
+  if (c.integer("detect_negative", 1) == 0)
+    result = c.b.binary(Op::logical_and, result, c.b.binary(Op::greater, x, zero));
+  if (c.integer("detect_positive", 1) == 0) result = c.b.binary(Op::logical_and, result, c.b.binary(Op::less, x, zero));
+  return {result};
+}
+
+DType cast_target(OpContext& c) {
+  if (c.version() >= 6) return dtype_of_onnx(static_cast<std::int32_t>(c.integer("to", 0)), "cast to");
+  const std::string name = c.text("to", "");
+  for (std::int32_t t = 1; t < 17; ++t)
+    if (onnx_type_name(t) == name) return dtype_of_onnx(t, "cast to");
+  OpContext::unsupported("unknown type '" + name + "'");
+}
+
+Values import_cast(OpContext& c) { return {c.b.cast(c.in(0), cast_target(c))}; }
+Values import_cast_like(OpContext& c) { return {c.b.cast(c.in(0), c.dtype(1))}; }
+Values import_identity(OpContext& c) { return {c.in(0)}; }
+
+constexpr OpRow kRows[] = {
+    {"Abs", unary<Op::abs>},
+    {"Neg", unary<Op::neg>},
+    {"Exp", unary<Op::exp>},
+    {"Log", unary<Op::log>},
+    {"Sqrt", unary<Op::sqrt>},
+    {"Reciprocal", unary<Op::reciprocal>},
+    {"Sin", unary<Op::sin>},
+    {"Cos", unary<Op::cos>},
+    {"Tan", unary<Op::tan>},
+    {"Asin", unary<Op::asin>},
+    {"Acos", unary<Op::acos>},
+    {"Atan", unary<Op::atan>},
+    {"Sinh", unary<Op::sinh>},
+    {"Cosh", unary<Op::cosh>},
+    {"Asinh", unary<Op::asinh>},
+    {"Acosh", unary<Op::acosh>},
+    {"Atanh", unary<Op::atanh>},
+    {"Tanh", unary<Op::tanh>},
+    {"Erf", unary<Op::erf>},
+    {"Floor", unary<Op::floor>},
+    {"Ceil", unary<Op::ceil>},
+    {"Round", unary<Op::round_even>},
+    {"Sign", unary<Op::sign>},
+    {"Not", unary<Op::logical_not>},
+    {"BitwiseNot", unary<Op::bit_not>},
+    {"IsNaN", unary<Op::is_nan>},
+    {"IsInf", import_is_inf},
+    {"Identity", import_identity},
+    {"Add", binary<Op::add>},
+    {"Sub", binary<Op::sub>},
+    {"Mul", binary<Op::mul>},
+    {"Div", binary<Op::div>},
+    {"Pow", import_pow},
+    {"Mod", import_mod},
+    {"And", binary<Op::logical_and>},
+    {"Or", binary<Op::logical_or>},
+    {"Xor", binary<Op::logical_xor>},
+    {"BitwiseAnd", binary<Op::bit_and>},
+    {"BitwiseOr", binary<Op::bit_or>},
+    {"BitwiseXor", binary<Op::bit_xor>},
+    {"BitShift", import_bit_shift},
+    {"Equal", import_equal},
+    {"Less", binary<Op::less>},
+    {"LessOrEqual", binary<Op::less_equal>},
+    {"Greater", binary<Op::greater>},
+    {"GreaterOrEqual", binary<Op::greater_equal>},
+    {"Where", import_where},
+    {"Max", fold_all<Op::maximum>},
+    {"Min", fold_all<Op::minimum>},
+    {"Sum", fold_all<Op::add>},
+    {"Mean", import_mean},
+    {"Clip", import_clip},
+    {"Cast", import_cast},
+    {"CastLike", import_cast_like},
+};
+
+}  // namespace
+
+std::span<const OpRow> elementwise_rows() { return kRows; }
+
+}  // namespace weft::onnx

@@ -1,0 +1,90 @@
+// Gathers, and what is made of them.
+#include "graph/onnx/ops/indexing.hpp"
+
+#include <fmt/format.h>
+
+#include "graph/onnx/ops/table.hpp"
+#include "weft/error.hpp"
+
+namespace weft::onnx {
+
+ValueId from_start(OpContext& c, int operand, ValueId extents) {
+  const ValueId index = c.b.cast(c.in(operand), DType::i64);
+  if (const Tensor* known = c.try_constant(operand)) {
+    bool negative = false;
+    for (std::int64_t i = 0; i < known->elements(); ++i) negative = negative || known->as_int(i) < 0;
+    if (!negative) return index;
+  }
+  const ValueId zero = c.b.like(index, 0);
+  return c.b.select(c.b.binary(Op::less, index, zero), c.b.add(index, extents), index);
+}
+
+ValueId from_start(OpContext& c, int operand, std::int64_t extent) {
+  return from_start(c, operand, c.b.constant(Tensor::scalar<std::int64_t>(extent)));
+}
+
+namespace {
+
+using Values = std::vector<ValueId>;
+
+Values import_gather(OpContext& c) {
+  const int axis = c.axis(0, c.rank(0));
+  return {c.b.one(Op::gather, {c.in(0), from_start(c, 1, c.shape(0)[axis])}, {{"axis", std::int64_t{axis}}})};
+}
+
+Values import_gather_elements(OpContext& c) {
+  const int axis = c.axis(0, c.rank(0));
+  return {c.b.one(Op::gather_elements, {c.in(0), from_start(c, 1, c.shape(0)[axis])}, {{"axis", std::int64_t{axis}}})};
+}
+
+Values import_gather_nd(OpContext& c) {
+  const std::int64_t batch = c.integer("batch_dims", 0);
+  const int depth = c.rank(1) > 0 ? static_cast<int>(c.shape(1)[c.rank(1) - 1]) : 0;
+  if (batch < 0 || batch + depth > c.rank(0) || batch >= c.rank(1))
+    OpContext::unsupported("its indices are deeper than its operand has dimensions");
+  std::vector<std::int64_t> extents;
+  for (int d = 0; d < depth; ++d) extents.push_back(c.shape(0)[static_cast<int>(batch) + d]);
+  const ValueId sizes = c.b.constant(Tensor::from<std::int64_t>(Shape{depth}, extents));
+  return {c.b.one(Op::gather_nd, {c.in(0), from_start(c, 1, sizes)}, {{"batch_dims", batch}})};
+}
+
+/// Elements where a condition holds: a constant condition only, for the shape of the result is data.
+Values import_compress(OpContext& c) {
+  const Tensor condition = c.constant(1, "the condition, which decides the shape of the result,");
+  ValueId x = c.in(0);
+  int axis = 0;
+  if (c.has_attribute("axis"))
+    axis = c.axis(0, c.rank(0));
+  else
+    x = c.b.reshape(x, Shape{c.shape(0).elements()});
+  std::vector<std::int64_t> chosen;
+  for (std::int64_t i = 0; i < condition.elements() && i < c.b.shape(x)[axis]; ++i)
+    if (condition.as_int(i) != 0) chosen.push_back(i);
+  const Shape count{static_cast<std::int64_t>(chosen.size())};
+  return {c.b.one(Op::gather, {x, c.b.constant(Tensor::from<std::int64_t>(count, chosen))},
+                  {{"axis", std::int64_t{axis}}})};
+}
+
+/// The first lengths[b] steps of each sequence b, reversed.
+Values import_reverse_sequence(OpContext& c) {
+  const int time = normalize_axis(c.integer("time_axis", 0), c.rank(0));
+  const int batch = normalize_axis(c.integer("batch_axis", 1), c.rank(0));
+  if (time == batch) OpContext::unsupported("time_axis and batch_axis are the same");
+  const Shape shape = c.shape(0);
+  const ValueId step = c.b.iota(DType::i64, shape, time);
+  const ValueId length = c.b.broadcast_in(c.b.cast(c.in(1), DType::i64), shape, {batch});
+  const ValueId mirrored = c.b.sub(c.b.sub(length, c.b.like(length, 1)), step);
+  const ValueId index = c.b.select(c.b.binary(Op::less, step, length), mirrored, step);
+  return {c.b.one(Op::gather_elements, {c.in(0), index}, {{"axis", std::int64_t{time}}})};
+}
+
+constexpr OpRow kRows[] = {
+    {"Gather", import_gather},     {"GatherElements", import_gather_elements},   {"GatherND", import_gather_nd},
+    {"Compress", import_compress}, {"ReverseSequence", import_reverse_sequence},
+};
+
+}  // namespace
+
+std::span<const OpRow> indexing_rows() { return kRows; }
+
+}  // namespace weft::onnx

@@ -1,0 +1,248 @@
+// Which initializers are parameters: those that reach a weight slot.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <unordered_map>
+
+#include "graph/onnx/describe.hpp"
+#include "graph/onnx/proto.hpp"
+#include "weft/error.hpp"
+
+namespace weft::onnx {
+namespace {
+
+struct WeightSlot {
+  std::string_view op;
+  int operand;
+  std::string_view role;
+};
+
+// clang-format off
+constexpr WeightSlot kWeightSlots[] = {
+    {"Conv", 1, "weight"}, {"Conv", 2, "bias"}, {"ConvTranspose", 1, "weight"}, {"ConvTranspose", 2, "bias"},
+    {"Gemm", 0, "weight"}, {"Gemm", 1, "weight"}, {"Gemm", 2, "bias"}, {"MatMul", 0, "weight"}, {"MatMul", 1, "weight"},
+    {"Einsum", 0, "weight"}, {"Einsum", 1, "weight"}, {"Einsum", 2, "weight"},
+    {"BatchNormalization", 1, "scale"}, {"BatchNormalization", 2, "bias"},
+    {"InstanceNormalization", 1, "scale"}, {"InstanceNormalization", 2, "bias"},
+    {"LayerNormalization", 1, "scale"}, {"LayerNormalization", 2, "bias"}, {"RMSNormalization", 1, "scale"},
+    {"GroupNormalization", 1, "scale"}, {"GroupNormalization", 2, "bias"},
+    {"LSTM", 1, "input weight"}, {"LSTM", 2, "recurrent weight"}, {"LSTM", 3, "bias"}, {"LSTM", 7, "peephole weight"},
+    {"GRU", 1, "input weight"}, {"GRU", 2, "recurrent weight"}, {"GRU", 3, "bias"},
+    {"RNN", 1, "input weight"}, {"RNN", 2, "recurrent weight"}, {"RNN", 3, "bias"},
+    {"Gather", 0, "embedding"}, {"PRelu", 1, "slope"},
+};
+constexpr WeightSlot kStatisticSlots[] = {
+    {"BatchNormalization", 3, "running mean"}, {"BatchNormalization", 4, "running variance"},
+};
+constexpr std::string_view kPassing[] = {"Transpose", "Reshape", "Cast", "CastLike", "Identity", "Squeeze", "Unsqueeze",
+                                         "Flatten", "Expand", "Concat", "Slice", "Split"};
+constexpr std::string_view kAffine[] = {"Add", "Sub", "Mul", "Div"};
+constexpr std::string_view kProducers[] = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "BatchNormalization",
+                                           "InstanceNormalization", "LayerNormalization", "RMSNormalization",
+                                           "GroupNormalization", "MeanVarianceNormalization", "LpNormalization",
+                                           "LSTM", "GRU", "RNN"};
+// clang-format on
+
+template <std::size_t N>
+bool is_one_of(const std::string& op, const std::string_view (&list)[N]) {
+  return std::find(std::begin(list), std::end(list), op) != std::end(list);
+}
+
+template <std::size_t N>
+const WeightSlot* find_slot(const std::string& op, int operand, const WeightSlot (&slots)[N]) {
+  for (const WeightSlot& slot : slots)
+    if (slot.op == op && slot.operand == operand) return &slot;
+  return nullptr;
+}
+
+struct Use {
+  const pb::NodeProto* node;
+  int operand;
+};
+
+/// Who reads and who makes each name, subgraphs included. Names inside subgraphs are taken to be unique, as ONNX asks.
+struct Connections {
+  std::unordered_map<std::string, std::vector<Use>> uses;
+  std::unordered_map<std::string, const pb::NodeProto*> makers;
+
+  void add(const pb::NodeProto& node) {
+    for (int i = 0; i < node.input_size(); ++i)
+      if (!node.input(i).empty()) uses[node.input(i)].push_back({&node, i});
+    for (const auto& output : node.output()) makers[output] = &node;
+    for (const auto& attribute : node.attribute())
+      if (attribute.has_g())
+        for (const auto& inner : attribute.g().node()) add(inner);
+  }
+};
+
+class Judge {
+ public:
+  explicit Judge(const ModelContents& contents) {
+    for (const pb::NodeProto* node : contents.nodes) connections_.add(*node);
+  }
+
+  /// Fills kind and reason of a floating initializer.
+  void decide(InitializerVerdict& verdict) const {
+    const auto users = connections_.uses.find(verdict.name);
+    if (users == connections_.uses.end()) {
+      verdict.reason = "read by no node";
+      return;
+    }
+    std::set<std::string> seen;
+    std::vector<std::string> pending = {verdict.name};
+    while (!pending.empty()) {
+      const std::string name = pending.back();
+      pending.pop_back();
+      const auto uses = connections_.uses.find(name);
+      if (uses == connections_.uses.end() || !seen.insert(name).second) continue;
+      for (const Use& use : uses->second) {
+        const std::string& op = use.node->op_type();
+        if (find_slot(op, use.operand, kStatisticSlots) != nullptr) {
+          verdict.kind = InitializerKind::state;
+          verdict.reason = role_text(find_slot(op, use.operand, kStatisticSlots)->role, *use.node);
+        } else if (const std::optional<std::string> role = weight_role(use, verdict.extents)) {
+          verdict.kind = InitializerKind::parameter;
+          verdict.reason = *role;
+          return;
+        } else if (is_one_of(op, kPassing) && (use.operand == 0 || op == "Concat")) {
+          pending.insert(pending.end(), use.node->output().begin(), use.node->output().end());
+        }
+      }
+    }
+    if (verdict.kind == InitializerKind::constant)
+      verdict.reason = fmt::format("reaches no weight slot (read by {})", describe_node(*users->second.front().node));
+  }
+
+ private:
+  static std::string role_text(std::string_view role, const pb::NodeProto& node) {
+    return fmt::format("{} of {}", role, describe_node(node));
+  }
+
+  std::optional<std::string> weight_role(const Use& use, const Dims& extents) const {
+    const std::string& op = use.node->op_type();
+    if (!domain_of(*use.node).empty()) return std::nullopt;
+    if (const WeightSlot* slot = find_slot(op, use.operand, kWeightSlots)) return role_text(slot->role, *use.node);
+    if (!is_one_of(op, kAffine) || use.node->input_size() != 2 || !is_vector(op, extents)) return std::nullopt;
+    if (!follows_producer(use.node->input(1 - use.operand))) return std::nullopt;
+    return role_text(op == "Add" || op == "Sub" ? "bias" : "scale", *use.node);
+  }
+
+  /// One entry per channel. A single number that multiplies is a constant of the formula (as in attention), one that is
+  /// added may be the bias of a single output.
+  static bool is_vector(const std::string& op, const Dims& extents) {
+    const auto wide = std::count_if(extents.begin(), extents.end(), [](std::int64_t e) { return e != 1; });
+    return wide == 1 || (wide == 0 && extents.size() == 1 && op == "Add");
+  }
+
+  /// Whether a value comes from a contraction or normalisation through affine and passing operators only.
+  bool follows_producer(const std::string& name) const {
+    std::set<std::string> seen;
+    std::vector<std::string> pending = {name};
+    while (!pending.empty()) {
+      const std::string value = pending.back();
+      pending.pop_back();
+      const auto maker = connections_.makers.find(value);
+      if (maker == connections_.makers.end() || !seen.insert(value).second) continue;
+      const pb::NodeProto& node = *maker->second;
+      if (is_one_of(node.op_type(), kProducers)) return true;
+      if (is_one_of(node.op_type(), kAffine))
+        pending.insert(pending.end(), node.input().begin(), node.input().end());
+      else if (is_one_of(node.op_type(), kPassing) && node.input_size() > 0)
+        pending.push_back(node.input(0));
+    }
+    return false;
+  }
+
+  Connections connections_;
+};
+
+bool matches(std::string_view pattern, std::string_view name) {
+  std::size_t p = 0, n = 0, star = std::string_view::npos, resume = 0;
+  while (n < name.size()) {
+    if (p < pattern.size() && (pattern[p] == '?' || (pattern[p] == name[n] && pattern[p] != '*')))
+      ++p, ++n;
+    else if (p < pattern.size() && pattern[p] == '*')
+      star = p++, resume = n;
+    else if (star != std::string_view::npos)
+      p = star + 1, n = ++resume;
+    else
+      return false;
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
+void apply_patterns(std::vector<InitializerVerdict>& verdicts, const std::vector<std::string>& patterns,
+                    InitializerKind kind, const char* key) {
+  for (const std::string& pattern : patterns) {
+    bool found = false;
+    for (InitializerVerdict& verdict : verdicts) {
+      if (!matches(pattern, verdict.name)) continue;
+      found = true;
+      const auto type = dtype_from_name(verdict.type);
+      if (!type || !is_float(*type)) continue;
+      verdict.kind = kind;
+      verdict.reason = fmt::format("named by {}: '{}'", key, pattern);
+    }
+    if (!found)
+      throw UserError(
+          fmt::format("{}: '{}' names no initializer of the model; `weft inspect` lists them", key, pattern));
+  }
+}
+
+/// The bytes that hold a tensor's elements, as stored; "" where they are in another file.
+std::string_view stored_bytes(const pb::TensorProto& tensor) {
+  if (tensor.has_raw_data()) return tensor.raw_data();
+  if (tensor.float_data_size() > 0)
+    return {reinterpret_cast<const char*>(tensor.float_data().data()),
+            sizeof(float) * static_cast<std::size_t>(tensor.float_data_size())};
+  return {};
+}
+
+void find_copies(std::vector<InitializerVerdict>& verdicts, const pb::GraphProto& graph) {
+  std::map<std::pair<std::string, Dims>, std::vector<int>> by_type;
+  for (int i = 0; i < graph.initializer_size(); ++i) {
+    InitializerVerdict& verdict = verdicts[static_cast<std::size_t>(i)];
+    const std::string_view bytes = stored_bytes(graph.initializer(i));
+    // Fresh biases and scales are all zeros or ones: equal, but no copies.
+    const bool uniform = bytes.size() < 8 || bytes.substr(4) == bytes.substr(0, bytes.size() - 4);
+    if (verdict.kind != InitializerKind::parameter || uniform) continue;
+    auto& group = by_type[{verdict.type, verdict.extents}];
+    for (const int earlier : group)
+      if (verdict.copy_of.empty() && stored_bytes(graph.initializer(earlier)) == bytes)
+        verdict.copy_of = verdicts[static_cast<std::size_t>(earlier)].name;
+    if (verdict.copy_of.empty()) group.push_back(i);
+  }
+}
+
+}  // namespace
+
+std::vector<InitializerVerdict> judge_initializers(const ModelFile& file, const std::vector<std::string>& train,
+                                                   const std::vector<std::string>& freeze) {
+  const Judge judge(file.contents());
+  const pb::GraphProto& graph = file.contents().proto.graph();
+  std::vector<InitializerVerdict> verdicts;
+  for (const auto& tensor : graph.initializer()) {
+    InitializerVerdict verdict;
+    verdict.name = tensor.name();
+    verdict.extents.assign(tensor.dims().begin(), tensor.dims().end());
+    verdict.type = onnx_type_name(tensor.data_type());
+    verdict.reason = "not floating-point";
+    if (tensor.data_type() != pb::TensorProto::STRING) {
+      const DType type = dtype_of_onnx(tensor.data_type(), "initializer '" + tensor.name() + "'");
+      verdict.type = name_of(type);
+      if (is_float(type)) judge.decide(verdict);
+    }
+    verdicts.push_back(std::move(verdict));
+  }
+  apply_patterns(verdicts, train, InitializerKind::parameter, "train");
+  apply_patterns(verdicts, freeze, InitializerKind::state, "freeze");
+  find_copies(verdicts, graph);
+  return verdicts;
+}
+
+}  // namespace weft::onnx

@@ -1,0 +1,142 @@
+// Files: round trips of tensors and trained models, and how damaged or hostile models are refused.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <random>
+
+#include "graph/onnx/describe.hpp"
+#include "graph/onnx/export.hpp"
+#include "graph/onnx/file_io.hpp"
+#include "graph/onnx/import.hpp"
+#include "graph/onnx/tensor_pb.hpp"
+#include "tests/graph/onnx/fixtures.hpp"
+#include "weft/error.hpp"
+
+namespace weft::onnx {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class OnnxFile : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::temp_directory_path() / ("weft-onnx-" + std::to_string(::getpid()) + "-" +
+                                           testing::UnitTest::GetInstance()->current_test_info()->name());
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+  static std::string read(const fs::path& path) {
+    return read_file(path, 1 << 20);
+  }
+  static std::string refusal(const std::string& bytes) {
+    try {
+      const ModelFile file = parse_model(std::as_bytes(std::span(bytes)), "model");
+      import_model(file, {.symbols = {{"N", 2}}});
+    } catch (const UserError& e) {
+      return e.what();
+    }
+    return "";
+  }
+  fs::path folder_;
+};
+
+TEST_F(OnnxFile, TensorsOfEveryTypeComeBackFromTheirFiles) {
+  for (int t = 0; t < kDTypeCount; ++t) {
+    const Tensor tensor = Tensor::from<float>({2, 3}, {0, 1, 1, 0, 1, 0}).cast(static_cast<DType>(t));
+    write_tensor_pb(folder_ / "t.pb", "name", tensor);
+    const auto [name, back] = read_tensor_pb(folder_ / "t.pb");
+    EXPECT_EQ(name, "name");
+    EXPECT_TRUE(back.identical(tensor)) << name_of(tensor.dtype());
+  }
+}
+
+TEST_F(OnnxFile, AnExportHoldsTheTrainedValuesAndNothingElseChanges) {
+  const Tensor trained = Tensor::from<float>({3}, {7, 8, 9});
+  write_model(linear_model(), folder_ / "m.onnx");
+  export_model(load_model(folder_ / "m.onnx"), {{"b", trained}}, folder_ / "trained.onnx");
+  const Model model = import_model(load_model(folder_ / "trained.onnx"), {.symbols = {{"N", 1}}});
+  for (const ModelState& state : model.states)
+    EXPECT_EQ(state.initial.identical(trained), state.name == "b");
+  EXPECT_EQ(read(folder_ / "m.onnx").size(), read(folder_ / "trained.onnx").size());
+}
+
+TEST_F(OnnxFile, AnExportOfForeignValuesIsRefused) {
+  EXPECT_THROW(export_model(linear_model(), {{"nobody", Tensor{}}}, folder_ / "x.onnx"), UserError);
+  EXPECT_THROW(export_model(linear_model(), {{"b", Tensor(DType::f32, {4})}}, folder_ / "x.onnx"), UserError);
+  EXPECT_FALSE(fs::exists(folder_ / "x.onnx"));
+}
+
+TEST_F(OnnxFile, AFailedExportLeavesNothingBehind) {
+  EXPECT_THROW(write_model(linear_model(), folder_ / "no" / "such" / "m.onnx"), SystemError);
+  EXPECT_TRUE(fs::is_empty(folder_));
+}
+
+TEST_F(OnnxFile, AMissingFileAndAFolderAreUserErrors) {
+  EXPECT_THROW(load_model(folder_ / "absent.onnx"), UserError);
+  EXPECT_THROW(load_model(folder_), UserError);
+}
+
+TEST_F(OnnxFile, ACycleIsNamed) {
+  ModelWriter writer("cycle");
+  writer.input("input", DType::f32, {2});
+  writer.node("Relu", {"b/out"}, "a");
+  writer.output(writer.node("Relu", {"a/out"}, "b"), DType::f32, {2});
+  try {
+    std::move(writer).finish();
+    FAIL();
+  } catch (const UserError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("Relu node 'a'"));
+  }
+}
+
+TEST_F(OnnxFile, AnAbsentValueAndADuplicateNameAreNamed) {
+  ModelWriter absent("absent");
+  absent.node("Relu", {"ghost"}, "a");
+  EXPECT_THROW(std::move(absent).finish(), UserError);
+  ModelWriter twice("twice");
+  twice.input("x", DType::f32, {2});
+  twice.node("Relu", {"x"}, "a", {}, "y");
+  twice.node("Relu", {"x"}, "b", {}, "y");
+  EXPECT_THROW(std::move(twice).finish(), UserError);
+}
+
+TEST_F(OnnxFile, EveryTruncationIsRefusedOrStillAModel) {
+  write_model(linear_model(), folder_ / "m.onnx");
+  const std::string bytes = read(folder_ / "m.onnx");
+  int refused = 0;
+  for (std::size_t length = 0; length < bytes.size(); ++length) refused += !refusal(bytes.substr(0, length)).empty();
+  EXPECT_GE(refused, static_cast<int>(bytes.size()) - 8);  // a cut between two fields can leave a model
+}
+
+TEST_F(OnnxFile, BitFlipsNeverDoWorseThanARefusal) {
+  write_model(linear_model(), folder_ / "m.onnx");
+  const std::string bytes = read(folder_ / "m.onnx");
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    for (int bit = 0; bit < 8; ++bit) {
+      std::string damaged = bytes;
+      damaged[i] = static_cast<char>(damaged[i] ^ (1 << bit));
+      EXPECT_NO_FATAL_FAILURE(refusal(damaged)) << "byte " << i << " bit " << bit;
+    }
+}
+
+TEST_F(OnnxFile, RandomBytesAreRefused) {
+  std::mt19937 random(1);
+  for (int i = 0; i < 200; ++i) {
+    std::string bytes(static_cast<std::size_t>(random() % 300 + 1), '\0');
+    for (char& byte : bytes) byte = static_cast<char>(random());
+    EXPECT_NE(refusal(bytes), "");
+  }
+}
+
+TEST_F(OnnxFile, TheDescriptionCountsParameters) {
+  const ModelDescription d = describe_model(linear_model());
+  EXPECT_EQ(d.parameter_count, 15);
+  EXPECT_EQ(d.inputs[0].type, "f32[N, 4]");
+  EXPECT_THAT(to_text(d), HasSubstr("parameter w : f32[3, 4]: weight of Gemm node 'fc'"));
+}
+
+}  // namespace
+}  // namespace weft::onnx
