@@ -12,7 +12,7 @@ namespace {
 
 class States : public ::testing::Test {
  protected:
-  testing::HostDevice device;
+  test::HostDevice device;
   StateTable table{device};
 };
 

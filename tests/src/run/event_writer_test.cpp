@@ -42,7 +42,7 @@ TEST(EventRecords, AScalarIsTagAndValueUnderItsStep) {
 }
 
 TEST(EventFiles, ASecondWriterInTheSameSecondMakesItsOwnFile) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   PosixFileSystem files;
   const EventWriter first(files, folder.path(), 0), second(files, folder.path(), 7);
   EXPECT_NE(first.path(), second.path());
