@@ -179,10 +179,7 @@ class Save {
         file->write_at(record, content_bytes_);
         file->sync();
         bytes = file->size();
-        if (bytes != content_bytes_ + static_cast<std::int64_t>(record.size()))
-          throw SystemError(fmt::format("'{}' has {} bytes after the commit record was written; {} are expected",
-                                        partial_.string(), bytes,
-                                        content_bytes_ + static_cast<std::int64_t>(record.size())));
+        verify_record(*file, record);
       }
       files_.rename(partial_, checkpoint_path(folder_, meta_.step));
       files_.sync_folder(folder_);
@@ -201,7 +198,22 @@ class Save {
       sums.push_back(count == 1 ? some.front() : hash64(std::as_bytes(some)));
       part += count;
     }
-    file.write_at(std::as_bytes(std::span(sums)), layout_.checksums.offset);
+    const auto written = std::as_bytes(std::span(sums));
+    file.write_at(written, layout_.checksums.offset);
+    const std::span<std::byte> held = room(static_cast<std::int64_t>(written.size()));
+    file.read_at(held, layout_.checksums.offset);
+    if (!std::equal(held.begin(), held.end(), written.begin(), written.end())) lost("the table of checksums");
+  }
+
+  void verify_record(const File& file, const std::vector<std::byte>& record) {
+    std::vector<std::byte> held(record.size());
+    if (file.size() == content_bytes_ + static_cast<std::int64_t>(record.size())) file.read_at(held, content_bytes_);
+    if (held != record) lost("the commit record");
+  }
+
+  [[noreturn]] void lost(std::string_view what) const {
+    throw SystemError(fmt::format("'{}' does not hold {} that was written to it: the disk or file system loses data",
+                                  partial_.string(), what));
   }
 
   CommitRecord make_record(const File& file) {

@@ -12,7 +12,7 @@ namespace {
 
 class States : public ::testing::Test {
  protected:
-  test::HostDevice device;
+  testing::HostDevice device;
   StateTable table{device};
 };
 

@@ -15,7 +15,7 @@
 #include "src/files/file_system.hpp"
 #include "weft/error.hpp"
 
-namespace weft::test {
+namespace weft::testing {
 
 /// The machine went down. Not an Error: nothing may handle it.
 struct Crash {};
@@ -142,4 +142,4 @@ class FaultyFileSystem final : public FileSystem {
   PosixFileSystem real_;
 };
 
-}  // namespace weft::test
+}  // namespace weft::testing

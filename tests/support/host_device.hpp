@@ -7,7 +7,7 @@
 #include "weft/device.hpp"
 #include "weft/error.hpp"
 
-namespace weft::test {
+namespace weft::testing {
 
 class HostDevice final : public Device {
  public:
@@ -37,4 +37,4 @@ class HostDevice final : public Device {
   };
 };
 
-}  // namespace weft::test
+}  // namespace weft::testing

@@ -9,7 +9,7 @@
 
 #include "weft/error.hpp"
 
-namespace weft::test {
+namespace weft::testing {
 
 class TemporaryFolder {
  public:
@@ -31,4 +31,4 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-}  // namespace weft::test
+}  // namespace weft::testing

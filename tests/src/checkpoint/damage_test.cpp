@@ -28,7 +28,7 @@ class Damage : public ::testing::Test {
     return message_of<UserError>([&] { load_checkpoint(files, path); });
   }
 
-  test::TemporaryFolder folder;
+  testing::TemporaryFolder folder;
   PosixFileSystem files;
   std::unique_ptr<Communicator> alone = make_single_communicator();
   std::filesystem::path path;

@@ -25,7 +25,7 @@ class Checkpoints : public ::testing::Test {
     return save_checkpoint(*alone, folder.path(), states, sample_meta(step), files, keep);
   }
 
-  test::TemporaryFolder folder;
+  testing::TemporaryFolder folder;
   PosixFileSystem files;
   std::unique_ptr<Communicator> alone = make_single_communicator();
 };
@@ -123,7 +123,7 @@ TEST_F(Checkpoints, ARunThatGoesBackSetsLaterOnesAside) {
 }
 
 TEST_F(Checkpoints, TablesAreSavedAndRestored) {
-  test::HostDevice device;
+  testing::HostDevice device;
   StateTable table(device), other(device);
   for (StateTable* t : {&table, &other}) {
     t->add("w", Tensor(DType::f32, {2, 2}));

@@ -14,8 +14,8 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::ElementsAre;
-using test::Fault;
-using test::FaultyFileSystem;
+using testing::Fault;
+using testing::FaultyFileSystem;
 using ::testing::HasSubstr;
 
 std::string error_of(const std::function<void()>& action) {
@@ -29,7 +29,7 @@ std::string error_of(const std::function<void()>& action) {
 
 class Files : public ::testing::Test {
  protected:
-  test::TemporaryFolder folder;
+  testing::TemporaryFolder folder;
   PosixFileSystem files;
 };
 
@@ -77,7 +77,7 @@ TEST_F(Files, AWholeFileSurvivesACrashAtEveryCall) {
       write_whole_file(faulty, folder.path() / "a", "new");
       EXPECT_EQ(call, 4) << "open, write, sync, rename";
       return;
-    } catch (const test::Crash&) {
+    } catch (const testing::Crash&) {
     }
     EXPECT_EQ(read_whole_file(files, folder.path() / "a"), "old") << "crash at call " << call;
   }

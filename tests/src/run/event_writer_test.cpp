@@ -42,7 +42,7 @@ TEST(EventRecords, AScalarIsTagAndValueUnderItsStep) {
 }
 
 TEST(EventFiles, ASecondWriterInTheSameSecondMakesItsOwnFile) {
-  const test::TemporaryFolder folder;
+  const testing::TemporaryFolder folder;
   PosixFileSystem files;
   const EventWriter first(files, folder.path(), 0), second(files, folder.path(), 7);
   EXPECT_NE(first.path(), second.path());

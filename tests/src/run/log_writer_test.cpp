@@ -36,7 +36,7 @@ class Log : public ::testing::Test {
     return found;
   }
 
-  test::TemporaryFolder folder;
+  testing::TemporaryFolder folder;
   PosixFileSystem files;
   std::filesystem::path path = folder.path() / "log.jsonl";
 };
@@ -129,7 +129,7 @@ TEST_F(Log, ALongLogIsReadInBlocks) {
 }
 
 TEST_F(Log, AFullDiskIsASystemError) {
-  test::FaultyFileSystem faulty(test::Fault{test::Fault::Kind::none, 0, 0, 10});
+  testing::FaultyFileSystem faulty(testing::Fault{testing::Fault::Kind::none, 0, 0, 10});
   LogWriter log(faulty, path, 0);
   EXPECT_THROW(log.write(at_step(1)), SystemError);
 }

@@ -37,7 +37,7 @@ class Runs : public ::testing::Test {
   }
   fs::path runs(const std::string& name) const { return folder.path() / "runs" / name; }
 
-  test::TemporaryFolder folder;
+  testing::TemporaryFolder folder;
   PosixFileSystem files;
 };
 
@@ -115,7 +115,7 @@ TEST_F(Runs, AFileInTheWayIsNamed) {
 }
 
 TEST_F(Runs, AFullDiskIsNamed) {
-  test::FaultyFileSystem full(test::Fault{test::Fault::Kind::none, 0, 0, 3});
+  testing::FaultyFileSystem full(testing::Fault{testing::Fault::Kind::none, 0, 0, 3});
   RunFolder run = RunFolder::open(full, folder.path(), "a", RunStart::resume);
   EXPECT_THAT(message_of<SystemError>([&] { run.write_job("long text"); }),
               AllOf(HasSubstr("job.yaml"), HasSubstr("No space left")));
