@@ -46,11 +46,11 @@ constexpr std::array<std::pair<std::string_view, const char*>, 28> kAbsent = {{
     {"ImageDecoder", "decodes image files inside the model; decode them when data is imported"},
 }};
 
-std::array<std::span<const OpRow>, 17> families() {
+std::array<std::span<const OpRow>, 18> families() {
   return {elementwise_rows(), activation_rows(),    shape_rows(),     movement_rows(),    pad_rows(),
           indexing_rows(),    scatter_rows(),       reduction_rows(), contraction_rows(), einsum_rows(),
-          pooling_rows(),     normalization_rows(), loss_rows(),      quantize_rows(),    recurrent_rows(),
-          control_rows(),     optimizer_rows()};
+          pooling_rows(),     normalization_rows(), loss_rows(),      quantize_rows(),    resize_rows(),
+          recurrent_rows(),   control_rows(),       optimizer_rows()};
 }
 
 }  // namespace

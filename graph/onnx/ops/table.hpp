@@ -42,6 +42,7 @@ std::span<const OpRow> pooling_rows();
 std::span<const OpRow> normalization_rows();
 std::span<const OpRow> loss_rows();
 std::span<const OpRow> quantize_rows();
+std::span<const OpRow> resize_rows();
 std::span<const OpRow> recurrent_rows();
 std::span<const OpRow> control_rows();
 std::span<const OpRow> optimizer_rows();
