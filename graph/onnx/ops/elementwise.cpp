@@ -57,8 +57,7 @@ Values import_mod(OpContext& c) {
   const ValueId remainder = c.b.binary(Op::rem, c.in(0), c.in(1));  // with the dividend's sign
   if (c.integer("fmod", 0) != 0) return {remainder};
   const DType type = c.b.dtype(remainder);
-  if (is_float(type)) OpContext::unsupported("Mod of floating operands needs fmod=1");
-  if (!is_signed_integer(type)) return {remainder};
+  if (!is_float(type) && !is_signed_integer(type)) return {remainder};
   const ValueId divisor = c.b.broadcast_to(c.in(1), c.b.shape(remainder));
   const ValueId zero = c.b.like(remainder, 0);
   const ValueId signs_differ =

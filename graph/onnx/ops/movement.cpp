@@ -230,8 +230,9 @@ Values import_space_to_depth(OpContext& c) {
   const Shape s = c.shape(0);
   if (s[2] % block != 0 || s[3] % block != 0) OpContext::unsupported("extents are not multiples of blocksize");
   const ValueId split = c.b.reshape(c.in(0), Shape{s[0], s[1], s[2] / block, block, s[3] / block, block});
-  return {c.b.reshape(c.b.transpose(split, {0, 3, 5, 1, 2, 4}),
-                      Shape{s[0], s[1] * block * block, s[2] / block, s[3] / block})};
+  const bool dcr = c.text("mode", "DCR") == "DCR";
+  const Dims order = dcr ? Dims{0, 3, 5, 1, 2, 4} : Dims{0, 1, 3, 5, 2, 4};
+  return {c.b.reshape(c.b.transpose(split, order), Shape{s[0], s[1] * block * block, s[2] / block, s[3] / block})};
 }
 
 constexpr OpRow kRows[] = {

@@ -1,7 +1,9 @@
 // Operators that make constants or speak of shapes.
 #include <fmt/format.h>
 
+#include <array>
 #include <cmath>
+#include <numbers>
 
 #include "graph/onnx/ops/table.hpp"
 #include "weft/error.hpp"
@@ -130,12 +132,33 @@ Values import_non_zero(OpContext& c) {
   return {c.b.constant(std::move(positions))};
 }
 
+/// Window functions of signal processing: a - b cos(2 pi n / N) + c cos(4 pi n / N).
+Values cosine_window(OpContext& c, const std::array<double, 3>& k) {
+  const std::int64_t size = c.constant_int(0, "the window's size");
+  if (size < 1 || size > (1 << 24)) OpContext::unsupported(fmt::format("a window of {} elements", size));
+  const auto type = dtype_of_onnx(static_cast<std::int32_t>(c.integer("output_datatype", pb::TensorProto::FLOAT)),
+                                  "attribute 'output_datatype'");
+  const double period = static_cast<double>(c.integer("periodic", 1) != 0 ? size : size - 1);
+  Tensor window(DType::f64, Shape{size});
+  auto values = window.mutable_values<double>();
+  for (std::int64_t n = 0; n < size; ++n) {
+    const double phase = 2 * std::numbers::pi * static_cast<double>(n) / period;
+    values[static_cast<std::size_t>(n)] = k[0] - k[1] * std::cos(phase) + k[2] * std::cos(2 * phase);
+  }
+  return {c.b.constant(window.cast(type))};
+}
+
+Values import_hann(OpContext& c) { return cosine_window(c, {0.5, 0.5, 0}); }
+Values import_hamming(OpContext& c) { return cosine_window(c, {25.0 / 46, 21.0 / 46, 0}); }
+Values import_blackman(OpContext& c) { return cosine_window(c, {0.42, 0.5, 0.08}); }
+
 constexpr OpRow kRows[] = {
-    {"Shape", import_shape},       {"Size", import_size},
-    {"Constant", import_constant}, {"ConstantOfShape", import_constant_of_shape},
-    {"Range", import_range},       {"EyeLike", import_eye_like},
-    {"Trilu", import_trilu},       {"OneHot", import_one_hot},
-    {"NonZero", import_non_zero},
+    {"Shape", import_shape},           {"Size", import_size},
+    {"Constant", import_constant},     {"ConstantOfShape", import_constant_of_shape},
+    {"Range", import_range},           {"EyeLike", import_eye_like},
+    {"Trilu", import_trilu},           {"OneHot", import_one_hot},
+    {"NonZero", import_non_zero},      {"HannWindow", import_hann},
+    {"HammingWindow", import_hamming}, {"BlackmanWindow", import_blackman},
 };
 
 }  // namespace

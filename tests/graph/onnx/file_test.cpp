@@ -28,9 +28,7 @@ class OnnxFile : public testing::Test {
     fs::create_directories(folder_);
   }
   void TearDown() override { fs::remove_all(folder_); }
-  static std::string read(const fs::path& path) {
-    return read_file(path, 1 << 20);
-  }
+  static std::string read(const fs::path& path) { return read_file(path, 1 << 20); }
   static std::string refusal(const std::string& bytes) {
     try {
       const ModelFile file = parse_model(std::as_bytes(std::span(bytes)), "model");
@@ -53,13 +51,41 @@ TEST_F(OnnxFile, TensorsOfEveryTypeComeBackFromTheirFiles) {
   }
 }
 
+/// An f32[2] TensorProto whose data is `location` from `offset`, encoded by hand.
+std::string external_tensor(const std::string& location, const std::string& offset = "0") {
+  const auto text = [](int field, const std::string& value) {
+    return std::string{static_cast<char>(field << 3 | 2), static_cast<char>(value.size())} + value;
+  };
+  const auto entry = [&](const std::string& key, const std::string& value) {
+    return text(13, text(1, key) + text(2, value));
+  };
+  return std::string("\x08\x02\x10\x01", 4) + entry("location", location) + entry("offset", offset) + "\x70\x01";
+}
+
+TEST_F(OnnxFile, ExternalDataIsReadFromInsideTheFolderOnly) {
+  fs::create_directories(folder_ / "model");
+  const std::string values("\0\0\0\0\0\0\x80\x3f\0\0\0\x40", 12);  // 0, 1, 2
+  write_file_atomically(folder_ / "model" / "data", values);
+  write_file_atomically(folder_ / "secret", values);
+  fs::create_symlink(folder_ / "secret", folder_ / "model" / "link");
+  const auto read_tensor = [&](const std::string& bytes) {
+    write_file_atomically(folder_ / "model" / "t.pb", bytes);
+    return read_tensor_pb(folder_ / "model" / "t.pb").second;
+  };
+  EXPECT_TRUE(read_tensor(external_tensor("data", "4")).identical(Tensor::from<float>({2}, {1, 2})));
+  for (const std::string& escape : {std::string("../secret"), (folder_ / "secret").string(), std::string("link"),
+                                    std::string("absent"), std::string(".."), std::string("")})
+    EXPECT_THROW(read_tensor(external_tensor(escape)), UserError) << escape;
+  for (const char* offset : {"8", "-4", "9223372036854775807", "99999999999999999999", "x"})
+    EXPECT_THROW(read_tensor(external_tensor("data", offset)), UserError) << offset;
+}
+
 TEST_F(OnnxFile, AnExportHoldsTheTrainedValuesAndNothingElseChanges) {
   const Tensor trained = Tensor::from<float>({3}, {7, 8, 9});
   write_model(linear_model(), folder_ / "m.onnx");
   export_model(load_model(folder_ / "m.onnx"), {{"b", trained}}, folder_ / "trained.onnx");
   const Model model = import_model(load_model(folder_ / "trained.onnx"), {.symbols = {{"N", 1}}});
-  for (const ModelState& state : model.states)
-    EXPECT_EQ(state.initial.identical(trained), state.name == "b");
+  for (const ModelState& state : model.states) EXPECT_EQ(state.initial.identical(trained), state.name == "b");
   EXPECT_EQ(read(folder_ / "m.onnx").size(), read(folder_ / "trained.onnx").size());
 }
 
