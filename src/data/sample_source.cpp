@@ -95,12 +95,11 @@ std::int64_t available_memory() {
 
 SampleSource::SampleSource(const hdf5::File& file, const std::string& dataset, std::int64_t memory_limit)
     : file_(file.path()), name_(dataset), dataset_(open_samples(file, dataset)), row_bytes_(dataset_.row_bytes()) {
-  if (bytes() <= memory_limit && bytes() > 0) {
-    load(file);
-  } else if (dataset_.raw_offset()) {
+  if (dataset_.raw_offset()) {
     descriptor_ = Descriptor(::open(file_.c_str(), O_RDONLY | O_CLOEXEC));
     if (descriptor_.get() < 0) throw SystemError::from_errno(fmt::format("{}: cannot open", file_), errno);
   }
+  if (bytes() <= memory_limit && bytes() > 0) load(file);
 }
 
 void SampleSource::load(const hdf5::File& file) {
@@ -111,7 +110,7 @@ void SampleSource::load(const hdf5::File& file) {
     const std::int64_t count = std::min(rows_at_once, samples() - first);
     const std::span part(memory_.data() + static_cast<std::size_t>(first) * row_bytes_,
                          static_cast<std::size_t>(count) * row_bytes_);
-    dataset_.read_rows(first, count, part);
+    read_run(first, count, part.data());
     hash.update(part);
   }
   check_checksum(file, name_, hash.digest());

@@ -42,7 +42,8 @@ SampleTransform::SampleTransform(FeedTransform feed, const DataSpec& spec) : fee
   else
     feed_.flip = false;
   check_shapes();
-  out_bytes_ = static_cast<std::size_t>(Shape(result_).elements()) * size_of(feed_.wanted);
+  elements_ = Shape(result_).elements();
+  out_bytes_ = static_cast<std::size_t>(elements_) * size_of(feed_.wanted);
   if (feed_.normalise && is_image() && is_float(feed_.wanted)) plan_values(spec);
 }
 
@@ -135,7 +136,7 @@ void SampleTransform::apply(const std::byte* stored, std::int64_t sample, const 
         convert(stored + static_cast<std::size_t>(c * plane) * size_of(feed_.stored),
                 out + static_cast<std::size_t>(c * plane) * size_of(feed_.wanted), plane, c);
     } else {
-      convert(stored, out, Shape(result_).elements(), 0);
+      convert(stored, out, elements_, 0);
     }
   } catch (Error& e) {
     e.add_context(fmt::format("{}: dataset '{}', sample {}", feed_.file, feed_.dataset, sample));
@@ -181,8 +182,7 @@ void SampleTransform::crop(const std::byte* in, const std::optional<SampleChance
 }
 
 void SampleTransform::check_values(const std::byte* out, std::int64_t sample) const {
-  const std::int64_t count = Shape(result_).elements();
-  const std::optional<std::int64_t> bad = first_outside(feed_.wanted, out, count, *feed_.classes, feed_.ignored);
+  const std::optional<std::int64_t> bad = first_outside(feed_.wanted, out, elements_, *feed_.classes, feed_.ignored);
   if (!bad) return;
   throw UserError(
       fmt::format("{}: dataset '{}', sample {}: value {} is no class: the model's output has {} classes, "

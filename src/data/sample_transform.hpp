@@ -65,6 +65,7 @@ class SampleTransform {
   FeedTransform feed_;
   std::int64_t crop_ = 0, padding_ = 0;  ///< crop 0: none
   Dims result_;                          ///< shape after the crop
+  std::int64_t elements_ = 0;            ///< of one transformed sample
   std::size_t out_bytes_ = 0;
   bool affine_ = false;
   std::vector<double> factor_, offset_;        ///< a channel each: out = x · factor + offset

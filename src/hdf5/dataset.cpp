@@ -51,6 +51,14 @@ void check_filters(Id creation, std::string_view file, std::string_view path) {
   }
 }
 
+// `count` rows in memory, of the file's rank: HDF5 walks elements one by one where the ranks differ.
+Handle memory_space(const Shape& shape, std::int64_t count) {
+  std::vector<hsize_t> extents(shape.begin(), shape.end());
+  if (extents.empty()) extents.push_back(1);
+  extents[0] = static_cast<hsize_t>(count);
+  return Handle(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr), H5Sclose);
+}
+
 }  // namespace
 
 Dataset::Dataset(std::string file, std::string path, Handle id, std::int64_t file_size,
@@ -149,8 +157,7 @@ void Dataset::read_rows(std::int64_t first, std::int64_t count, std::span<std::b
   if (out.empty()) return;
   const Lock lock;
   const Handle selected = select_rows(first, count);
-  const hsize_t elements = out.size() / size_of(dtype_);
-  const Handle memory(H5Screate_simple(1, &elements, nullptr), H5Sclose);
+  const Handle memory = memory_space(shape_, count);
   const Handle type = make_type(dtype_);
   check(H5Dread(id_.id(), type.id(), memory.id(), selected.id(), H5P_DEFAULT, out.data()), file_,
         fmt::format("cannot read rows [{}, {}) of {}", first, first + count, path_));
@@ -163,8 +170,7 @@ void Dataset::write_rows(std::int64_t first, std::int64_t count, std::span<const
   if (in.empty()) return;
   const Lock lock;
   const Handle selected = select_rows(first, count);
-  const hsize_t elements = in.size() / size_of(dtype_);
-  const Handle memory(H5Screate_simple(1, &elements, nullptr), H5Sclose);
+  const Handle memory = memory_space(shape_, count);
   const Handle type = make_type(dtype_);
   check(H5Dwrite(id_.id(), type.id(), memory.id(), selected.id(), H5P_DEFAULT, in.data()), file_,
         "cannot write " + path_, true);
