@@ -27,10 +27,15 @@ endif()
 
 # weft_library(NAME SOURCES ... [DEPENDS ...] [USES ...])
 # DEPENDS: Weft's own targets, visible to users of this one. USES: third-party libraries, private.
+# Every library outside tests/ becomes part of the installed libweft (cmake/WeftInstall.cmake).
 function(weft_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;USES" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC ${ARG_DEPENDS} PRIVATE weft_options ${ARG_USES})
+  if(NOT CMAKE_CURRENT_SOURCE_DIR MATCHES "^${CMAKE_SOURCE_DIR}/tests/")
+    set_property(GLOBAL APPEND PROPERTY WEFT_LIBRARIES ${name})
+    set_property(GLOBAL APPEND PROPERTY WEFT_LIBRARY_USES ${ARG_USES})
+  endif()
 endfunction()
 
 # weft_test(NAME SOURCES ... DEPENDS ... [RANKS N] [TIMEOUT SECONDS])
