@@ -10,6 +10,7 @@
 #include "fmt/format.h"
 #include "src/cli/verbs.hpp"
 #include "src/job/nearest.hpp"
+#include "weft/version.hpp"
 
 namespace weft::cli {
 namespace {
@@ -50,7 +51,7 @@ ExitCode run(const Arguments& arguments) {
     return ExitCode::ok;
   }
   if (first == "--version") {
-    if (is_first_rank()) fmt::print("weft {}\n", WEFT_VERSION);
+    if (is_first_rank()) fmt::print("weft {}\n", version());
     return ExitCode::ok;
   }
   if (first == "help") return find_verb(arguments[1]).run({"--help"});

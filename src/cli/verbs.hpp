@@ -24,6 +24,8 @@ struct Verb {
 /// To add a verb: a file verbs/NAME.cpp with its function, declared here, and a line in the table.
 std::span<const Verb> verbs();
 
+ExitCode run_data(const Arguments& arguments);
+ExitCode run_inspect(const Arguments& arguments);
 ExitCode run_job(const Arguments& arguments);
 
 }  // namespace weft::cli
