@@ -7,9 +7,12 @@ namespace weft::cli {
 
 std::span<const Verb> verbs() {
   static constexpr auto kVerbs = std::to_array<Verb>({
+      {"model", "writes a built-in architecture with fresh weights", RunsOn::first_rank, run_model},
       {"data", "import: other formats to training data; show: describes such a file", RunsOn::first_rank, run_data},
-      {"inspect", "says what a file is and whether it is sound", RunsOn::first_rank, run_inspect},
       {"job", "shows a job with its defaults filled in, or every key there is (--schema)", RunsOn::first_rank, run_job},
+      {"export", "trained weights of a checkpoint back in the user's ONNX model", RunsOn::first_rank, run_export},
+      {"inspect", "says what a file is and whether it is sound", RunsOn::first_rank, run_inspect},
+      {"verify", "runs ONNX backend-test folders", RunsOn::first_rank, run_verify},
   });
   return kVerbs;
 }

@@ -25,7 +25,10 @@ struct Verb {
 std::span<const Verb> verbs();
 
 ExitCode run_data(const Arguments& arguments);
+ExitCode run_export(const Arguments& arguments);
 ExitCode run_inspect(const Arguments& arguments);
 ExitCode run_job(const Arguments& arguments);
+ExitCode run_model(const Arguments& arguments);
+ExitCode run_verify(const Arguments& arguments);
 
 }  // namespace weft::cli
