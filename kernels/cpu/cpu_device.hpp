@@ -1,0 +1,21 @@
+// The CPU as a Device: library contractions (oneDNN) and generated loops on one OpenMP team.
+#pragma once
+
+#include <memory>
+
+#include "kernels/cpu/isa.hpp"
+#include "weft/device.hpp"
+
+namespace weft {
+
+struct CpuOptions {
+  int threads = 0;  ///< compute threads; 0: what OpenMP would use (OMP_NUM_THREADS, or the cores this process may use)
+  CpuIsa isa = CpuIsa::automatic;  ///< of the generated loops; oneDNN detects its own
+  bool deterministic = true;       ///< kernels repeat bit for bit at equal thread counts (all of today's do)
+};
+
+/// Launches run at once on the calling thread and the OpenMP team: lanes are in order by construction, events are
+/// always done. Denormals are flushed to zero in kernels, on every thread. One thread at a time may launch.
+std::unique_ptr<Device> make_cpu_device(const CpuOptions& options = {});
+
+}  // namespace weft

@@ -1,0 +1,24 @@
+// The table of kernel families, best first.
+#include "kernels/cpu/implementation.hpp"
+#include "kernels/cpu/loop_pointwise.hpp"
+#include "kernels/cpu/loop_reduction.hpp"
+#include "kernels/cpu/loop_window.hpp"
+#include "kernels/cpu/onednn_conv.hpp"
+#include "kernels/cpu/onednn_matmul.hpp"
+
+namespace weft::cpu {
+
+std::span<const Implementation> implementations() {
+  static constexpr Implementation kTable[] = {
+      {"onednn.matmul", claim_matmul, compile_matmul},
+      {"onednn.convolution", claim_convolution, compile_convolution},
+      {"onednn.convolution_backward_data", claim_convolution_backward_data, compile_convolution_backward_data},
+      {"onednn.convolution_backward_weights", claim_convolution_backward_weights, compile_convolution_backward_weights},
+      {"loop.window", claim_window, compile_window},
+      {"loop.reduction", claim_reduction, compile_reduction},
+      {"loop.pointwise", claim_pointwise, compile_pointwise},
+  };
+  return kTable;
+}
+
+}  // namespace weft::cpu

@@ -1,0 +1,357 @@
+// Dimensions are either windowed or carried along ("batch"). The innermost work is a run: along the batch loop that is
+// contiguous (channels of blocked and channels-last layouts), or else along the last windowed dimension. Threads take
+// batch positions, whose results never overlap.
+#include "kernels/cpu/loop_window.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "kernels/cpu/nest.hpp"
+#include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/scalar_ops.hpp"
+#include "weft/error.hpp"
+
+namespace weft::cpu {
+namespace {
+
+constexpr std::int64_t kRun = 256;  ///< elements of a run handled at once
+
+struct BatchLoop {
+  std::int64_t extent, x_stride, y_stride;
+};
+
+struct WindowLoop {
+  std::int64_t outputs, inputs, window, stride, low, dilation, x_stride, y_stride;
+};
+
+/// `x` is the wide side (operand, or its gradient), `y` the narrow one.
+struct Plan {
+  std::string refusal;
+  Op op = Op::reduce_window_max;
+  DType type = DType::f32;
+  ValueId x = kNone, y = kNone;
+  std::vector<BatchLoop> batch;
+  std::vector<WindowLoop> windows;
+  BatchLoop run{1, 1, 1};            ///< innermost batch loop, extent 1 when the run is along the last window
+  std::int64_t positions = 1;        ///< product of the batch extents but the run's
+  std::int64_t x_elements = 0, y_elements = 0;
+};
+
+/// The layout of `other`'s order and blocks, for `shape`.
+Layout same_order(const Layout& other, const Shape& shape) {
+  Layout result{shape, Dims(shape.extents().size(), 1), other.blocks};
+  std::int64_t stride = 1;
+  for (const Layout::Block& b : other.blocks) stride *= b.size;
+  const std::vector<Loop> loops = loops_of(other);
+  for (auto it = loops.rbegin(); it != loops.rend(); ++it) {
+    if (it->block >= 0) continue;
+    result.strides[static_cast<std::size_t>(it->dimension)] = stride;
+    stride *= std::max<std::int64_t>(result.padded(it->dimension) / result.block_of(it->dimension), 1);
+  }
+  return result;
+}
+
+bool is_windowed(const Attributes& a, std::size_t d) {
+  return a.integers("window")[d] != 1 || a.integers("strides")[d] != 1 || a.integers("pads_low")[d] != 0 ||
+         a.integers("pads_high")[d] != 0;
+}
+
+std::string read_values(const Graph& body, Plan& p, const Node*& root) {
+  if (body.nodes().size() != 1 || body.outputs().size() != 1) return "one windowed operator a body";
+  const Node& node = body.nodes()[0];
+  root = &node;
+  p.op = node.op;
+  switch (node.op) {
+    case Op::reduce_window_max:
+    case Op::reduce_window_sum: p.x = node.inputs[0], p.y = node.outputs[0]; break;
+    case Op::reduce_window_max_grad: p.x = node.inputs[0], p.y = node.inputs[1]; break;
+    case Op::reduce_window_sum_grad: p.x = node.outputs[0], p.y = node.inputs[0]; break;
+    default: return fmt::format("{} has no window", name_of(node.op));
+  }
+  if (body.outputs()[0].value != node.outputs[0]) return "a result that the operator does not make";
+  p.type = body.type(p.x).dtype;
+  if (p.type == DType::boolean) return "bool is not supported";
+  return {};
+}
+
+/// Sets every layout of `body` that is free, like the one that is fixed.
+void set_layouts(Graph& body, const Node& node) {
+  std::optional<Layout> model;
+  for (const auto* list : {&node.inputs, &node.outputs})
+    for (const ValueId v : *list)
+      if (body.value(v).layout && (!model || (model->blocks.empty() && !body.value(v).layout->blocks.empty())))
+        model = body.value(v).layout;
+  for (const auto* list : {&node.inputs, &node.outputs})
+    for (const ValueId v : *list)
+      if (!body.value(v).layout)
+        body.value(v).layout = model ? same_order(*model, body.type(v).shape) : Layout::dense(body.type(v).shape);
+}
+
+std::string read_loops(const Graph& body, const Node& node, Plan& p) {
+  const Attributes& a = node.attributes;
+  const Layout x = body.layout(p.x), y = body.layout(p.y);
+  if (x.has_padding() || y.has_padding()) return "padded layouts are not supported";
+  DimMap identity;
+  for (int d = 0; d < x.shape.rank(); ++d) identity.push_back(d);
+  for (int d = 0; d < x.shape.rank(); ++d) {
+    const auto i = static_cast<std::size_t>(d);
+    if (!is_windowed(a, i)) continue;
+    if (x.block_of(d) != 1 || y.block_of(d) != 1) return "a windowed dimension is blocked";
+    p.windows.push_back({y.shape[d], x.shape[d], a.integers("window")[i], a.integers("strides")[i],
+                         a.integers("pads_low")[i], a.integers("dilations")[i], x.strides[i], y.strides[i]});
+  }
+  std::vector<Loop> loops = loops_of(x);
+  std::erase_if(loops, [&](const Loop& l) { return is_windowed(a, static_cast<std::size_t>(l.dimension)); });
+  const auto xs = strides_in(loops, x, identity), ys = strides_in(loops, y, identity);
+  if (!xs || !ys) return fmt::format("wants equal blocks, given {} and {}", x.str(), y.str());
+  for (std::size_t l = 0; l < loops.size(); ++l)
+    if (loops[l].extent != 1) p.batch.push_back({loops[l].extent, (*xs)[l], (*ys)[l]});
+  const auto run = std::find_if(p.batch.begin(), p.batch.end(),
+                                [](const BatchLoop& b) { return b.x_stride == 1 && b.y_stride == 1; });
+  if (run != p.batch.end()) {
+    p.run = *run;
+    p.batch.erase(run);
+  }
+  for (const BatchLoop& b : p.batch) p.positions *= b.extent;
+  p.x_elements = x.shape.elements();
+  p.y_elements = y.shape.elements();
+  const bool dense = x.storage_elements() == p.x_elements && y.storage_elements() == p.y_elements;
+  return dense ? "" : "layouts with gaps are not supported";
+}
+
+/// Fills a plan and sets the free layouts of `body`.
+Plan make_plan(Graph& body) {
+  Plan p;
+  const Node* root = nullptr;
+  p.refusal = read_values(body, p, root);
+  if (!p.refusal.empty()) return p;
+  const Node node = *root;
+  set_layouts(body, node);
+  p.refusal = read_loops(body, node, p);
+  return p;
+}
+
+template <class T>
+T lowest() {
+  if constexpr (std::is_floating_point_v<T>)
+    return -std::numeric_limits<T>::infinity();
+  else
+    return std::numeric_limits<T>::lowest();
+}
+
+/// A run of `count` elements at each of x and y.
+struct Run {
+  std::int64_t x, y, count, x_stride, y_stride;
+};
+
+template <class T>
+class WindowKernel final : public CpuKernel {
+  using C = ComputeType<T>;
+
+ public:
+  WindowKernel(Plan plan, const Context& context)
+      : plan_(std::move(plan)), ops_(&tile_ops(context.isa)), context_(context) {
+    taps_ = 1;
+    for (const WindowLoop& w : plan_.windows) taps_ *= w.window;
+    along_window_ = plan_.run.extent == 1 && !plan_.windows.empty();
+  }
+
+  void run(std::span<std::byte* const> arguments) const override {
+    const bool forward = plan_.op == Op::reduce_window_max || plan_.op == Op::reduce_window_sum;
+    if (!forward) {
+      std::byte* dx = arguments[arguments_before_result()];
+      parallel_ranges(context_.threads, plan_.x_elements, 16384, plan_.x_elements,
+                      [&](int, std::int64_t begin, std::int64_t end) {
+                        std::fill(reinterpret_cast<T*>(dx) + begin, reinterpret_cast<T*>(dx) + end, T{});
+                      });
+    }
+    // One position is all windows over one batch index and up to kRun elements of the run.
+    const std::int64_t slices = along_window_ ? 1 : (plan_.run.extent + kRun - 1) / kRun;
+    parallel_ranges(context_.threads, plan_.positions * slices, 1, plan_.x_elements,
+                    [&](int, std::int64_t begin, std::int64_t end) {
+                      for (std::int64_t i = begin; i < end; ++i) position(arguments, i / slices, i % slices);
+                    });
+  }
+
+ private:
+  std::size_t arguments_before_result() const { return plan_.op == Op::reduce_window_max_grad ? 2 : 1; }
+
+  void position(std::span<std::byte* const> arguments, std::int64_t batch, std::int64_t slice) const {
+    std::int64_t x = 0, y = 0;
+    for (auto b = plan_.batch.rbegin(); b != plan_.batch.rend(); ++b) {
+      x += batch % b->extent * b->x_stride;
+      y += batch % b->extent * b->y_stride;
+      batch /= b->extent;
+    }
+    Run run{x, y, 1, plan_.run.x_stride, plan_.run.y_stride};
+    if (!along_window_) {
+      run.x += slice * kRun * run.x_stride;
+      run.y += slice * kRun * run.y_stride;
+      run.count = std::min(kRun, plan_.run.extent - slice * kRun);
+    }
+    // All output positions of the windowed dimensions, but those that the run covers.
+    const std::size_t outer = plan_.windows.size() - (along_window_ ? 1 : 0);
+    std::int64_t total = 1;
+    for (std::size_t w = 0; w < outer; ++w) total *= plan_.windows[w].outputs;
+    for (std::int64_t i = 0; i < total; ++i) {
+      Dims at(plan_.windows.size(), 0);
+      std::int64_t rest = i, offset = 0;
+      for (std::size_t w = outer; w-- > 0;) {
+        at[w] = rest % plan_.windows[w].outputs;
+        rest /= plan_.windows[w].outputs;
+        offset += at[w] * plan_.windows[w].y_stride;
+      }
+      Run here = run;
+      here.y += offset;
+      if (!along_window_) {
+        window(arguments, at, here);
+        continue;
+      }
+      const WindowLoop& last = plan_.windows.back();
+      for (std::int64_t o = 0; o < last.outputs; o += kRun) {
+        at.back() = o;
+        Run piece = here;
+        piece.y += o * last.y_stride;
+        piece.y_stride = last.y_stride;
+        piece.count = std::min(kRun, last.outputs - o);
+        window(arguments, at, piece);
+      }
+    }
+  }
+
+  /// One run of windows: `at` is the output position of its first.
+  void window(std::span<std::byte* const> arguments, const Dims& at, const Run& run) const {
+    switch (plan_.op) {
+      case Op::reduce_window_max: return forward(arguments, at, run, true);
+      case Op::reduce_window_sum: return forward(arguments, at, run, false);
+      case Op::reduce_window_max_grad: return max_grad(arguments, at, run);
+      default: return sum_grad(arguments, at, run);
+    }
+  }
+
+  /// Calls visit(tap, x offset, first, count, x stride) for each tap of the window that lies inside for elements
+  /// [first, first + count) of the run.
+  template <class Visit>
+  void each_tap(const Dims& at, const Run& run, Visit visit) const {
+    for (std::int64_t tap = 0; tap < taps_; ++tap) {
+      std::int64_t rest = tap, x = run.x, first = 0, count = run.count, x_stride = run.x_stride;
+      for (std::size_t w = plan_.windows.size(); w-- > 0;) {
+        const WindowLoop& l = plan_.windows[w];
+        const std::int64_t from = at[w] * l.stride - l.low + rest % l.window * l.dilation;
+        rest /= l.window;
+        if (along_window_ && w + 1 == plan_.windows.size()) {
+          // Elements i with 0 <= from + i * stride < inputs.
+          first = from >= 0 ? 0 : (-from + l.stride - 1) / l.stride;
+          count = (from >= l.inputs ? 0 : std::min(run.count, (l.inputs - 1 - from) / l.stride + 1)) - first;
+          x += (from + first * l.stride) * l.x_stride;
+          x_stride = l.stride * l.x_stride;
+        } else if (from < 0 || from >= l.inputs) {
+          count = 0;
+        } else {
+          x += from * l.x_stride;
+        }
+      }
+      if (count > 0) visit(tap, x, first, count, x_stride);
+    }
+  }
+
+  void forward(std::span<std::byte* const> arguments, const Dims& at, const Run& run, bool max) const {
+    const T* x = reinterpret_cast<const T*>(arguments[0]);
+    T* y = reinterpret_cast<T*>(arguments[1]);
+    C total[kRun];
+    std::fill_n(total, run.count, max ? lowest<C>() : C{});
+    each_tap(at, run, [&](std::int64_t, std::int64_t from, std::int64_t first, std::int64_t count, std::int64_t stride) {
+      if constexpr (std::is_same_v<T, float>)
+        if (stride == 1) return (max ? ops_->max_run : ops_->add_run)(x + from, total + first, count);
+      for (std::int64_t i = 0; i < count; ++i) {
+        const C v = convert<C>(x[from + i * stride]);
+        C& t = total[first + i];
+        if (max)
+          t = v > t || v != v ? v : t;
+        else
+          t = static_cast<C>(t + v);
+      }
+    });
+    for (std::int64_t i = 0; i < run.count; ++i) y[run.y + i * run.y_stride] = convert<T>(total[i]);
+  }
+
+  void max_grad(std::span<std::byte* const> arguments, const Dims& at, const Run& run) const {
+    const T* x = reinterpret_cast<const T*>(arguments[0]);
+    const T* dy = reinterpret_cast<const T*>(arguments[1]);
+    T* dx = reinterpret_cast<T*>(arguments[2]);
+    C best[kRun];
+    std::int32_t where[kRun];
+    std::fill_n(best, run.count, C{});
+    std::fill_n(where, run.count, -1);
+    each_tap(at, run, [&](std::int64_t tap, std::int64_t from, std::int64_t first, std::int64_t count,
+                          std::int64_t stride) {
+      const auto id = static_cast<std::int32_t>(tap);
+      if constexpr (std::is_same_v<T, float>)
+        if (stride == 1) return ops_->max_run_at(x + from, id, best + first, where + first, count);
+      for (std::int64_t i = 0; i < count; ++i) {
+        const C v = convert<C>(x[from + i * stride]);
+        C& b = best[first + i];
+        if (where[first + i] < 0 || v > b || (v != v && b == b)) b = v, where[first + i] = id;
+      }
+    });
+    each_tap(at, run, [&](std::int64_t tap, std::int64_t to, std::int64_t first, std::int64_t count,
+                          std::int64_t stride) {
+      const auto id = static_cast<std::int32_t>(tap);
+      if constexpr (std::is_same_v<T, float>)
+        if (stride == 1 && run.y_stride == 1)
+          return ops_->scatter_run(dy + run.y + first, where + first, id, dx + to, count);
+      for (std::int64_t i = 0; i < count; ++i)
+        if (where[first + i] == id) {
+          T& d = dx[to + i * stride];
+          d = convert<T>(static_cast<C>(convert<C>(d) + convert<C>(dy[run.y + (first + i) * run.y_stride])));
+        }
+    });
+  }
+
+  void sum_grad(std::span<std::byte* const> arguments, const Dims& at, const Run& run) const {
+    const T* dy = reinterpret_cast<const T*>(arguments[0]);
+    T* dx = reinterpret_cast<T*>(arguments[1]);
+    each_tap(at, run, [&](std::int64_t, std::int64_t to, std::int64_t first, std::int64_t count, std::int64_t stride) {
+      if constexpr (std::is_same_v<T, float>)
+        if (stride == 1 && run.y_stride == 1) return ops_->add_run(dy + run.y + first, dx + to, count);
+      for (std::int64_t i = 0; i < count; ++i) {
+        T& d = dx[to + i * stride];
+        d = convert<T>(static_cast<C>(convert<C>(d) + convert<C>(dy[run.y + (first + i) * run.y_stride])));
+      }
+    });
+  }
+
+  Plan plan_;
+  const TileOps* ops_;
+  Context context_;
+  std::int64_t taps_ = 1;
+  bool along_window_ = false;
+};
+
+}  // namespace
+
+Claim claim_window(const Graph& body, const Context&) {
+  KernelSpec spec;
+  spec.body = body;
+  const Plan plan = make_plan(spec.body);
+  if (!plan.refusal.empty()) return Claim::refuse(plan.refusal);
+  spec.implementation = "loop.window";
+  spec.bytes = operand_bytes(spec.body);
+  return Claim::take(std::move(spec));
+}
+
+std::unique_ptr<CpuKernel> compile_window(const KernelSpec& spec, const Context& context) {
+  Graph body = spec.body;
+  Plan plan = make_plan(body);
+  check_internal(plan.refusal.empty(), "window kernel compiled without a claim: " + plan.refusal);
+  return visit_dtype(plan.type, [&]<class T>(TypeTag<T>) -> std::unique_ptr<CpuKernel> {
+    if constexpr (std::is_same_v<T, bool>)
+      throw InternalError("window kernel of bool");
+    else
+      return std::make_unique<WindowKernel<T>>(std::move(plan), context);
+  });
+}
+
+}  // namespace weft::cpu

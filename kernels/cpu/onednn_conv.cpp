@@ -1,0 +1,299 @@
+// Claims try formats best first: the library's own choice, channels-last, row-major; operands with a fixed layout keep
+// it throughout. Activations are never padded, weights may be.
+#include "kernels/cpu/onednn_conv.hpp"
+
+#include <fmt/format.h>
+
+#include "kernels/cpu/epilogue.hpp"
+#include "kernels/cpu/onednn.hpp"
+#include "weft/error.hpp"
+
+namespace weft::cpu {
+namespace {
+
+using dnnl::memory;
+
+enum class Direction { forward, backward_data, backward_weights };
+enum class Formats { library, channels_last, row_major };
+
+/// One convolution in the library's terms. `x` is the input side, `y` the output side, in every direction.
+struct Problem {
+  Direction direction = Direction::forward;
+  std::string what;
+  ValueId x = kNone, w = kNone, y = kNone, bias = kNone, residual = kNone;
+  bool relu = false;
+  std::int64_t groups = 1;
+  memory::dims strides, dilations, pads_low, pads_high;
+  std::string refusal;
+};
+
+Problem read_problem(const Graph& body, Op op) {
+  Problem p;
+  const ContractionBody c = match_contraction(body, op);
+  if (!c.refusal.empty()) {
+    p.refusal = c.refusal;
+    return p;
+  }
+  const Attributes& a = c.root->attributes;
+  const ValueId result = body.outputs()[0].value;
+  const bool epilogue = result != c.root->outputs[0];
+  if (op == Op::conv_general) {
+    p.x = c.root->inputs[0], p.w = c.root->inputs[1], p.y = result;
+    p.bias = c.bias, p.residual = c.residual, p.relu = c.relu;
+    if (c.bias != kNone && c.bias_dim != 1) p.refusal = "the bias is not along the channels";
+  } else if (op == Op::conv_data_grad) {
+    p.direction = Direction::backward_data;
+    p.x = result, p.w = c.root->inputs[1], p.y = c.root->inputs[0];
+  } else {
+    p.direction = Direction::backward_weights;
+    p.x = c.root->inputs[0], p.w = result, p.y = c.root->inputs[1];
+  }
+  if (op != Op::conv_general && epilogue) p.refusal = "gradients of convolutions take no epilogue";
+  p.groups = a.integer("groups");
+  p.strides = a.integers("strides");
+  p.dilations = a.integers("dilations");
+  p.pads_low = a.integers("pads_low");
+  p.pads_high = a.integers("pads_high");
+  for (auto& d : p.dilations) --d;  // the library counts the gaps
+  const Shape& xs = body.type(p.x).shape;
+  const Shape& ws = body.type(p.w).shape;
+  p.what = fmt::format("{} of input {} and filter {}", name_of(op), xs.str(), ws.str());
+  if (xs.rank() < 3 || xs.rank() > 5) p.refusal = "1 to 3 spatial dimensions are supported";
+  const DType t = body.type(p.x).dtype;
+  if (t != DType::f32 && t != DType::bf16) p.refusal = fmt::format("{} is not supported", name_of(t));
+  if (p.relu && t != DType::f32) p.refusal = "relu is fused for f32 only";
+  if (xs.elements() == 0 || ws.elements() == 0 || body.type(p.y).shape.elements() == 0)
+    p.refusal = "an operand without elements";
+  for (const memory::dims* pads : {&p.pads_low, &p.pads_high})
+    for (const auto v : *pads)
+      if (v < 0) p.refusal = "negative padding";
+  return p;
+}
+
+/// Descriptors of one attempt.
+struct Descs {
+  memory::desc x, w, y, bias;
+};
+
+memory::desc activation(const Graph& body, ValueId v, Formats formats) {
+  const Value& value = body.value(v);
+  const DType t = value.type.dtype;
+  if (value.layout) return onednn_desc(*value.layout, t);
+  if (formats == Formats::library) return onednn_any(value.type.shape, t);
+  if (formats == Formats::row_major) return onednn_desc(Layout::dense(value.type.shape), t);
+  Dims order{0};
+  for (int d = 2; d < value.type.shape.rank(); ++d) order.push_back(d);
+  order.push_back(1);
+  return onednn_desc(Layout::permuted(value.type.shape, order), t);
+}
+
+std::optional<Descs> descs_for(const Graph& body, const Problem& p, Formats formats) {
+  const Value& w = body.value(p.w);
+  Descs d;
+  d.x = activation(body, p.x, formats);
+  d.y = activation(body, p.y, formats);
+  const std::optional<memory::desc> weights =
+      w.layout ? onednn_weights_desc(*w.layout, w.type.dtype, p.groups)
+               : onednn_weights_any(w.type.shape, w.type.dtype, p.groups);
+  if (!weights) return std::nullopt;
+  d.w = *weights;
+  if (p.bias != kNone) d.bias = onednn_desc(Layout::dense(body.type(p.bias).shape), body.type(p.bias).dtype);
+  return d;
+}
+
+/// For hints, which gradients must be given but do not depend on.
+Descs any_descs(const Graph& body, const Problem& p) {
+  const auto any = [&](ValueId v) { return onednn_any(body.type(v).shape, body.type(v).dtype); };
+  return {any(p.x), onednn_weights_any(body.type(p.w).shape, body.type(p.w).dtype, p.groups), any(p.y), {}};
+}
+
+dnnl::convolution_forward::primitive_desc forward_desc(const Problem& p, const Descs& d,
+                                                       const dnnl::primitive_attr& attr) {
+  const auto kind = dnnl::prop_kind::forward_training;
+  const auto algorithm = dnnl::algorithm::convolution_direct;
+  const dnnl::engine engine = onednn_engine();
+  if (p.bias != kNone)
+    return {{kind, algorithm, d.x, d.w, d.bias, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, engine};
+  return {{kind, algorithm, d.x, d.w, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, engine};
+}
+
+/// What the library answered: its formats, scratch and quality; and the primitive, when it is wanted.
+struct Answer {
+  Descs descs;
+  std::int64_t scratch = 0;
+  int quality = 0;
+  std::optional<dnnl::primitive> primitive;
+};
+
+template <class Desc>
+void finish(Answer& answer, const Desc& desc, bool build) {
+  answer.scratch = static_cast<std::int64_t>(desc.scratchpad_desc().get_size());
+  answer.quality = quality_of(desc);
+  if (build) answer.primitive.emplace(desc.get());
+}
+
+Answer create(const Problem& p, const Descs& d, const Graph& body, bool build) {
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  const auto algorithm = dnnl::algorithm::convolution_direct;
+  Answer answer;
+  if (p.direction == Direction::forward) {
+    if (p.residual != kNone) {
+      dnnl::post_ops ops;
+      const Value& r = body.value(p.residual);
+      // Free: the residual takes the result's format, which the first pass below finds.
+      const memory::desc rd = r.layout ? onednn_desc(*r.layout, r.type.dtype)
+                                       : forward_desc(p, d, attr).dst_desc();
+      ops.append_binary(dnnl::algorithm::binary_add, rd);
+      attr.set_post_ops(ops);
+    }
+    const auto desc = forward_desc(p, d, attr);
+    answer.descs = {desc.src_desc(), desc.weights_desc(), desc.dst_desc(), d.bias};
+    finish(answer, desc, build);
+  } else if (p.direction == Direction::backward_data) {
+    const auto hint = forward_desc(p, any_descs(body, p), attr);
+    const dnnl::convolution_backward_data::primitive_desc desc(
+        {algorithm, d.x, d.w, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, onednn_engine(), hint);
+    answer.descs = {desc.diff_src_desc(), desc.weights_desc(), desc.diff_dst_desc(), {}};
+    finish(answer, desc, build);
+  } else {
+    const auto hint = forward_desc(p, any_descs(body, p), attr);
+    const dnnl::convolution_backward_weights::primitive_desc desc(
+        {algorithm, d.x, d.w, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, onednn_engine(), hint);
+    answer.descs = {desc.src_desc(), desc.diff_weights_desc(), desc.diff_dst_desc(), {}};
+    finish(answer, desc, build);
+  }
+  return answer;
+}
+
+/// The layouts of an answer, when a Layout can express them and no activation is padded.
+struct Layouts {
+  Layout x, w, y;
+};
+std::optional<Layouts> layouts_of(const Answer& answer, const Graph& body, const Problem& p) {
+  const auto x = layout_of(answer.descs.x), y = layout_of(answer.descs.y);
+  const auto w = weights_layout_of(answer.descs.w, body.type(p.w).shape, p.groups);
+  if (!x || !y || !w || x->has_padding() || y->has_padding()) return std::nullopt;
+  return Layouts{*x, *w, *y};
+}
+
+struct Best {
+  Layouts layouts;
+  std::int64_t scratch = 0;
+  int quality = -1;
+};
+
+Best best_of(const Graph& body, const Problem& p) {
+  Best best;
+  for (const Formats formats : {Formats::library, Formats::channels_last, Formats::row_major}) {
+    const std::optional<Descs> descs = descs_for(body, p, formats);
+    if (!descs) continue;
+    try {
+      const Answer answer = create(p, *descs, body, false);
+      if (answer.quality <= best.quality) continue;
+      if (auto layouts = layouts_of(answer, body, p)) best = {std::move(*layouts), answer.scratch, answer.quality};
+    } catch (const dnnl::error&) {
+      continue;  // unimplemented with these formats: the next may be
+    }
+    if (best.quality == 2) break;
+  }
+  return best;
+}
+
+Graph without_layouts(Graph body) {
+  for (std::size_t v = 0; v < body.values().size(); ++v) body.value(static_cast<ValueId>(v)).layout.reset();
+  return body;
+}
+
+Claim claim(const Graph& body, Op op, std::string_view name) {
+  const Problem p = read_problem(body, op);
+  if (!p.refusal.empty()) return Claim::refuse(p.refusal);
+  Best best;
+  try {
+    best = best_of(body, p);
+    if (best.quality < 2) {
+      const Graph open = without_layouts(body);
+      const Best free = best_of(open, p);
+      if (free.quality > best.quality)
+        return Claim::refuse(fmt::format("wants input {}, filter {}, output {}", free.layouts.x.str(),
+                                         free.layouts.w.str(), free.layouts.y.str()));
+    }
+  } catch (const dnnl::error& error) {
+    rethrow_onednn(error, p.what);
+  }
+  if (best.quality < 0) return Claim::refuse("the library has no implementation with these types and layouts");
+  if (best.quality == 0 && (p.residual != kNone || p.bias != kNone || p.relu))
+    return Claim::refuse("the library fuses this epilogue in its plain loops only");
+  KernelSpec spec;
+  spec.body = body;
+  const auto set = [&](ValueId v, const Layout& layout) {
+    if (v != kNone && !spec.body.value(v).layout) spec.body.value(v).layout = layout;
+  };
+  set(p.x, best.layouts.x);
+  set(p.w, best.layouts.w);
+  set(p.y, best.layouts.y);
+  set(p.residual, best.layouts.y);
+  if (p.bias != kNone) set(p.bias, Layout::dense(body.type(p.bias).shape));
+  spec.implementation = std::string(name);
+  spec.scratch_bytes = best.scratch;
+  const Shape& ws = body.type(p.w).shape;
+  const Shape& ys = body.type(p.y).shape;
+  spec.flops = 2.0 * static_cast<double>(ys.elements()) * static_cast<double>(ws.elements() / std::max<std::int64_t>(ws[0], 1));
+  spec.bytes = operand_bytes(spec.body);
+  return Claim::take(std::move(spec));
+}
+
+std::unique_ptr<CpuKernel> compile(const KernelSpec& spec, Op op, const Context& context) {
+  const Graph& body = spec.body;
+  const Problem p = read_problem(body, op);
+  check_internal(p.refusal.empty(), "convolution compiled without a claim: " + p.refusal);
+  return onednn_call(p.what, [&] {
+    const std::optional<Descs> descs = descs_for(body, p, Formats::library);
+    check_internal(descs.has_value(), "convolution weights in a layout that was not offered");
+    const Answer answer = create(p, *descs, body, true);
+    const bool forward = p.direction == Direction::forward;
+    const bool by_data = p.direction == Direction::backward_data;
+    std::vector<PrimitiveKernel::Binding> bindings{
+        {by_data ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, argument_of(body, p.x), answer.descs.x},
+        {forward || by_data ? DNNL_ARG_WEIGHTS : DNNL_ARG_DIFF_WEIGHTS, argument_of(body, p.w), answer.descs.w},
+        {forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, argument_of(body, p.y), answer.descs.y}};
+    if (p.bias != kNone) bindings.push_back({DNNL_ARG_BIAS, argument_of(body, p.bias), answer.descs.bias});
+    if (p.residual != kNone)
+      bindings.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, argument_of(body, p.residual),
+                          onednn_desc(body.layout(p.residual), body.type(p.residual).dtype)});
+    PrimitiveKernel::Options options{p.what, answer.scratch};
+    check_internal(answer.scratch <= spec.scratch_bytes, "convolution needs more scratch than was planned");
+    if (answer.scratch > 0)
+      bindings.push_back({DNNL_ARG_SCRATCHPAD, body.inputs().size() + body.outputs().size(),
+                          memory::desc({answer.scratch}, memory::data_type::u8, memory::format_tag::a)});
+    if (p.relu) {
+      options.relu_elements = body.type(p.y).shape.elements();
+      options.relu_argument = argument_of(body, p.y);
+    }
+    return std::make_unique<PrimitiveKernel>(onednn_engine(), *answer.primitive, bindings, std::move(options), context);
+  });
+}
+
+}  // namespace
+
+Claim claim_convolution(const Graph& body, const Context&) {
+  return claim(body, Op::conv_general, "onednn.convolution");
+}
+Claim claim_convolution_backward_data(const Graph& body, const Context&) {
+  return claim(body, Op::conv_data_grad, "onednn.convolution_backward_data");
+}
+Claim claim_convolution_backward_weights(const Graph& body, const Context&) {
+  return claim(body, Op::conv_filter_grad, "onednn.convolution_backward_weights");
+}
+
+std::unique_ptr<CpuKernel> compile_convolution(const KernelSpec& spec, const Context& context) {
+  return compile(spec, Op::conv_general, context);
+}
+std::unique_ptr<CpuKernel> compile_convolution_backward_data(const KernelSpec& spec, const Context& context) {
+  return compile(spec, Op::conv_data_grad, context);
+}
+std::unique_ptr<CpuKernel> compile_convolution_backward_weights(const KernelSpec& spec, const Context& context) {
+  return compile(spec, Op::conv_filter_grad, context);
+}
+
+}  // namespace weft::cpu

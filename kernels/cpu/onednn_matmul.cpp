@@ -1,0 +1,182 @@
+// Every operand is plain and strided: transposed operands are read as they lie. Free operands and results are
+// row-major.
+#include "kernels/cpu/onednn_matmul.hpp"
+
+#include <fmt/format.h>
+
+#include "kernels/cpu/dot_dims.hpp"
+#include "kernels/cpu/epilogue.hpp"
+#include "kernels/cpu/onednn.hpp"
+#include "weft/error.hpp"
+
+namespace weft::cpu {
+namespace {
+
+using dnnl::memory;
+
+/// A batch of matrices in memory: [batch..., rows, columns].
+struct Matrices {
+  memory::dims dims, strides;
+};
+
+struct Problem {
+  std::string refusal, what;
+  const Node* root = nullptr;
+  ValueId x = kNone, y = kNone, result = kNone, bias = kNone, residual = kNone;
+  bool relu = false;
+  DotDims dims;
+  Matrices a, b, c, r;
+};
+
+Layout layout_or_dense(const Graph& body, ValueId v) { return body.layout(v); }
+
+/// Batch dimensions one by one, then the two merged runs. A refusal says which operand and why.
+std::string matrices(const Layout& layout, const Dims& batch, const Dims& rows, const Dims& columns, bool result,
+                     Matrices& out) {
+  if (!layout.blocks.empty()) return "wants a plain layout, given " + layout.str();
+  const std::optional<Run> r = merge_dims(layout, rows), c = merge_dims(layout, columns);
+  if (!r || !c) return "its dimensions cannot be walked as a matrix in " + layout.str();
+  for (const std::int64_t d : batch)
+    if (layout.shape[static_cast<int>(d)] > 1) {
+      out.dims.push_back(layout.shape[static_cast<int>(d)]);
+      out.strides.push_back(layout.strides[static_cast<std::size_t>(d)]);
+    }
+  std::int64_t rs = r->stride, cs = c->stride;
+  if (c->extent == 1) cs = r->extent > 1 && rs == 1 ? r->extent : 1;
+  if (r->extent == 1) rs = cs == 1 ? c->extent : 1;
+  const bool by_rows = cs == 1 && rs >= c->extent;
+  const bool by_columns = rs == 1 && cs >= r->extent && !result;
+  if (!by_rows && !by_columns)
+    return result ? "the result must be written by rows, asked for " + layout.str()
+                  : "neither rows nor columns are contiguous in " + layout.str();
+  out.dims.insert(out.dims.end(), {r->extent, c->extent});
+  out.strides.insert(out.strides.end(), {rs, cs});
+  return {};
+}
+
+Dims iota_dims(std::size_t from, std::size_t count) {
+  Dims d(count);
+  for (std::size_t i = 0; i < count; ++i) d[i] = static_cast<std::int64_t>(from + i);
+  return d;
+}
+
+Problem read_problem(const Graph& body) {
+  Problem p;
+  const ContractionBody c = match_contraction(body, Op::dot_general);
+  if (!c.refusal.empty()) {
+    p.refusal = c.refusal;
+    return p;
+  }
+  p.root = c.root;
+  p.x = c.root->inputs[0], p.y = c.root->inputs[1], p.result = body.outputs()[0].value;
+  p.bias = c.bias, p.residual = c.residual, p.relu = c.relu;
+  p.dims = dot_dims(body, *c.root);
+  const DType t = body.type(p.x).dtype;
+  p.what = fmt::format("dot_general of {} and {}", body.type(p.x).str(), body.type(p.y).str());
+  if (t != DType::f32 && t != DType::bf16) p.refusal = fmt::format("{} is not supported", name_of(t));
+  if (p.relu && t != DType::f32) p.refusal = "relu is fused for f32 only";
+  if (p.dims.batch == 0 || p.dims.m == 0 || p.dims.n == 0 || p.dims.k == 0) p.refusal = "an operand without elements";
+  if (p.bias != kNone && (p.dims.y_free.size() != 1 || c.bias_dim != body.type(p.result).shape.rank() - 1))
+    p.refusal = "the bias is not along the last dimension";
+  if (!p.refusal.empty()) return p;
+  const auto add = [&](const char* name, std::string why) {
+    if (!why.empty() && p.refusal.empty()) p.refusal = fmt::format("{}: {}", name, why);
+  };
+  const DotDims& d = p.dims;
+  const std::size_t nb = d.x_batch.size(), nm = d.x_free.size(), nn = d.y_free.size();
+  add("left operand", matrices(layout_or_dense(body, p.x), d.x_batch, d.x_free, d.x_contract, false, p.a));
+  add("right operand", matrices(layout_or_dense(body, p.y), d.y_batch, d.y_contract, d.y_free, false, p.b));
+  const Dims cb = iota_dims(0, nb), cm = iota_dims(nb, nm), cn = iota_dims(nb + nm, nn);
+  add("result", matrices(layout_or_dense(body, p.result), cb, cm, cn, true, p.c));
+  if (p.residual != kNone)
+    add("residual", matrices(layout_or_dense(body, p.residual), cb, cm, cn, true, p.r));
+  if (p.refusal.empty() && p.relu &&
+      body.layout(p.result).storage_elements() != body.type(p.result).shape.elements())
+    p.refusal = "relu over a result with gaps";
+  if (p.refusal.empty() && p.c.dims.size() > 12) p.refusal = "more than ten batch dimensions";
+  return p;
+}
+
+memory::desc desc_of(const Matrices& m, DType type) { return {m.dims, *onednn_type(type), m.strides}; }
+
+struct Descs {
+  dnnl::matmul::primitive_desc primitive;
+  memory::desc a, b, c, bias, residual;
+  std::int64_t scratch = 0;
+};
+
+Descs create(const Problem& p, const Graph& body) {
+  const DType t = body.type(p.x).dtype;
+  Descs d;
+  d.a = desc_of(p.a, t), d.b = desc_of(p.b, t), d.c = desc_of(p.c, t);
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  if (p.residual != kNone) {
+    d.residual = desc_of(p.r, t);
+    dnnl::post_ops ops;
+    ops.append_binary(dnnl::algorithm::binary_add, d.residual);
+    attr.set_post_ops(ops);
+  }
+  const dnnl::engine engine = onednn_engine();
+  if (p.bias != kNone) {
+    memory::dims dims(p.c.dims.size(), 1), strides(p.c.dims.size(), p.dims.n);
+    dims.back() = p.dims.n;
+    strides.back() = 1;
+    d.bias = memory::desc(dims, *onednn_type(t), strides);
+    d.primitive = {{d.a, d.b, d.bias, d.c}, attr, engine};
+  } else {
+    d.primitive = {{d.a, d.b, d.c}, attr, engine};
+  }
+  d.scratch = static_cast<std::int64_t>(d.primitive.scratchpad_desc().get_size());
+  return d;
+}
+
+}  // namespace
+
+Claim claim_matmul(const Graph& body, const Context&) {
+  const Problem p = read_problem(body);
+  if (!p.refusal.empty()) return Claim::refuse(p.refusal);
+  try {
+    const Descs d = create(p, body);
+    if (quality_of(d.primitive) == 0) return Claim::refuse("the library would run its plain loops");
+    KernelSpec spec = row_major_spec(body, "onednn.matmul");
+    spec.scratch_bytes = d.scratch;
+    spec.flops = 2.0 * static_cast<double>(p.dims.batch) * static_cast<double>(p.dims.m) *
+                 static_cast<double>(p.dims.n) * static_cast<double>(p.dims.k);
+    return Claim::take(std::move(spec));
+  } catch (const dnnl::error& error) {
+    if (error.status == dnnl_out_of_memory) rethrow_onednn(error, p.what);
+    return Claim::refuse(fmt::format("the library has no implementation ({})", error.what()));
+  }
+}
+
+std::unique_ptr<CpuKernel> compile_matmul(const KernelSpec& spec, const Context& context) {
+  const Graph& body = spec.body;
+  const Problem p = read_problem(body);
+  check_internal(p.refusal.empty(), "matmul compiled without a claim: " + p.refusal);
+  return onednn_call(p.what, [&] {
+    const Descs d = create(p, body);
+    check_internal(d.scratch <= spec.scratch_bytes, "matmul needs more scratch than was planned");
+    std::vector<PrimitiveKernel::Binding> bindings{{DNNL_ARG_SRC, argument_of(body, p.x), d.a},
+                                                   {DNNL_ARG_WEIGHTS, argument_of(body, p.y), d.b},
+                                                   {DNNL_ARG_DST, argument_of(body, p.result), d.c}};
+    if (p.bias != kNone) bindings.push_back({DNNL_ARG_BIAS, argument_of(body, p.bias), d.bias});
+    if (p.residual != kNone)
+      bindings.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, argument_of(body, p.residual),
+                          d.residual});
+    if (d.scratch > 0)
+      bindings.push_back({DNNL_ARG_SCRATCHPAD, body.inputs().size() + body.outputs().size(),
+                          memory::desc({d.scratch}, memory::data_type::u8, memory::format_tag::a)});
+    PrimitiveKernel::Options options;
+    options.what = p.what;
+    options.scratch = d.scratch;
+    if (p.relu) {
+      options.relu_elements = body.type(p.result).shape.elements();
+      options.relu_argument = argument_of(body, p.result);
+    }
+    return std::make_unique<PrimitiveKernel>(onednn_engine(), dnnl::matmul(d.primitive), bindings, std::move(options),
+                                             context);
+  });
+}
+
+}  // namespace weft::cpu

@@ -1,0 +1,52 @@
+// Vectorised operations over tiles: short contiguous runs of elements that stay in the first-level cache.
+//
+// One source (tile_ops.inc) is compiled once for each instruction set; results do not depend on which: no fused
+// multiply-add, and sums go through a fixed number of lanes.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/isa.hpp"
+#include "weft/op.hpp"
+
+namespace weft::cpu {
+
+/// out[i] = f(in[0][i], in[1][i], …) for i < n. `out` may be one of `in` exactly, when element sizes are equal.
+using TileFn = void (*)(const void* const* in, void* out, std::int64_t n);
+
+/// Lanes of a sum: element i goes to lane i mod kSumLanes.
+inline constexpr int kSumLanes = 16;
+
+struct TileOps {
+  TileFn unary_f32[kOpCount] = {};    ///< f32 -> f32; is_nan and is_inf -> bool
+  TileFn binary_f32[kOpCount] = {};   ///< f32, f32 -> f32
+  TileFn compare_f32[kOpCount] = {};  ///< f32, f32 -> bool
+  TileFn select_f32 = nullptr;                 ///< bool, f32, f32 -> f32
+  TileFn gelu_tanh_f32 = nullptr;
+  TileFn bf16_to_f32 = nullptr, f32_to_bf16 = nullptr, round_bf16 = nullptr;  ///< round: f32 -> nearest bf16, as f32
+  TileFn bool_to_f32 = nullptr;
+
+  /// Sum of n elements, accumulated in f64.
+  double (*sum)(const float* x, std::int64_t n) = nullptr;
+  /// Sums of (x - shift) and its square.
+  void (*sum_squares)(const float* x, std::int64_t n, double shift, double* sum, double* squares) = nullptr;
+  float (*max)(const float* x, std::int64_t n) = nullptr;  ///< n >= 1; NaN wins
+  float (*min)(const float* x, std::int64_t n) = nullptr;
+  /// The same down the columns of a row-major [rows, columns] tile, added to accumulators.
+  void (*sum_rows)(const float* x, std::int64_t rows, std::int64_t columns, double* sum) = nullptr;
+  void (*sum_squares_rows)(const float* x, std::int64_t rows, std::int64_t columns, const double* shift, double* sum,
+                           double* squares) = nullptr;
+
+  /// Windows over channel runs: best = max(best, x), NaN wins; and the first position of it.
+  void (*max_run)(const float* x, float* best, std::int64_t n) = nullptr;
+  void (*max_run_at)(const float* x, std::int32_t position, float* best, std::int32_t* at, std::int64_t n) = nullptr;
+  void (*add_run)(const float* x, float* sum, std::int64_t n) = nullptr;
+  /// dx[i] += at[i] == position ? dy[i] : 0.
+  void (*scatter_run)(const float* dy, const std::int32_t* at, std::int32_t position, float* dx,
+                      std::int64_t n) = nullptr;
+};
+
+/// The table compiled for `isa`.
+const TileOps& tile_ops(CpuIsa isa);
+
+}  // namespace weft::cpu
