@@ -122,9 +122,7 @@ bool is_row_major(const Graph& body) {
 
 double operand_bytes(const Graph& body) {
   double bytes = 0;
-  const auto count = [&](ValueId v) {
-    bytes += static_cast<double>(body.layout(v).bytes(body.type(v).dtype));
-  };
+  const auto count = [&](ValueId v) { bytes += static_cast<double>(body.layout(v).bytes(body.type(v).dtype)); };
   for (const GraphInput& i : body.inputs()) count(i.value);
   for (const GraphOutput& o : body.outputs()) count(o.value);
   return bytes;

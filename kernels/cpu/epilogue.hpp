@@ -10,7 +10,7 @@ namespace weft::cpu {
 /// The body read as contraction + epilogue; values are kNone where that part is absent.
 struct ContractionBody {
   const Node* root = nullptr;
-  ValueId bias = kNone;      ///< graph input of shape [channels], added along `bias_dim` of the result
+  ValueId bias = kNone;  ///< graph input of shape [channels], added along `bias_dim` of the result
   int bias_dim = -1;
   ValueId residual = kNone;  ///< graph input of the result's shape, added after the bias
   bool relu = false;         ///< last

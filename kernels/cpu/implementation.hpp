@@ -17,7 +17,7 @@ namespace weft::cpu {
 struct Context {
   CpuIsa isa = CpuIsa::baseline;
   int threads = 1;
-  double peak_flops = 1e11;   ///< f32, all threads together; assumed, for estimates only
+  double peak_flops = 1e11;    ///< f32, all threads together; assumed, for estimates only
   double peak_bytes = 1.5e10;  ///< memory bytes a second, all threads together; likewise
 };
 

@@ -30,7 +30,8 @@ std::vector<std::int64_t> padding_offsets(const Layout& layout) {
   Dims index(extents.size(), 0);
   for (std::int64_t i = 0; i < total; ++i) {
     bool inside = true;
-    for (int d = 0; d < layout.shape.rank(); ++d) inside = inside && index[static_cast<std::size_t>(d)] < layout.shape[d];
+    for (int d = 0; d < layout.shape.rank(); ++d)
+      inside = inside && index[static_cast<std::size_t>(d)] < layout.shape[d];
     if (!inside) result.push_back(layout.offset(index));
     for (std::size_t d = extents.size(); d-- > 0;) {
       if (++index[d] < extents[d]) break;
@@ -42,8 +43,8 @@ std::vector<std::int64_t> padding_offsets(const Layout& layout) {
 
 class PointwiseKernel final : public CpuKernel {
  public:
-  PointwiseKernel(TileProgram program, std::int64_t elements, std::int64_t tile, std::vector<TileProgram::Output> outputs,
-                  std::vector<std::int64_t> padding, const Context& context)
+  PointwiseKernel(TileProgram program, std::int64_t elements, std::int64_t tile,
+                  std::vector<TileProgram::Output> outputs, std::vector<std::int64_t> padding, const Context& context)
       : program_(std::move(program)),
         elements_(elements),
         tile_(tile),
@@ -105,8 +106,7 @@ std::unique_ptr<CpuKernel> compile_pointwise(const KernelSpec& spec, const Conte
   DimMap identity;
   for (int d = 0; d < graph.space().rank(); ++d) identity.push_back(d);
   for (const ValueId r : results) nest.strides.push_back(*strides_in(loops, body.layout(r), identity));
-  for (const TileOperand& o : graph.operands())
-    nest.strides.push_back(*strides_in(loops, body.layout(o.value), o.map));
+  for (const TileOperand& o : graph.operands()) nest.strides.push_back(*strides_in(loops, body.layout(o.value), o.map));
   for (const TileIota& i : graph.iotas()) nest.strides.push_back(index_strides(loops, i.dimension));
   nest.collapse();
 

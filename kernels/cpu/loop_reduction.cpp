@@ -1,6 +1,6 @@
-// The nest is ordered: kept loops, reduced loops, and innermost the kept loops that are innermost in memory ("columns").
-// Work is cut into blocks of columns, kept elements and chunks of the reduced extent. Cuts depend on extents only, and
-// chunks are joined in order: results repeat bit for bit, at any thread count.
+// The nest is ordered: kept loops, reduced loops, and innermost the kept loops that are innermost in memory
+// ("columns"). Work is cut into blocks of columns, kept elements and chunks of the reduced extent. Cuts depend on
+// extents only, and chunks are joined in order: results repeat bit for bit, at any thread count.
 #include "kernels/cpu/loop_reduction.hpp"
 
 #include <fmt/format.h>
@@ -49,7 +49,8 @@ std::optional<ReductionKind> kind_of(Op op) {
 }
 
 /// Adds the reduction `node` (once) with output `output` coming from its result `result`.
-void add_result(const Graph& body, const Node& node, int output, int result, std::vector<const Node*>& seen, Problem& p) {
+void add_result(const Graph& body, const Node& node, int output, int result, std::vector<const Node*>& seen,
+                Problem& p) {
   const Shape& space = body.type(node.inputs[0]).shape;
   std::vector<bool> reduced(space.extents().size(), false);
   for (const std::int64_t d : node.attributes.integers("dims")) reduced[static_cast<std::size_t>(d)] = true;
@@ -98,9 +99,9 @@ Problem read_problem(const Graph& body) {
 /// How the work is cut. Positions are in the ordered nest: (kept, reduced, columns), columns fastest.
 struct Cuts {
   std::int64_t kept = 1, reduced = 1, columns = 1;
-  std::int64_t block = 1, blocks = 1;     ///< columns handled together, and their number
-  std::int64_t group = 1, groups = 1;     ///< kept elements of one piece of work, and their number
-  std::int64_t chunk = 1, chunks = 1;     ///< reduced elements of one piece, and their number
+  std::int64_t block = 1, blocks = 1;  ///< columns handled together, and their number
+  std::int64_t group = 1, groups = 1;  ///< kept elements of one piece of work, and their number
+  std::int64_t chunk = 1, chunks = 1;  ///< reduced elements of one piece, and their number
   std::int64_t items() const { return groups * blocks * chunks; }
 };
 
@@ -234,7 +235,8 @@ class ReductionKernel final : public CpuKernel {
              std::int64_t columns, std::uint64_t* state) const {
     if (moments_) program_.evaluate(scratch, arguments, first, columns);
     for (std::size_t r = 0; r < results_.size(); ++r)
-      accumulators_[r].clear(state + starts_[r], columns, moments_ ? program_.root(scratch, results_[r].root) : nullptr);
+      accumulators_[r].clear(state + starts_[r], columns,
+                             moments_ ? program_.root(scratch, results_[r].root) : nullptr);
   }
 
   void finish(std::span<std::byte* const> arguments, std::int64_t item, const std::uint64_t* state) const {
@@ -302,8 +304,7 @@ OrderedNest order_nest(const Graph& body, const Problem& p, const TileGraph& gra
   for (const Loop& l : reduced) o.reduced *= l.extent;
   for (const Loop& l : columns) o.columns *= l.extent;
   for (const Loop& l : all) o.nest.extents.push_back(l.extent);
-  for (const TileOperand& t : graph.operands())
-    o.nest.strides.push_back(*strides_in(all, body.layout(t.value), t.map));
+  for (const TileOperand& t : graph.operands()) o.nest.strides.push_back(*strides_in(all, body.layout(t.value), t.map));
   for (const TileIota& i : graph.iotas()) o.nest.strides.push_back(index_strides(all, i.dimension));
 
   // Where a kept element goes in the row-major result.

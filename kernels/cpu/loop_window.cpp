@@ -34,8 +34,8 @@ struct Plan {
   ValueId x = kNone, y = kNone;
   std::vector<BatchLoop> batch;
   std::vector<WindowLoop> windows;
-  BatchLoop run{1, 1, 1};            ///< innermost batch loop, extent 1 when the run is along the last window
-  std::int64_t positions = 1;        ///< product of the batch extents but the run's
+  BatchLoop run{1, 1, 1};      ///< innermost batch loop, extent 1 when the run is along the last window
+  std::int64_t positions = 1;  ///< product of the batch extents but the run's
   std::int64_t x_elements = 0, y_elements = 0;
 };
 
@@ -262,18 +262,19 @@ class WindowKernel final : public CpuKernel {
     T* y = reinterpret_cast<T*>(arguments[1]);
     C total[kRun];
     std::fill_n(total, run.count, max ? lowest<C>() : C{});
-    each_tap(at, run, [&](std::int64_t, std::int64_t from, std::int64_t first, std::int64_t count, std::int64_t stride) {
-      if constexpr (std::is_same_v<T, float>)
-        if (stride == 1) return (max ? ops_->max_run : ops_->add_run)(x + from, total + first, count);
-      for (std::int64_t i = 0; i < count; ++i) {
-        const C v = convert<C>(x[from + i * stride]);
-        C& t = total[first + i];
-        if (max)
-          t = v > t || v != v ? v : t;
-        else
-          t = static_cast<C>(t + v);
-      }
-    });
+    each_tap(at, run,
+             [&](std::int64_t, std::int64_t from, std::int64_t first, std::int64_t count, std::int64_t stride) {
+               if constexpr (std::is_same_v<T, float>)
+                 if (stride == 1) return (max ? ops_->max_run : ops_->add_run)(x + from, total + first, count);
+               for (std::int64_t i = 0; i < count; ++i) {
+                 const C v = convert<C>(x[from + i * stride]);
+                 C& t = total[first + i];
+                 if (max)
+                   t = v > t || v != v ? v : t;
+                 else
+                   t = static_cast<C>(t + v);
+               }
+             });
     for (std::int64_t i = 0; i < run.count; ++i) y[run.y + i * run.y_stride] = convert<T>(total[i]);
   }
 
@@ -285,29 +286,29 @@ class WindowKernel final : public CpuKernel {
     std::int32_t where[kRun];
     std::fill_n(best, run.count, C{});
     std::fill_n(where, run.count, -1);
-    each_tap(at, run, [&](std::int64_t tap, std::int64_t from, std::int64_t first, std::int64_t count,
-                          std::int64_t stride) {
-      const auto id = static_cast<std::int32_t>(tap);
-      if constexpr (std::is_same_v<T, float>)
-        if (stride == 1) return ops_->max_run_at(x + from, id, best + first, where + first, count);
-      for (std::int64_t i = 0; i < count; ++i) {
-        const C v = convert<C>(x[from + i * stride]);
-        C& b = best[first + i];
-        if (where[first + i] < 0 || v > b || (v != v && b == b)) b = v, where[first + i] = id;
-      }
-    });
-    each_tap(at, run, [&](std::int64_t tap, std::int64_t to, std::int64_t first, std::int64_t count,
-                          std::int64_t stride) {
-      const auto id = static_cast<std::int32_t>(tap);
-      if constexpr (std::is_same_v<T, float>)
-        if (stride == 1 && run.y_stride == 1)
-          return ops_->scatter_run(dy + run.y + first, where + first, id, dx + to, count);
-      for (std::int64_t i = 0; i < count; ++i)
-        if (where[first + i] == id) {
-          T& d = dx[to + i * stride];
-          d = convert<T>(static_cast<C>(convert<C>(d) + convert<C>(dy[run.y + (first + i) * run.y_stride])));
-        }
-    });
+    each_tap(at, run,
+             [&](std::int64_t tap, std::int64_t from, std::int64_t first, std::int64_t count, std::int64_t stride) {
+               const auto id = static_cast<std::int32_t>(tap);
+               if constexpr (std::is_same_v<T, float>)
+                 if (stride == 1) return ops_->max_run_at(x + from, id, best + first, where + first, count);
+               for (std::int64_t i = 0; i < count; ++i) {
+                 const C v = convert<C>(x[from + i * stride]);
+                 C& b = best[first + i];
+                 if (where[first + i] < 0 || v > b || (v != v && b == b)) b = v, where[first + i] = id;
+               }
+             });
+    each_tap(at, run,
+             [&](std::int64_t tap, std::int64_t to, std::int64_t first, std::int64_t count, std::int64_t stride) {
+               const auto id = static_cast<std::int32_t>(tap);
+               if constexpr (std::is_same_v<T, float>)
+                 if (stride == 1 && run.y_stride == 1)
+                   return ops_->scatter_run(dy + run.y + first, where + first, id, dx + to, count);
+               for (std::int64_t i = 0; i < count; ++i)
+                 if (where[first + i] == id) {
+                   T& d = dx[to + i * stride];
+                   d = convert<T>(static_cast<C>(convert<C>(d) + convert<C>(dy[run.y + (first + i) * run.y_stride])));
+                 }
+             });
   }
 
   void sum_grad(std::span<std::byte* const> arguments, const Dims& at, const Run& run) const {

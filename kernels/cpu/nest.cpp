@@ -28,8 +28,7 @@ std::optional<Dims> strides_in(const std::vector<Loop>& loops, const Layout& lay
   Dims result;
   // Inner strides of the value's own blocks, and the loop blocks that they must pair with, in order by dimension.
   std::vector<std::int64_t> block_stride(layout.blocks.size(), 1);
-  for (std::size_t i = layout.blocks.size(); i-- > 1;)
-    block_stride[i - 1] = block_stride[i] * layout.blocks[i].size;
+  for (std::size_t i = layout.blocks.size(); i-- > 1;) block_stride[i - 1] = block_stride[i] * layout.blocks[i].size;
   std::vector<std::size_t> next(layout.shape.extents().size(), 0);  // position in blocks, by dimension
   std::size_t paired = 0;
   for (const Loop& loop : loops) {
@@ -196,8 +195,7 @@ void Walk::load(const std::byte* from, std::size_t size, std::int64_t at, std::i
     if (period_ > 1 && count > period_ && at % repeat_ + count <= repeat_) {
       // One period, then copies of what is there, doubling.
       const std::int64_t start = at / repeat_ * repeat_, shift = at % period_;
-      for (std::int64_t i = 0; i < period_; ++i)
-        out[i] = source[offset(start + (shift + i) % period_)];
+      for (std::int64_t i = 0; i < period_; ++i) out[i] = source[offset(start + (shift + i) % period_)];
       for (std::int64_t done = period_; done < count;) {
         const std::int64_t more = std::min(done, count - done);
         std::memcpy(out + done, out, static_cast<std::size_t>(more) * sizeof(T));

@@ -52,9 +52,7 @@ class Walk {
   /// Offset of linear position `at`.
   std::int64_t offset(std::int64_t at) const;
   /// True when positions [at, at + count) lie at consecutive offsets.
-  bool contiguous(std::int64_t at, std::int64_t count) const {
-    return run_ > 0 && at % run_ + count <= run_;
-  }
+  bool contiguous(std::int64_t at, std::int64_t count) const { return run_ > 0 && at % run_ + count <= run_; }
   bool uniform() const { return uniform_; }  ///< the same element everywhere
   /// Elements of one repetition: positions [at, at + count) and [at', at' + count) read the same elements in the same
   /// order whenever `phase` gives them equal keys (not -1).
@@ -72,10 +70,10 @@ class Walk {
   void each_run(std::int64_t at, std::int64_t count, Visit visit) const;
 
   Dims extents_, strides_;
-  std::int64_t run_ = 0;           ///< length of the innermost runs with stride 1; 0 when the innermost stride is not 1
+  std::int64_t run_ = 0;  ///< length of the innermost runs with stride 1; 0 when the innermost stride is not 1
   bool uniform_ = true;
-  std::int64_t period_ = 0;        ///< elements of the innermost loop, when the next one repeats it (stride 0); else 0
-  std::int64_t repeat_ = 0;        ///< elements over which it repeats
+  std::int64_t period_ = 0;  ///< elements of the innermost loop, when the next one repeats it (stride 0); else 0
+  std::int64_t repeat_ = 0;  ///< elements over which it repeats
 };
 
 }  // namespace weft::cpu

@@ -39,8 +39,9 @@ memory::data_type must_type(DType type) {
 /// Fills the library's blocked descriptor by hand: strides and blocks are ours, one to one.
 memory::desc blocked_desc(const memory::dims& dims, const memory::dims& padded, const Dims& strides,
                           const std::vector<Layout::Block>& blocks, memory::data_type type) {
-  memory::desc desc(dims, type, memory::dims(strides.begin(), strides.end()));
+  memory::desc desc(dims, type, memory::format_tag::any);  // the checked constructors know plain strides only
   dnnl_memory_desc_t& d = desc.data;
+  d.format_kind = dnnl_blocked;
   for (std::size_t i = 0; i < dims.size(); ++i) d.padded_dims[i] = padded[i];
   dnnl_blocking_desc_t& b = d.format_desc.blocking;
   for (std::size_t i = 0; i < dims.size(); ++i) b.strides[i] = strides[i];
@@ -104,8 +105,7 @@ std::optional<Layout> layout_of(const memory::desc& desc) {
   Layout layout{Shape(Dims(d.dims, d.dims + d.ndims)), {}, {}};
   const dnnl_blocking_desc_t& b = d.format_desc.blocking;
   for (int i = 0; i < d.ndims; ++i) layout.strides.push_back(b.strides[i]);
-  for (int i = 0; i < b.inner_nblks; ++i)
-    layout.blocks.push_back({static_cast<int>(b.inner_idxs[i]), b.inner_blks[i]});
+  for (int i = 0; i < b.inner_nblks; ++i) layout.blocks.push_back({static_cast<int>(b.inner_idxs[i]), b.inner_blks[i]});
   for (int i = 0; i < d.ndims; ++i)
     if (layout.padded(i) != d.padded_dims[i] || d.padded_offsets[i] != 0) return std::nullopt;
   return layout;
@@ -157,11 +157,14 @@ int quality_of(const dnnl::primitive_desc_base& descriptor) {
 
 void rethrow_onednn(const dnnl::error& error, const std::string& what) {
   if (error.status == dnnl_out_of_memory) throw SystemError("oneDNN: out of memory in " + what);
-  throw InternalError(fmt::format("oneDNN: {} failed: {} (status {})", what, error.what(),
-                                  static_cast<int>(error.status)));
+  throw InternalError(
+      fmt::format("oneDNN: {} failed: {} (status {})", what, error.what(), static_cast<int>(error.status)));
 }
 
-dnnl::engine onednn_engine() { return dnnl::engine(dnnl::engine::kind::cpu, 0); }
+const dnnl::engine& onednn_engine() {
+  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
 
 PrimitiveKernel::PrimitiveKernel(const dnnl::engine& engine, dnnl::primitive primitive,
                                  const std::vector<Binding>& bindings, Options options, const Context& context)

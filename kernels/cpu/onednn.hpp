@@ -44,8 +44,8 @@ class PrimitiveKernel final : public CpuKernel {
     dnnl::memory::desc desc;
   };
   struct Options {
-    std::string what;            ///< for messages: primitive and shapes
-    std::int64_t scratch = 0;    ///< bytes; the last argument when not 0
+    std::string what;                ///< for messages: primitive and shapes
+    std::int64_t scratch = 0;        ///< bytes; the last argument when not 0
     std::int64_t relu_elements = 0;  ///< > 0: relu over so many elements of `relu_argument` afterwards, NaN kept
     std::size_t relu_argument = 0;
     DType relu_type = DType::f32;
@@ -69,8 +69,8 @@ class PrimitiveKernel final : public CpuKernel {
   Context context_;
 };
 
-/// The CPU engine: creating one is cheap, and they are interchangeable.
-dnnl::engine onednn_engine();
+/// The CPU engine. Primitive descriptors point at their engine without owning it, so all share one that outlives them.
+const dnnl::engine& onednn_engine();
 
 template <class F>
 decltype(auto) onednn_call(const std::string& what, F&& f) {

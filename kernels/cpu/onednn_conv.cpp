@@ -92,9 +92,8 @@ std::optional<Descs> descs_for(const Graph& body, const Problem& p, Formats form
   Descs d;
   d.x = activation(body, p.x, formats);
   d.y = activation(body, p.y, formats);
-  const std::optional<memory::desc> weights =
-      w.layout ? onednn_weights_desc(*w.layout, w.type.dtype, p.groups)
-               : onednn_weights_any(w.type.shape, w.type.dtype, p.groups);
+  const std::optional<memory::desc> weights = w.layout ? onednn_weights_desc(*w.layout, w.type.dtype, p.groups)
+                                                       : onednn_weights_any(w.type.shape, w.type.dtype, p.groups);
   if (!weights) return std::nullopt;
   d.w = *weights;
   if (p.bias != kNone) d.bias = onednn_desc(Layout::dense(body.type(p.bias).shape), body.type(p.bias).dtype);
@@ -111,7 +110,7 @@ dnnl::convolution_forward::primitive_desc forward_desc(const Problem& p, const D
                                                        const dnnl::primitive_attr& attr) {
   const auto kind = dnnl::prop_kind::forward_training;
   const auto algorithm = dnnl::algorithm::convolution_direct;
-  const dnnl::engine engine = onednn_engine();
+  const dnnl::engine& engine = onednn_engine();
   if (p.bias != kNone)
     return {{kind, algorithm, d.x, d.w, d.bias, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, engine};
   return {{kind, algorithm, d.x, d.w, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, engine};
@@ -142,8 +141,7 @@ Answer create(const Problem& p, const Descs& d, const Graph& body, bool build) {
       dnnl::post_ops ops;
       const Value& r = body.value(p.residual);
       // Free: the residual takes the result's format, which the first pass below finds.
-      const memory::desc rd = r.layout ? onednn_desc(*r.layout, r.type.dtype)
-                                       : forward_desc(p, d, attr).dst_desc();
+      const memory::desc rd = r.layout ? onednn_desc(*r.layout, r.type.dtype) : forward_desc(p, d, attr).dst_desc();
       ops.append_binary(dnnl::algorithm::binary_add, rd);
       attr.set_post_ops(ops);
     }
@@ -238,7 +236,8 @@ Claim claim(const Graph& body, Op op, std::string_view name) {
   spec.scratch_bytes = best.scratch;
   const Shape& ws = body.type(p.w).shape;
   const Shape& ys = body.type(p.y).shape;
-  spec.flops = 2.0 * static_cast<double>(ys.elements()) * static_cast<double>(ws.elements() / std::max<std::int64_t>(ws[0], 1));
+  spec.flops =
+      2.0 * static_cast<double>(ys.elements()) * static_cast<double>(ws.elements() / std::max<std::int64_t>(ws[0], 1));
   spec.bytes = operand_bytes(spec.body);
   return Claim::take(std::move(spec));
 }

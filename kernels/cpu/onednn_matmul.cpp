@@ -88,10 +88,8 @@ Problem read_problem(const Graph& body) {
   add("right operand", matrices(layout_or_dense(body, p.y), d.y_batch, d.y_contract, d.y_free, false, p.b));
   const Dims cb = iota_dims(0, nb), cm = iota_dims(nb, nm), cn = iota_dims(nb + nm, nn);
   add("result", matrices(layout_or_dense(body, p.result), cb, cm, cn, true, p.c));
-  if (p.residual != kNone)
-    add("residual", matrices(layout_or_dense(body, p.residual), cb, cm, cn, true, p.r));
-  if (p.refusal.empty() && p.relu &&
-      body.layout(p.result).storage_elements() != body.type(p.result).shape.elements())
+  if (p.residual != kNone) add("residual", matrices(layout_or_dense(body, p.residual), cb, cm, cn, true, p.r));
+  if (p.refusal.empty() && p.relu && body.layout(p.result).storage_elements() != body.type(p.result).shape.elements())
     p.refusal = "relu over a result with gaps";
   if (p.refusal.empty() && p.c.dims.size() > 12) p.refusal = "more than ten batch dimensions";
   return p;
@@ -117,7 +115,7 @@ Descs create(const Problem& p, const Graph& body) {
     ops.append_binary(dnnl::algorithm::binary_add, d.residual);
     attr.set_post_ops(ops);
   }
-  const dnnl::engine engine = onednn_engine();
+  const dnnl::engine& engine = onednn_engine();
   if (p.bias != kNone) {
     memory::dims dims(p.c.dims.size(), 1), strides(p.c.dims.size(), p.dims.n);
     dims.back() = p.dims.n;
@@ -162,8 +160,8 @@ std::unique_ptr<CpuKernel> compile_matmul(const KernelSpec& spec, const Context&
                                                    {DNNL_ARG_DST, argument_of(body, p.result), d.c}};
     if (p.bias != kNone) bindings.push_back({DNNL_ARG_BIAS, argument_of(body, p.bias), d.bias});
     if (p.residual != kNone)
-      bindings.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, argument_of(body, p.residual),
-                          d.residual});
+      bindings.push_back(
+          {DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, argument_of(body, p.residual), d.residual});
     if (d.scratch > 0)
       bindings.push_back({DNNL_ARG_SCRATCHPAD, body.inputs().size() + body.outputs().size(),
                           memory::desc({d.scratch}, memory::data_type::u8, memory::format_tag::a)});

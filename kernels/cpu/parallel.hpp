@@ -40,8 +40,8 @@ class TeamSize {
 /// Elements below which waking the team costs more than it saves.
 inline constexpr std::int64_t kSerialElements = 16384;
 
-/// Calls f(thread, begin, end) with [0, count) cut into one run for each thread, rounded to `grain`. `f` must not throw.
-/// One thread, or little `work` (elements touched): everything on the calling thread, in one call.
+/// Calls f(thread, begin, end) with [0, count) cut into one run for each thread, rounded to `grain`. `f` must not
+/// throw. One thread, or little `work` (elements touched): everything on the calling thread, in one call.
 template <class F>
 void parallel_ranges(int threads, std::int64_t count, std::int64_t grain, std::int64_t work, const F& f) {
   if (count <= 0) return;

@@ -110,8 +110,7 @@ TileFn float_unary(Op op, bool approximate) {
     case Op::is_inf: return loop1<T, bool, [](T x) { return std::isinf(x); }>;
     case Op::sigmoid: return loop1<T, T, [](T x) { return 1 / (1 + std::exp(-x)); }>;
     case Op::silu: return loop1<T, T, [](T x) { return x / (1 + std::exp(-x)); }>;
-    case Op::softplus:
-      return loop1<T, T, [](T x) { return (x < 0 ? T(0) : x) + std::log1p(std::exp(-std::abs(x))); }>;
+    case Op::softplus: return loop1<T, T, [](T x) { return (x < 0 ? T(0) : x) + std::log1p(std::exp(-std::abs(x))); }>;
     case Op::gelu:
       if (approximate)
         return loop1<T, T, [](T x) {
@@ -167,8 +166,10 @@ TileFn integer_binary(Op op) {
     case Op::bit_xor: return loop2<T, T, [](T x, T y) { return x ^ y; }>;
     case Op::shift_left: return loop2<T, T, [](T x, T y) { return shift(x, y, true); }>;
     case Op::shift_right: return loop2<T, T, [](T x, T y) { return shift(x, y, false); }>;
-    case Op::add: return loop2<T, T, [](T x, T y) { return static_cast<std::uint64_t>(x) + static_cast<std::uint64_t>(y); }>;
-    case Op::sub: return loop2<T, T, [](T x, T y) { return static_cast<std::uint64_t>(x) - static_cast<std::uint64_t>(y); }>;
+    case Op::add:
+      return loop2<T, T, [](T x, T y) { return static_cast<std::uint64_t>(x) + static_cast<std::uint64_t>(y); }>;
+    case Op::sub:
+      return loop2<T, T, [](T x, T y) { return static_cast<std::uint64_t>(x) - static_cast<std::uint64_t>(y); }>;
     case Op::mul: return loop2<T, T, [](T x, T y) { return wrap_multiply(x, y); }>;
     default: return nullptr;
   }

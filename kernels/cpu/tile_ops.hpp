@@ -21,7 +21,7 @@ struct TileOps {
   TileFn unary_f32[kOpCount] = {};    ///< f32 -> f32; is_nan and is_inf -> bool
   TileFn binary_f32[kOpCount] = {};   ///< f32, f32 -> f32
   TileFn compare_f32[kOpCount] = {};  ///< f32, f32 -> bool
-  TileFn select_f32 = nullptr;                 ///< bool, f32, f32 -> f32
+  TileFn select_f32 = nullptr;        ///< bool, f32, f32 -> f32
   TileFn gelu_tanh_f32 = nullptr;
   TileFn bf16_to_f32 = nullptr, f32_to_bf16 = nullptr, round_bf16 = nullptr;  ///< round: f32 -> nearest bf16, as f32
   TileFn bool_to_f32 = nullptr;

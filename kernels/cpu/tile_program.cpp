@@ -29,7 +29,8 @@ TileProgram::Scratch::Scratch(const TileProgram& program)
     if (reg.kind != RegisterKind::constant) continue;
     std::byte* to = program.slot(*this, static_cast<int>(r));
     const std::size_t size = reg.constant.bytes();
-    for (std::int64_t i = 0; i < kTile; ++i) std::memcpy(to + static_cast<std::size_t>(i) * size, reg.constant.data(), size);
+    for (std::int64_t i = 0; i < kTile; ++i)
+      std::memcpy(to + static_cast<std::size_t>(i) * size, reg.constant.data(), size);
     pointers_[r] = to;
   }
 }
@@ -52,7 +53,7 @@ TileProgram::TileProgram(const TileGraph& graph, std::vector<Walk> operands, std
     }
   }
   for (const Output& o : outputs_)
-    narrow_.push_back(o.type == DType::bf16   ? ops.f32_to_bf16
+    narrow_.push_back(o.type == DType::bf16  ? ops.f32_to_bf16
                       : o.type == DType::f16 ? scalar_cast(DType::f32, DType::f16)
                                              : nullptr);
   plan_slots();

@@ -77,10 +77,10 @@ class TileProgram {
   std::vector<Load> loads_;
   std::vector<Count> counts_;
   std::vector<Output> outputs_;
-  std::vector<TileFn> narrow_;       ///< by output: from compute type to the 16-bit floats, or nullptr
-  std::vector<int> direct_;          ///< by step: the output that it may write in place, or -1
+  std::vector<TileFn> narrow_;  ///< by output: from compute type to the 16-bit floats, or nullptr
+  std::vector<int> direct_;     ///< by step: the output that it may write in place, or -1
   std::vector<int> roots_;
-  std::vector<int> slots_;           ///< by register: which slot holds it, or -1
+  std::vector<int> slots_;  ///< by register: which slot holds it, or -1
   int slot_count_ = 0;
 };
 
