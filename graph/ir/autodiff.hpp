@@ -12,4 +12,8 @@ namespace weft {
 /// `wrt` crosses an operator without a gradient.
 std::vector<ValueId> gradients(GraphBuilder& builder, ValueId loss, const std::vector<ValueId>& wrt);
 
+/// The same from several values with a given gradient each: the sum over i of d(values[i])/d(wrt) applied to seeds[i].
+std::vector<ValueId> vector_jacobian(GraphBuilder& builder, const std::vector<ValueId>& values,
+                                     const std::vector<ValueId>& seeds, const std::vector<ValueId>& wrt);
+
 }  // namespace weft

@@ -22,8 +22,13 @@ using InferRule = std::vector<TensorType> (*)(const Node& node, std::span<const 
 /// What a gradient rule sees: the node's operands and results in the builder's graph.
 struct GradientContext {
   GraphBuilder& builder;
-  const Node& node;                       ///< a copy: safe while the builder grows; its ids are the builder's ids
+  const Node& node;                       ///< its ids are the builder's ids
   std::span<const ValueId> result_grads;  ///< dL/d(result i), or kNone when nothing depends on it
+  std::span<const bool> wanted;           ///< operands whose gradient is asked for; others may be answered kNone
+
+  ValueId operand(int i) const { return node.inputs[static_cast<std::size_t>(i)]; }
+  ValueId result(int i = 0) const { return node.outputs[static_cast<std::size_t>(i)]; }
+  ValueId grad(int i = 0) const { return result_grads[static_cast<std::size_t>(i)]; }
 };
 /// dL/d(operand i), or kNone where it is zero or not defined (integers).
 using GradientRule = std::vector<ValueId> (*)(const GradientContext& context);

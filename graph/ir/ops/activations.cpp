@@ -64,15 +64,60 @@ std::vector<ValueId> decompose_gelu(GraphBuilder& b, const Node& node) {
   return {b.mul(b.mul(x, b.like(x, 0.5)), b.add(inner, b.like(x, 1)))};
 }
 
+std::vector<ValueId> gradient_relu(const GradientContext& c) {
+  GraphBuilder& b = c.builder;
+  const ValueId zero = b.like(c.grad(), 0);
+  return {b.select(b.binary(Op::greater, c.operand(0), zero), c.grad(), zero)};
+}
+
+ValueId one_minus(GraphBuilder& b, ValueId x) { return b.sub(b.like(x, 1), x); }
+
+std::vector<ValueId> gradient_sigmoid(const GradientContext& c) {
+  GraphBuilder& b = c.builder;
+  return {b.mul(c.grad(), b.mul(c.result(), one_minus(b, c.result())))};
+}
+
+std::vector<ValueId> gradient_softplus(const GradientContext& c) {
+  return {c.builder.mul(c.grad(), c.builder.unary(Op::sigmoid, c.operand(0)))};
+}
+
+/// s (1 + x (1 - s)), s = sigmoid(x).
+std::vector<ValueId> gradient_silu(const GradientContext& c) {
+  GraphBuilder& b = c.builder;
+  const ValueId x = c.operand(0), s = b.unary(Op::sigmoid, x);
+  return {b.mul(c.grad(), b.mul(s, b.add(b.like(x, 1), b.mul(x, one_minus(b, s)))))};
+}
+
+/// Phi(x) + x phi(x); for the tanh form (1 + t)/2 + x/2 (1 - t^2) u'.
+std::vector<ValueId> gradient_gelu(const GradientContext& c) {
+  GraphBuilder& b = c.builder;
+  const ValueId x = c.operand(0);
+  const auto scaled = [&](ValueId v, double factor) { return b.mul(v, b.like(v, factor)); };
+  ValueId slope = kNone;
+  if (c.node.attributes.text("approximate") == "tanh") {
+    const ValueId t = b.unary(Op::tanh, gelu_argument(b, x));
+    const ValueId inner = b.add(scaled(b.mul(x, x), 3 * kGeluCubic * kGeluScale), b.like(x, kGeluScale));
+    const ValueId rise = b.mul(b.mul(x, one_minus(b, b.mul(t, t))), inner);
+    slope = scaled(b.add(b.add(t, b.like(t, 1)), rise), 0.5);
+  } else {
+    const ValueId distribution =
+        b.add(scaled(b.unary(Op::erf, scaled(x, std::numbers::sqrt2 / 2)), 0.5), b.like(x, 0.5));
+    const ValueId density =
+        scaled(b.unary(Op::exp, scaled(b.mul(x, x), -0.5)), std::numbers::inv_sqrtpi * std::numbers::sqrt2 / 2);
+    slope = b.add(distribution, b.mul(x, density));
+  }
+  return {b.mul(c.grad(), slope)};
+}
+
 }  // namespace
 
 std::vector<OpRules> activation_rules() {
   return {
-      {.op = Op::relu, .infer = infer_activation, .decompose = decompose_relu},
-      {.op = Op::sigmoid, .infer = infer_activation, .decompose = decompose_sigmoid},
-      {.op = Op::softplus, .infer = infer_activation, .decompose = decompose_softplus},
-      {.op = Op::gelu, .infer = infer_gelu, .decompose = decompose_gelu},
-      {.op = Op::silu, .infer = infer_activation, .decompose = decompose_silu},
+      {.op = Op::relu, .infer = infer_activation, .gradient = gradient_relu, .decompose = decompose_relu},
+      {.op = Op::sigmoid, .infer = infer_activation, .gradient = gradient_sigmoid, .decompose = decompose_sigmoid},
+      {.op = Op::softplus, .infer = infer_activation, .gradient = gradient_softplus, .decompose = decompose_softplus},
+      {.op = Op::gelu, .infer = infer_gelu, .gradient = gradient_gelu, .decompose = decompose_gelu},
+      {.op = Op::silu, .infer = infer_activation, .gradient = gradient_silu, .decompose = decompose_silu},
   };
 }
 

@@ -4,6 +4,7 @@
 
 #include "graph/ir/ops/check.hpp"
 #include "graph/ir/ops/families.hpp"
+#include "weft/error.hpp"
 
 namespace weft::ops {
 namespace {
@@ -86,14 +87,42 @@ std::vector<TensorType> infer_receive(const Node& node, std::span<const TensorTy
   return {{check.type("dtype"), check.shape_attribute("shape")}};
 }
 
+Attributes sum_over(const Attributes& attributes, bool sized) {
+  Attributes result = {{"axes", attributes.texts("axes")}, {"kind", std::string("sum")}};
+  if (sized) result.set("size", attributes.integer("size"));
+  return result;
+}
+
+void only_sums(const GradientContext& c) {
+  if (c.node.attributes.text("kind") != "sum")
+    throw UserError(fmt::format("node '{}': only the sum has a gradient across ranks", c.node.name));
+}
+
+// Each rank's loss counts: the adjoint sums what every rank says of the value.
+std::vector<ValueId> gradient_all_reduce(const GradientContext& c) {
+  only_sums(c);
+  return {c.builder.one(Op::all_reduce, {c.grad()}, sum_over(c.node.attributes, false))};
+}
+std::vector<ValueId> gradient_all_gather(const GradientContext& c) {
+  return {c.builder.one(Op::reduce_scatter, {c.grad()}, sum_over(c.node.attributes, true))};
+}
+std::vector<ValueId> gradient_reduce_scatter(const GradientContext& c) {
+  only_sums(c);
+  const Attributes& a = c.node.attributes;
+  return {c.builder.one(Op::all_gather, {c.grad()}, {{"axes", a.texts("axes")}, {"size", a.integer("size")}})};
+}
+std::vector<ValueId> gradient_all_to_all(const GradientContext& c) {
+  return {c.builder.one(Op::all_to_all, {c.grad()}, c.node.attributes)};
+}
+
 }  // namespace
 
 std::vector<OpRules> collective_rules() {
   return {
-      {.op = Op::all_reduce, .infer = infer_all_reduce},
-      {.op = Op::all_gather, .infer = infer_all_gather},
-      {.op = Op::reduce_scatter, .infer = infer_reduce_scatter},
-      {.op = Op::all_to_all, .infer = infer_all_to_all},
+      {.op = Op::all_reduce, .infer = infer_all_reduce, .gradient = gradient_all_reduce},
+      {.op = Op::all_gather, .infer = infer_all_gather, .gradient = gradient_all_gather},
+      {.op = Op::reduce_scatter, .infer = infer_reduce_scatter, .gradient = gradient_reduce_scatter},
+      {.op = Op::all_to_all, .infer = infer_all_to_all, .gradient = gradient_all_to_all},
       {.op = Op::collective_broadcast, .infer = infer_broadcast},
       {.op = Op::send, .infer = infer_send},
       {.op = Op::receive, .infer = infer_receive},

@@ -28,14 +28,24 @@ std::vector<TensorType> infer_select(const Node& node, std::span<const TensorTyp
   return {check.operand(1)};
 }
 
+std::vector<ValueId> gradient_select(const GradientContext& c) {
+  GraphBuilder& b = c.builder;
+  const ValueId condition = c.operand(0), zero = b.like(c.grad(), 0);
+  return {kNone, c.wanted[1] ? b.select(condition, c.grad(), zero) : kNone,
+          c.wanted[2] ? b.select(condition, zero, c.grad()) : kNone};
+}
+
 }  // namespace
 
 std::vector<OpRules> compare_rules() {
   return {
-      {.op = Op::equal, .infer = infer_equality}, {.op = Op::not_equal, .infer = infer_equality},
-      {.op = Op::less, .infer = infer_order},     {.op = Op::less_equal, .infer = infer_order},
-      {.op = Op::greater, .infer = infer_order},  {.op = Op::greater_equal, .infer = infer_order},
-      {.op = Op::select, .infer = infer_select},
+      {.op = Op::equal, .infer = infer_equality},
+      {.op = Op::not_equal, .infer = infer_equality},
+      {.op = Op::less, .infer = infer_order},
+      {.op = Op::less_equal, .infer = infer_order},
+      {.op = Op::greater, .infer = infer_order},
+      {.op = Op::greater_equal, .infer = infer_order},
+      {.op = Op::select, .infer = infer_select, .gradient = gradient_select},
   };
 }
 

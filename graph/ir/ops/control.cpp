@@ -1,6 +1,7 @@
 // Control flow: nodes whose bodies are graphs.
 #include <fmt/format.h>
 
+#include "graph/ir/autodiff.hpp"
 #include "graph/ir/ops/check.hpp"
 #include "graph/ir/ops/families.hpp"
 
@@ -51,11 +52,42 @@ std::vector<TensorType> infer_while(const Node& node, std::span<const TensorType
   return results;
 }
 
+/// The body with the gradients of its results as further inputs, returning the gradients of its wanted inputs.
+Graph body_gradient(const Graph& body, const GradientContext& c) {
+  GraphBuilder b;
+  std::vector<ValueId> arguments, values, seeds, wrt;
+  for (const GraphInput& input : body.inputs())
+    arguments.push_back(b.input(input.name, input.role, body.type(input.value)));
+  const std::vector<ValueId> results = b.inlined(body, arguments);
+  for (std::size_t i = 0; i < results.size(); ++i)
+    if (c.result_grads[i] != kNone) {
+      values.push_back(results[i]);
+      seeds.push_back(b.input(fmt::format("grad of result {}", i), InputRole::feed, b.type(results[i])));
+    }
+  for (std::size_t i = 0; i < arguments.size(); ++i)
+    if (c.wanted[i + 1]) wrt.push_back(arguments[i]);
+  const std::vector<ValueId> grads = vector_jacobian(b, values, seeds, wrt);
+  for (std::size_t i = 0; i < grads.size(); ++i) b.output(fmt::format("grad {}", i), OutputRole::fetch, grads[i]);
+  return std::move(b).take();
+}
+
+std::vector<ValueId> gradient_if(const GradientContext& c) {
+  std::vector<ValueId> inputs = c.node.inputs;
+  for (const ValueId g : c.result_grads)
+    if (g != kNone) inputs.push_back(g);
+  const std::vector<ValueId> results = c.builder.control(
+      Op::if_, std::move(inputs), {body_gradient(c.node.bodies[0], c), body_gradient(c.node.bodies[1], c)});
+  std::vector<ValueId> grads(c.node.inputs.size(), kNone);
+  for (std::size_t i = 1, next = 0; i < grads.size(); ++i)
+    if (c.wanted[i]) grads[i] = results[next++];
+  return grads;
+}
+
 }  // namespace
 
 std::vector<OpRules> control_rules() {
   return {
-      {.op = Op::if_, .infer = infer_if},
+      {.op = Op::if_, .infer = infer_if, .gradient = gradient_if},
       {.op = Op::while_, .infer = infer_while},
   };
 }

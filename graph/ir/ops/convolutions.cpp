@@ -42,13 +42,54 @@ std::vector<TensorType> infer_filter_grad(const Node& node, std::span<const Tens
   return {{check.dtype(0), filter}};
 }
 
+Attributes window_of(const Attributes& attributes) {
+  Attributes window;
+  for (const char* name : {"strides", "pads_low", "pads_high", "dilations"})
+    window.set(name, attributes.integers(name));
+  window.set("groups", attributes.integer("groups"));
+  return window;
+}
+
+// A convolution is linear in x and in w, so its gradients and theirs are three operators in a circle.
+ValueId forward(const GradientContext& c, ValueId x, ValueId w) {
+  return c.builder.one(Op::conv_general, {x, w}, window_of(c.node.attributes));
+}
+ValueId data_grad(const GradientContext& c, ValueId dy, ValueId w, const Shape& input) {
+  Attributes attributes = window_of(c.node.attributes);
+  attributes.set("input_shape", input.extents());
+  return c.builder.one(Op::conv_data_grad, {dy, w}, std::move(attributes));
+}
+ValueId filter_grad(const GradientContext& c, ValueId x, ValueId dy, const Shape& filter) {
+  Attributes attributes = window_of(c.node.attributes);
+  attributes.set("filter_shape", filter.extents());
+  return c.builder.one(Op::conv_filter_grad, {x, dy}, std::move(attributes));
+}
+
+std::vector<ValueId> gradient_conv(const GradientContext& c) {
+  const ValueId x = c.operand(0), w = c.operand(1);
+  return {c.wanted[0] ? data_grad(c, c.grad(), w, c.builder.shape(x)) : kNone,
+          c.wanted[1] ? filter_grad(c, x, c.grad(), c.builder.shape(w)) : kNone};
+}
+
+std::vector<ValueId> gradient_data_grad(const GradientContext& c) {
+  const ValueId dy = c.operand(0), w = c.operand(1);
+  return {c.wanted[0] ? forward(c, c.grad(), w) : kNone,
+          c.wanted[1] ? filter_grad(c, c.grad(), dy, c.builder.shape(w)) : kNone};
+}
+
+std::vector<ValueId> gradient_filter_grad(const GradientContext& c) {
+  const ValueId x = c.operand(0), dy = c.operand(1);
+  return {c.wanted[0] ? data_grad(c, dy, c.grad(), c.builder.shape(x)) : kNone,
+          c.wanted[1] ? forward(c, x, c.grad()) : kNone};
+}
+
 }  // namespace
 
 std::vector<OpRules> convolution_rules() {
   return {
-      {.op = Op::conv_general, .infer = infer_conv},
-      {.op = Op::conv_data_grad, .infer = infer_data_grad},
-      {.op = Op::conv_filter_grad, .infer = infer_filter_grad},
+      {.op = Op::conv_general, .infer = infer_conv, .gradient = gradient_conv},
+      {.op = Op::conv_data_grad, .infer = infer_data_grad, .gradient = gradient_data_grad},
+      {.op = Op::conv_filter_grad, .infer = infer_filter_grad, .gradient = gradient_filter_grad},
   };
 }
 

@@ -54,8 +54,50 @@ std::vector<TensorType> infer_dot(const Node& node, std::span<const TensorType> 
   return {{check.dtype(0), Shape(std::move(extents))}};
 }
 
+/// One side of a product, as the gradient rule sees it.
+struct Side {
+  Dims batch, contract, free;
+  Side(const Attributes& attributes, const char* batch_name, const char* contract_name, int rank)
+      : batch(attributes.integers(batch_name)),
+        contract(attributes.integers(contract_name)),
+        free(free_dimensions(rank, batch, contract)) {}
+};
+
+/// dot(dy, other over other's free dimensions): its dimensions are batch, this side's free, other's contracted in
+/// ascending order; put back in this side's order.
+ValueId side_gradient(const GradientContext& c, const Side& side, const Side& other, ValueId other_value,
+                      std::int64_t other_free_at) {
+  GraphBuilder& b = c.builder;
+  Dims dy_batch, dy_contract;
+  for (std::size_t i = 0; i < side.batch.size(); ++i) dy_batch.push_back(static_cast<std::int64_t>(i));
+  for (std::size_t i = 0; i < other.free.size(); ++i)
+    dy_contract.push_back(other_free_at + static_cast<std::int64_t>(i));
+  const ValueId product = b.dot(c.grad(), other_value, dy_batch, other.batch, dy_contract, other.free);
+
+  Dims ascending = other.contract;
+  std::sort(ascending.begin(), ascending.end());
+  Dims order(side.batch.size() + side.free.size() + side.contract.size());
+  std::int64_t at = 0;
+  for (const std::int64_t d : side.batch) order[static_cast<std::size_t>(d)] = at++;
+  for (const std::int64_t d : side.free) order[static_cast<std::size_t>(d)] = at++;
+  for (std::size_t i = 0; i < side.contract.size(); ++i) {
+    const auto place = std::find(ascending.begin(), ascending.end(), other.contract[i]) - ascending.begin();
+    order[static_cast<std::size_t>(side.contract[i])] = at + place;
+  }
+  return std::is_sorted(order.begin(), order.end()) ? product : b.transpose(product, std::move(order));
+}
+
+std::vector<ValueId> gradient_dot(const GradientContext& c) {
+  const Attributes& a = c.node.attributes;
+  const Side x(a, "x_batch", "x_contract", c.builder.shape(c.operand(0)).rank());
+  const Side y(a, "y_batch", "y_contract", c.builder.shape(c.operand(1)).rank());
+  const auto batch = static_cast<std::int64_t>(x.batch.size());
+  return {c.wanted[0] ? side_gradient(c, x, y, c.operand(1), batch + static_cast<std::int64_t>(x.free.size())) : kNone,
+          c.wanted[1] ? side_gradient(c, y, x, c.operand(0), batch) : kNone};
+}
+
 }  // namespace
 
-std::vector<OpRules> dot_rules() { return {{.op = Op::dot_general, .infer = infer_dot}}; }
+std::vector<OpRules> dot_rules() { return {{.op = Op::dot_general, .infer = infer_dot, .gradient = gradient_dot}}; }
 
 }  // namespace weft::ops

@@ -34,10 +34,16 @@ std::vector<ValueId> decompose_dropout(GraphBuilder& b, const Node& node) {
   return {b.select(keep, b.mul(x, b.like(x, 1 / (1 - ratio))), b.like(x, 0))};
 }
 
+/// The same mask, by the same seed, step, sample and id.
+std::vector<ValueId> gradient_dropout(const GradientContext& c) {
+  return {c.builder.one(Op::dropout, {c.grad(), c.operand(1), c.operand(2), c.operand(3)}, c.node.attributes), kNone,
+          kNone, kNone};
+}
+
 }  // namespace
 
 std::vector<OpRules> dropout_rules() {
-  return {{.op = Op::dropout, .infer = infer_dropout, .decompose = decompose_dropout}};
+  return {{.op = Op::dropout, .infer = infer_dropout, .gradient = gradient_dropout, .decompose = decompose_dropout}};
 }
 
 }  // namespace weft::ops

@@ -1,5 +1,6 @@
 // Movement that changes extents, and reversal: slice, pad, concat, reverse.
 #include <fmt/format.h>
+#include <numeric>
 
 #include <algorithm>
 
@@ -73,14 +74,70 @@ std::vector<TensorType> infer_reverse(const Node& node, std::span<const TensorTy
   return {check.operand(0)};
 }
 
+ValueId zero_of(GraphBuilder& b, ValueId v) { return b.full(b.dtype(v), Shape{}, 0); }
+
+/// The gradient goes back between the strides, zeros elsewhere.
+std::vector<ValueId> gradient_slice(const GradientContext& c) {
+  const Dims &start = c.node.attributes.integers("start"), &stride = c.node.attributes.integers("stride");
+  const Shape &from = c.builder.shape(c.operand(0)), &to = c.builder.shape(c.grad());
+  Dims high, interior;
+  for (int d = 0; d < from.rank(); ++d) {
+    const auto i = static_cast<std::size_t>(d);
+    const std::int64_t covered = to[d] == 0 ? 0 : (to[d] - 1) * stride[i] + 1;
+    high.push_back(from[d] - start[i] - covered);
+    interior.push_back(to[d] == 0 ? 0 : stride[i] - 1);
+  }
+  return {c.builder.pad(c.grad(), zero_of(c.builder, c.grad()), start, std::move(high), std::move(interior))};
+}
+
+/// Crop what was padded (and restore, as zeros, what was cropped), then skip the interior.
+std::vector<ValueId> gradient_pad(const GradientContext& c) {
+  GraphBuilder& b = c.builder;
+  const Shape& from = b.shape(c.operand(0));
+  Dims low = c.node.attributes.integers("low"), high = c.node.attributes.integers("high");
+  Dims stride = c.node.attributes.integers("interior");
+  for (std::int64_t& v : low) v = -v;
+  for (std::int64_t& v : high) v = -v;
+  for (std::int64_t& v : stride) v += 1;
+  const Dims none(low.size(), 0);
+  const ValueId spread = b.pad(c.grad(), zero_of(b, c.grad()), std::move(low), std::move(high), none);
+  const ValueId dx = from.elements() == 0 ? b.like(c.operand(0), 0)
+                                          : b.slice(spread, none, b.shape(spread).extents(), std::move(stride));
+  if (!c.wanted[1]) return {dx, kNone};
+  const auto total = [&](ValueId v) {
+    Dims all(static_cast<std::size_t>(b.shape(v).rank()));
+    std::iota(all.begin(), all.end(), 0);
+    return b.reduce(Op::reduce_sum, v, std::move(all));
+  };
+  return {dx, b.sub(total(c.grad()), total(dx))};
+}
+
+std::vector<ValueId> gradient_concat(const GradientContext& c) {
+  GraphBuilder& b = c.builder;
+  const auto axis = static_cast<std::size_t>(c.node.attributes.integer("axis"));
+  std::vector<ValueId> grads;
+  Dims start(b.shape(c.grad()).extents().size(), 0);
+  for (std::size_t i = 0; i < c.node.inputs.size(); ++i) {
+    Dims limit = b.shape(c.grad()).extents();
+    limit[axis] = start[axis] + b.shape(c.node.inputs[i])[static_cast<int>(axis)];
+    grads.push_back(c.wanted[i] ? b.slice(c.grad(), start, limit, Dims(start.size(), 1)) : kNone);
+    start[axis] = limit[axis];
+  }
+  return grads;
+}
+
+std::vector<ValueId> gradient_reverse(const GradientContext& c) {
+  return {c.builder.one(Op::reverse, {c.grad()}, c.node.attributes)};
+}
+
 }  // namespace
 
 std::vector<OpRules> extent_rules() {
   return {
-      {.op = Op::slice, .infer = infer_slice},
-      {.op = Op::pad, .infer = infer_pad},
-      {.op = Op::concat, .infer = infer_concat},
-      {.op = Op::reverse, .infer = infer_reverse},
+      {.op = Op::slice, .infer = infer_slice, .gradient = gradient_slice},
+      {.op = Op::pad, .infer = infer_pad, .gradient = gradient_pad},
+      {.op = Op::concat, .infer = infer_concat, .gradient = gradient_concat},
+      {.op = Op::reverse, .infer = infer_reverse, .gradient = gradient_reverse},
   };
 }
 

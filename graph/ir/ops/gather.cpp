@@ -33,12 +33,28 @@ std::vector<TensorType> infer_scatter_add(const Node& node, std::span<const Tens
   return {{check.dtype(1), shape}};
 }
 
+std::vector<ValueId> gradient_gather(const GradientContext& c) {
+  GraphBuilder& b = c.builder;
+  return {b.one(Op::scatter_add, {c.operand(1), c.grad()},
+                {{"axis", c.node.attributes.integer("axis")}, {"shape", b.shape(c.operand(0)).extents()}}),
+          kNone};
+}
+
+/// A gather; updates that were dropped have no gradient (an index outside the range reads false, and NaN).
+std::vector<ValueId> gradient_scatter_add(const GradientContext& c) {
+  GraphBuilder& b = c.builder;
+  const Attributes axis = {{"axis", c.node.attributes.integer("axis")}};
+  const ValueId inside = b.full(DType::boolean, b.shape(c.grad()), 1);
+  const ValueId updates = b.one(Op::gather, {c.grad(), c.operand(0)}, axis);
+  return {kNone, b.select(b.one(Op::gather, {inside, c.operand(0)}, axis), updates, b.like(updates, 0))};
+}
+
 }  // namespace
 
 std::vector<OpRules> gather_rules() {
   return {
-      {.op = Op::gather, .infer = infer_gather},
-      {.op = Op::scatter_add, .infer = infer_scatter_add},
+      {.op = Op::gather, .infer = infer_gather, .gradient = gradient_gather},
+      {.op = Op::scatter_add, .infer = infer_scatter_add, .gradient = gradient_scatter_add},
   };
 }
 

@@ -1,5 +1,6 @@
 // Moments, and the normalisations that use them.
 #include <fmt/format.h>
+#include <functional>
 
 #include <algorithm>
 
@@ -177,28 +178,97 @@ std::vector<ValueId> decompose_batch_norm_grad(GraphBuilder& b, const Node& node
   return {grouped.joined(dx), b.reduce(Op::reduce_sum, sum_dy_normal, {0}), b.reduce(Op::reduce_sum, sum_dy, {0})};
 }
 
-std::vector<ValueId> decompose_layer_norm(GraphBuilder& b, const Node& node) {
-  const ValueId x = node.inputs[0];
-  const Shape shape = b.shape(x);
-  Dims dims, kept = shape.extents();
-  for (std::int64_t d = node.attributes.integer("axis"); d < shape.rank(); ++d) {
-    dims.push_back(d);
-    kept[static_cast<std::size_t>(d)] = 1;
+/// (x - mean) / deviation over the dimensions from `axis` up.
+struct LayerNormal {
+  Dims dims;                                 ///< the normalised ones
+  ValueId deviation = kNone, value = kNone;  ///< deviation: its inverse
+
+  LayerNormal(GraphBuilder& b, const Node& node) {
+    const ValueId x = node.inputs[0];
+    Shape kept = b.shape(x);
+    for (auto d = static_cast<int>(node.attributes.integer("axis")); d < kept.rank(); ++d) {
+      dims.push_back(d);
+      kept = kept.with(d, 1);
+    }
+    const std::vector<ValueId> moments = b.node(Op::moments, {x}, {{"dims", dims}});
+    deviation = b.reshape(inverse_deviation(b, moments[1], node.attributes.number("epsilon")), kept);
+    value = b.mul(b.sub(x, b.reshape(moments[0], kept)), deviation);
   }
-  const std::vector<ValueId> moments = b.node(Op::moments, {x}, {{"dims", dims}});
-  const ValueId deviation = inverse_deviation(b, moments[1], node.attributes.number("epsilon"));
-  const ValueId normal = b.mul(b.sub(x, b.reshape(moments[0], Shape(kept))), b.reshape(deviation, Shape(kept)));
-  return {b.add(b.mul(normal, node.inputs[1]), node.inputs[2])};
+};
+
+std::vector<ValueId> decompose_layer_norm(GraphBuilder& b, const Node& node) {
+  return {b.add(b.mul(LayerNormal(b, node).value, node.inputs[1]), node.inputs[2])};
+}
+
+/// dmean / n + dvariance 2 (x - mean) / n, where `over` spreads a statistic over x. Either may be kNone.
+ValueId moments_gradient(GraphBuilder& b, ValueId x, ValueId mean, ValueId dmean, ValueId dvariance,
+                         const std::function<ValueId(ValueId)>& over) {
+  const double count =
+      static_cast<double>(b.shape(x).elements()) / std::max(1.0, static_cast<double>(b.shape(mean).elements()));
+  const auto scaled = [&](ValueId v, double factor) { return b.mul(v, b.like(v, factor)); };
+  ValueId dx = kNone;
+  if (dmean != kNone) dx = over(scaled(dmean, 1 / count));
+  if (dvariance != kNone) {
+    const ValueId term = b.mul(b.sub(x, over(mean)), over(scaled(dvariance, 2 / count)));
+    dx = dx == kNone ? term : b.add(dx, term);
+  }
+  return dx;
+}
+
+std::vector<ValueId> gradient_moments(const GradientContext& c) {
+  GraphBuilder& b = c.builder;
+  const Dims& dims = c.node.attributes.integers("dims");
+  const Shape& shape = b.shape(c.operand(0));
+  Dims kept;
+  for (int d = 0; d < shape.rank(); ++d)
+    if (std::find(dims.begin(), dims.end(), d) == dims.end()) kept.push_back(d);
+  return {moments_gradient(b, c.operand(0), c.result(0), c.grad(0), c.grad(1),
+                           [&](ValueId v) { return dims.empty() ? v : b.broadcast_in(v, shape, kept); })};
+}
+
+std::vector<ValueId> gradient_batch_norm(const GradientContext& c) {
+  GraphBuilder& b = c.builder;
+  std::vector<ValueId> grads(3, kNone);
+  if (c.grad(0) != kNone)
+    grads = b.node(Op::batch_norm_grad, {c.grad(0), c.operand(0), c.operand(1), c.result(1), c.result(2)},
+                   c.node.attributes);
+  if (c.grad(1) != kNone || c.grad(2) != kNone) {
+    const Grouped grouped(b, c.node.attributes, b.shape(c.operand(0)));
+    const ValueId term = grouped.joined(moments_gradient(b, grouped.split(c.operand(0)), c.result(1), c.grad(1),
+                                                         c.grad(2), [&](ValueId v) { return grouped.over_groups(v); }));
+    grads[0] = grads[0] == kNone ? term : b.add(grads[0], term);
+  }
+  return grads;
+}
+
+/// With n = (x - mean) / deviation and g = dy scale: dx = (g - mean g - n mean(g n)) / deviation.
+std::vector<ValueId> gradient_layer_norm(const GradientContext& c) {
+  GraphBuilder& b = c.builder;
+  const LayerNormal normal(b, c.node);
+  const ValueId dy_normal = b.mul(c.grad(), normal.value);
+  const ValueId g = b.mul(c.grad(), c.operand(1));
+  const ValueId mean_g = b.mean(g, normal.dims, true), mean_gn = b.mean(b.mul(g, normal.value), normal.dims, true);
+  const ValueId dx = b.mul(b.sub(b.sub(g, mean_g), b.mul(normal.value, mean_gn)), normal.deviation);
+  Dims leading;
+  for (std::int64_t d = 0; d < c.node.attributes.integer("axis"); ++d) leading.push_back(d);
+  const auto over_samples = [&](ValueId v) { return leading.empty() ? v : b.reduce(Op::reduce_sum, v, leading); };
+  return {dx, over_samples(dy_normal), over_samples(c.grad())};
 }
 
 }  // namespace
 
 std::vector<OpRules> normalisation_rules() {
   return {
-      {.op = Op::moments, .infer = infer_moments, .decompose = decompose_moments},
-      {.op = Op::batch_norm, .infer = infer_batch_norm, .decompose = decompose_batch_norm},
+      {.op = Op::moments, .infer = infer_moments, .gradient = gradient_moments, .decompose = decompose_moments},
+      {.op = Op::batch_norm,
+       .infer = infer_batch_norm,
+       .gradient = gradient_batch_norm,
+       .decompose = decompose_batch_norm},
       {.op = Op::batch_norm_grad, .infer = infer_batch_norm_grad, .decompose = decompose_batch_norm_grad},
-      {.op = Op::layer_norm, .infer = infer_layer_norm, .decompose = decompose_layer_norm},
+      {.op = Op::layer_norm,
+       .infer = infer_layer_norm,
+       .gradient = gradient_layer_norm,
+       .decompose = decompose_layer_norm},
   };
 }
 

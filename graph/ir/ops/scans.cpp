@@ -37,14 +37,26 @@ std::vector<TensorType> infer_top_k(const Node& node, std::span<const TensorType
   return {{check.dtype(0), shape}, {DType::i64, shape}};
 }
 
+std::vector<ValueId> gradient_cumsum(const GradientContext& c) {
+  Attributes attributes = c.node.attributes;
+  attributes.set("reverse", 1 - attributes.integer("reverse"));
+  return {c.builder.one(Op::cumsum, {c.grad()}, std::move(attributes))};
+}
+
+/// Back to where the values were taken from.
+std::vector<ValueId> gradient_top_k(const GradientContext& c) {
+  return {c.builder.one(Op::scatter_elements, {c.builder.like(c.operand(0), 0), c.result(1), c.grad()},
+                        {{"axis", c.node.attributes.integer("axis")}, {"kind", std::string("add")}})};
+}
+
 }  // namespace
 
 std::vector<OpRules> scan_rules() {
   return {
       {.op = Op::argmax, .infer = infer_arg},
       {.op = Op::argmin, .infer = infer_arg},
-      {.op = Op::cumsum, .infer = infer_cumsum},
-      {.op = Op::top_k, .infer = infer_top_k},
+      {.op = Op::cumsum, .infer = infer_cumsum, .gradient = gradient_cumsum},
+      {.op = Op::top_k, .infer = infer_top_k, .gradient = gradient_top_k},
   };
 }
 

@@ -3,6 +3,7 @@
 
 #include "graph/ir/ops/check.hpp"
 #include "graph/ir/ops/families.hpp"
+#include "graph/ir/ops/scatter.hpp"
 
 namespace weft::ops {
 namespace {
@@ -78,10 +79,10 @@ std::vector<TensorType> infer_scatter_elements(const Node& node, std::span<const
 
 std::vector<OpRules> scatter_rules() {
   return {
-      {.op = Op::gather_nd, .infer = infer_gather_nd},
-      {.op = Op::scatter_nd, .infer = infer_scatter_nd},
-      {.op = Op::gather_elements, .infer = infer_gather_elements},
-      {.op = Op::scatter_elements, .infer = infer_scatter_elements},
+      {.op = Op::gather_nd, .infer = infer_gather_nd, .gradient = gradient_gather_nd},
+      {.op = Op::scatter_nd, .infer = infer_scatter_nd, .gradient = gradient_scatter_nd},
+      {.op = Op::gather_elements, .infer = infer_gather_elements, .gradient = gradient_gather_elements},
+      {.op = Op::scatter_elements, .infer = infer_scatter_elements, .gradient = gradient_scatter_elements},
   };
 }
 

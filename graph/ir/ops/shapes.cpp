@@ -42,13 +42,40 @@ std::vector<TensorType> infer_broadcast(const Node& node, std::span<const Tensor
   return {{check.dtype(0), shape}};
 }
 
+std::vector<ValueId> gradient_reshape(const GradientContext& c) {
+  return {c.builder.reshape(c.grad(), c.builder.shape(c.operand(0)))};
+}
+
+std::vector<ValueId> gradient_transpose(const GradientContext& c) {
+  const Dims& order = c.node.attributes.integers("order");
+  Dims inverse(order.size());
+  for (std::size_t d = 0; d < order.size(); ++d)
+    inverse[static_cast<std::size_t>(order[d])] = static_cast<std::int64_t>(d);
+  return {c.builder.transpose(c.grad(), std::move(inverse))};
+}
+
+/// Sums over the dimensions that were made or stretched.
+std::vector<ValueId> gradient_broadcast(const GradientContext& c) {
+  GraphBuilder& b = c.builder;
+  const Dims& dims = c.node.attributes.integers("dims");
+  const Shape &from = b.shape(c.operand(0)), &to = b.shape(c.grad());
+  std::vector<bool> kept(static_cast<std::size_t>(to.rank()), false);
+  for (std::size_t d = 0; d < dims.size(); ++d)
+    if (from[static_cast<int>(d)] == to[static_cast<int>(dims[d])]) kept[static_cast<std::size_t>(dims[d])] = true;
+  Dims summed;
+  for (std::size_t d = 0; d < kept.size(); ++d)
+    if (!kept[d]) summed.push_back(static_cast<std::int64_t>(d));
+  const ValueId sum = summed.empty() ? c.grad() : b.reduce(Op::reduce_sum, c.grad(), std::move(summed));
+  return {b.reshape(sum, from)};
+}
+
 }  // namespace
 
 std::vector<OpRules> shape_rules() {
   return {
-      {.op = Op::reshape, .infer = infer_reshape},
-      {.op = Op::transpose, .infer = infer_transpose},
-      {.op = Op::broadcast, .infer = infer_broadcast},
+      {.op = Op::reshape, .infer = infer_reshape, .gradient = gradient_reshape},
+      {.op = Op::transpose, .infer = infer_transpose, .gradient = gradient_transpose},
+      {.op = Op::broadcast, .infer = infer_broadcast, .gradient = gradient_broadcast},
   };
 }
 

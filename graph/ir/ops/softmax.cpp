@@ -76,13 +76,51 @@ std::vector<ValueId> decompose_cross_entropy(GraphBuilder& b, const Node& node) 
   return {counts == kNone ? loss : b.select(counts, loss, b.like(loss, 0))};
 }
 
+std::vector<ValueId> gradient_softmax(const GradientContext& c) {
+  GraphBuilder& b = c.builder;
+  const ValueId y = c.result(), product = b.mul(c.grad(), y);
+  const ValueId sum = b.reduce(Op::reduce_sum, product, {c.node.attributes.integer("axis")}, true);
+  return {b.sub(product, b.mul(y, sum))};
+}
+
+std::vector<ValueId> gradient_log_softmax(const GradientContext& c) {
+  GraphBuilder& b = c.builder;
+  const ValueId sum = b.reduce(Op::reduce_sum, c.grad(), {c.node.attributes.integer("axis")}, true);
+  return {b.sub(c.grad(), b.mul(b.unary(Op::exp, c.result()), sum))};
+}
+
+/// Softmax less the smoothed target, (1 - s) at the label and s / classes everywhere; 0 where the label is ignored.
+std::vector<ValueId> gradient_cross_entropy(const GradientContext& c) {
+  GraphBuilder& b = c.builder;
+  const ValueId logits = c.operand(0);
+  const Shape& shape = b.shape(logits);
+  const auto axis = static_cast<int>(c.node.attributes.integer("axis"));
+  const double smoothing = c.node.attributes.number("label_smoothing");
+  const Shape kept = shape.with(axis, 1);
+  // Narrow label types cannot count all classes.
+  const ValueId labels = size_of(b.dtype(c.operand(1))) < 4 ? b.cast(c.operand(1), DType::i64) : c.operand(1);
+  const ValueId is_label = b.binary(Op::equal, b.iota(b.dtype(labels), shape, axis), b.reshape(labels, kept));
+  ValueId slope = b.one(Op::softmax, {logits}, {{"axis", std::int64_t{axis}}});
+  if (smoothing > 0) slope = b.sub(slope, b.like(slope, smoothing / static_cast<double>(shape[axis])));
+  slope = b.select(is_label, b.sub(slope, b.like(slope, 1 - smoothing)), slope);
+  const ValueId counts = counted(b, c.operand(1), c.node.attributes.integer("ignore_index"));
+  const ValueId dy = counts == kNone ? c.grad() : b.select(counts, c.grad(), b.like(c.grad(), 0));
+  return {b.mul(slope, b.reshape(dy, kept)), kNone};
+}
+
 }  // namespace
 
 std::vector<OpRules> softmax_rules() {
   return {
-      {.op = Op::softmax, .infer = infer_softmax, .decompose = decompose_softmax},
-      {.op = Op::log_softmax, .infer = infer_softmax, .decompose = decompose_log_softmax},
-      {.op = Op::cross_entropy, .infer = infer_cross_entropy, .decompose = decompose_cross_entropy},
+      {.op = Op::softmax, .infer = infer_softmax, .gradient = gradient_softmax, .decompose = decompose_softmax},
+      {.op = Op::log_softmax,
+       .infer = infer_softmax,
+       .gradient = gradient_log_softmax,
+       .decompose = decompose_log_softmax},
+      {.op = Op::cross_entropy,
+       .infer = infer_cross_entropy,
+       .gradient = gradient_cross_entropy,
+       .decompose = decompose_cross_entropy},
   };
 }
 

@@ -35,14 +35,31 @@ std::vector<TensorType> infer_sum_grad(const Node& node, std::span<const TensorT
   return {{check.dtype(0), input}};
 }
 
+std::vector<ValueId> gradient_window_max(const GradientContext& c) {
+  return {c.builder.one(Op::reduce_window_max_grad, {c.operand(0), c.grad()}, c.node.attributes)};
+}
+
+std::vector<ValueId> gradient_window_sum(const GradientContext& c) {
+  Attributes attributes = c.node.attributes;
+  attributes.set("input_shape", c.builder.shape(c.operand(0)).extents());
+  return {c.builder.one(Op::reduce_window_sum_grad, {c.grad()}, std::move(attributes))};
+}
+
+std::vector<ValueId> gradient_window_sum_grad(const GradientContext& c) {
+  Attributes attributes;
+  for (const char* name : {"window", "strides", "pads_low", "pads_high", "dilations"})
+    attributes.set(name, c.node.attributes.integers(name));
+  return {c.builder.one(Op::reduce_window_sum, {c.grad()}, std::move(attributes))};
+}
+
 }  // namespace
 
 std::vector<OpRules> window_rules() {
   return {
-      {.op = Op::reduce_window_max, .infer = infer_reduce_window},
-      {.op = Op::reduce_window_sum, .infer = infer_reduce_window},
+      {.op = Op::reduce_window_max, .infer = infer_reduce_window, .gradient = gradient_window_max},
+      {.op = Op::reduce_window_sum, .infer = infer_reduce_window, .gradient = gradient_window_sum},
       {.op = Op::reduce_window_max_grad, .infer = infer_max_grad},
-      {.op = Op::reduce_window_sum_grad, .infer = infer_sum_grad},
+      {.op = Op::reduce_window_sum_grad, .infer = infer_sum_grad, .gradient = gradient_window_sum_grad},
   };
 }
 
