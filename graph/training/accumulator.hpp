@@ -25,7 +25,7 @@ class Accumulator {
     if (pass_ == Pass::only) return value;
     const std::string state = "accumulate/" + name;
     const TensorType type = builder_.type(value);
-    added_.push_back({state, Tensor(type.dtype, type.shape)});
+    added_.push_back({state, Tensor(type.dtype, type.shape), StateScope::transient});
     const ValueId before = builder_.input(state, InputRole::state, type);
     const ValueId sum = pass_ == Pass::first ? value : builder_.add(before, value);
     if (pass_ == Pass::last) return sum;

@@ -7,6 +7,7 @@
 
 #include "graph/ir/builder.hpp"
 #include "weft/job.hpp"
+#include "weft/state.hpp"
 
 namespace weft {
 
@@ -14,6 +15,7 @@ namespace weft {
 struct AddedState {
   std::string name;
   Tensor initial;
+  StateScope scope = StateScope::lasting;  ///< transient: sums between the passes of one step
 };
 
 /// What all parameters' updates share in one step.

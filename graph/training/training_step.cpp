@@ -53,7 +53,7 @@ class StepBuilder {
 
   void add_clock() {
     step_ = b_.input("step", InputRole::state, {DType::i64, {}});
-    result_.added.push_back({"step", Tensor::scalar<std::int64_t>(0)});
+    result_.added.push_back({"step", Tensor::scalar<std::int64_t>(0), StateScope::lasting});
   }
 
   ForwardValues append_forward(const StepInputs& inputs) {
@@ -65,7 +65,7 @@ class StepBuilder {
       check_groups_whole(shape_.pass_samples, shape_.step_samples, form.batch_norm_group);
       result_.batch_norm_group = form.batch_norm_group;
     }
-    result_.added.push_back({"seed", Tensor::scalar<std::int64_t>(job_.seed)});
+    result_.added.push_back({"seed", Tensor::scalar<std::int64_t>(job_.seed), StateScope::lasting});
     form.random.seed = b_.input("seed", InputRole::state, {DType::i64, {}});
     form.random.step = b_.add(step_, b_.full(DType::i64, {}, 1));
     form.random.sample_offset = b_.input("sample_offset", InputRole::scalar, {DType::i64, {}});

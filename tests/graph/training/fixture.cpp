@@ -1,4 +1,4 @@
-#include "fixture.hpp"
+#include "tests/graph/training/fixture.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

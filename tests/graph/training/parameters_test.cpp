@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "fixture.hpp"
+#include "tests/graph/training/fixture.hpp"
 #include "weft/error.hpp"
 
 namespace weft {

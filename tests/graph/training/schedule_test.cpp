@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "fixture.hpp"
 #include "graph/ir/interpret.hpp"
+#include "tests/graph/training/fixture.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
