@@ -48,6 +48,7 @@ ValueId LocalGraph::get(ValueId v, const AxisPlacement& wanted) {
     if (is_replicated(wanted)) return whole;
   }
   if (is_split(wanted) && !is_partial(have)) return cut(v, wanted);
+  if (is_partial(wanted) && !is_partial(have)) return share(v);
   throw InternalError(fmt::format("partition: no way from {} to {} for value {}", Placement{{have}}.str(),
                                   Placement{{wanted}}.str(), v));
 }
@@ -91,6 +92,13 @@ ValueId LocalGraph::cut(ValueId v, const AxisPlacement& wanted) {
   }
   cuts_.emplace(key, part);
   return part;
+}
+
+/// A whole value as a sum over ranks: the first rank's, which is the one whose samples start at 0, and zeros.
+ValueId LocalGraph::share(ValueId v) {
+  const ValueId all = get_whole(v);
+  const ValueId offset = first_index(split_evenly(axis_.samples, axis_.size));
+  return builder_.select(builder_.binary(Op::equal, offset, builder_.like(offset, 0)), all, builder_.like(all, 0));
 }
 
 /// Makes the part directly where that is cheaper than cutting it out of the whole; kNone where there is no way.

@@ -41,6 +41,7 @@ class LocalGraph {
   ValueId cut_broadcast(const Node& node, const AxisPlacement& wanted);
   ValueId cut_pointwise(const Node& node, const AxisPlacement& wanted);
   ValueId join(ValueId v);
+  ValueId share(ValueId v);
 
   const Graph& global_;
   const Placements& placements_;

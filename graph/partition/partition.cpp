@@ -44,8 +44,7 @@ class Partitioner {
       for (std::size_t i = 0; i < results.size(); ++i) local_.define(node.outputs[i], results[i]);
     }
     for (const GraphOutput& o : step_.outputs()) {
-      const AxisPlacement& have = placement(o.value);
-      b.output(o.name, o.role, is_partial(have) ? local_.get(o.value, have) : local_.get_whole(o.value));
+      b.output(o.name, o.role, holds_share(o) ? local_.get(o.value, partial()) : local_.get_whole(o.value));
     }
     return std::move(b).take();
   }

@@ -18,6 +18,14 @@ bool is_replicated(const AxisPlacement& p) { return p.kind == AxisPlacement::Kin
 bool is_partial(const AxisPlacement& p) { return p.kind == AxisPlacement::Kind::partial; }
 bool is_split(const AxisPlacement& p) { return p.kind == AxisPlacement::Kind::split; }
 
+namespace {
+constexpr const char* kAccumulators = "accumulate/";
+}  // namespace
+
+bool holds_share(const GraphOutput& output) {
+  return output.role == OutputRole::state && output.name.starts_with(kAccumulators);
+}
+
 bool groups_are_local(const AxisPlacement& x, std::int64_t groups) {
   const std::int64_t samples = std::accumulate(x.extents.begin(), x.extents.end(), std::int64_t{0});
   const std::int64_t group = samples / groups;
@@ -25,8 +33,6 @@ bool groups_are_local(const AxisPlacement& x, std::int64_t groups) {
 }
 
 namespace {
-
-constexpr const char* kAccumulators = "accumulate/";
 
 struct Answer {
   std::vector<AxisPlacement> operands, results;
@@ -47,6 +53,7 @@ class Propagation {
       changed_ = false;
       place_inputs();
       result_.operands.clear();
+      result_.reduced.clear();
       for (const Node& node : graph_.nodes()) place(node);
       place_outputs();
     } while (changed_);
@@ -61,7 +68,7 @@ class Propagation {
     for (const GraphInput& i : graph_.inputs()) {
       const Shape& shape = graph_.type(i.value).shape;
       if (i.role == InputRole::feed && shape.rank() > 0) at(i.value) = split(0, split_evenly(shape[0], axis_.size));
-      if (is_accumulator(i) && whole_accumulators_.count(i.value) == 0) at(i.value) = partial();
+      if (is_accumulator(i)) at(i.value) = partial();
     }
   }
 
@@ -77,27 +84,33 @@ class Propagation {
       if (is_partial(given[i]) && !is_partial(answer.operands[i])) demand_whole(node.inputs[i]);
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {
       const ValueId v = node.outputs[i];
-      at(v) = result_.reduced.count(v) != 0 ? replicated() : std::move(answer.results[i]);
+      at(v) = std::move(answer.results[i]);
+      if (!is_partial(at(v)) || wanted_whole_.count(v) == 0) continue;
+      at(v) = replicated();
+      result_.reduced.insert(v);
     }
     result_.operands.push_back(std::move(answer.operands));
   }
 
   void place_outputs() {
     for (const GraphOutput& o : graph_.outputs()) {
-      const ValueId accumulator =
-          o.role == OutputRole::state && o.name.starts_with(kAccumulators) ? graph_.find_input(o.name) : kNone;
-      const bool holds_share = accumulator != kNone && is_partial(at(accumulator));
-      if (holds_share && !is_partial(at(o.value)))
-        demand_whole(accumulator);
-      else if (!holds_share && is_partial(at(o.value)))
-        demand_whole(o.value);
+      if (!holds_share(o) && is_partial(at(o.value))) demand_whole(o.value);
     }
   }
 
-  /// An accumulator becomes whole by being given whole sums from the first pass on.
   void demand_whole(ValueId v) {
-    changed_ |=
-        graph_.value(v).producer == kNone ? whole_accumulators_.insert(v).second : result_.reduced.insert(v).second;
+    check_internal(graph_.value(v).producer != kNone, "partition: an accumulator is read other than by a sum");
+    changed_ |= wanted_whole_.insert(v).second;
+  }
+
+  /// An accumulator plus something whole: one rank adds it. Whether a pass's sum is whole may differ between passes
+  /// of one step (groups that span ranks in one of them), what the state holds may not.
+  bool adds_to_accumulator(const Node& node, const std::vector<AxisPlacement>& given) const {
+    if (node.op != Op::add) return false;
+    for (const std::size_t i : {0, 1})
+      if (is_partial(given[i]) && is_replicated(given[1 - i]) && graph_.value(node.inputs[i]).producer == kNone)
+        return true;
+    return false;
   }
 
   Answer ask(const Node& node, const std::vector<AxisPlacement>& given) const {
@@ -108,6 +121,7 @@ class Propagation {
       case Op::dropout: return dropout(node, given);
       default: break;
     }
+    if (adds_to_accumulator(node, given)) return {{partial(), partial()}, {partial()}};
     const bool whole = std::all_of(given.begin(), given.end(), is_replicated);
     const PlacementRule rule = rules_of(node.op).placement;
     if (whole || rule == nullptr) return all_whole(node);
@@ -178,7 +192,7 @@ class Propagation {
   const Graph& graph_;
   const SplitAxis& axis_;
   Placements result_;
-  std::set<ValueId> whole_accumulators_;
+  std::set<ValueId> wanted_whole_;  ///< by some reader; not all are partial once their own operands are whole
   bool changed_ = false;
 };
 

@@ -33,6 +33,9 @@ bool is_replicated(const AxisPlacement& p);
 bool is_partial(const AxisPlacement& p);
 bool is_split(const AxisPlacement& p);
 
+/// Whether an output is a state "accumulate/NAME": each rank holds its own share of the sum.
+bool holds_share(const GraphOutput& output);
+
 /// Whether every group of a batch norm over dimension 0 lies inside one rank's share.
 bool groups_are_local(const AxisPlacement& x, std::int64_t groups);
 

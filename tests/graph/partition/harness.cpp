@@ -1,0 +1,78 @@
+#include "tests/graph/partition/harness.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "graph/ir/interpret.hpp"
+#include "graph/partition/interpret_distributed.hpp"
+#include "graph/partition/partition.hpp"
+
+namespace weft::test {
+
+Mesh data_mesh(int ranks) { return {{{"data", ranks}}}; }
+
+Tensor rows(const Tensor& t, std::int64_t first, std::int64_t count) {
+  const auto row = t.shape()[0] == 0 ? 0 : t.bytes() / static_cast<std::size_t>(t.shape()[0]);
+  Tensor part(t.dtype(), t.shape().with(0, count));
+  std::copy_n(t.data() + static_cast<std::size_t>(first) * row, static_cast<std::size_t>(count) * row,
+              part.mutable_data());
+  return part;
+}
+
+std::vector<Table> run_ranks(const Graph& step, int ranks, const Table& inputs, const std::vector<Table>& states) {
+  const Mesh mesh = data_mesh(ranks);
+  const std::int64_t samples = pass_samples(step);
+  std::vector<Graph> graphs;
+  std::vector<Table> tables;
+  std::map<std::string, std::string> roles;
+  for (int r = 0; r < ranks; ++r) {
+    graphs.push_back(partition(step, mesh, r));
+    const auto [role, fresh] = roles.emplace(role_key(step, mesh, r), graphs.back().str());
+    EXPECT_EQ(role->second, graphs.back().str()) << "ranks of one role have one graph";
+    const SampleRange range = rank_samples(samples, mesh, r);
+    Table table;
+    for (const GraphInput& i : graphs.back().inputs()) {
+      if (i.name == kRankSampleOffset)
+        table[i.name] = Tensor::scalar(range.first);
+      else if (i.role == InputRole::feed && inputs.at(i.name).shape().rank() > 0)
+        table[i.name] = rows(inputs.at(i.name), range.first, range.count);
+      else if (i.role == InputRole::state && !states.empty())
+        table[i.name] = states[static_cast<std::size_t>(r)].at(i.name);
+      else
+        table[i.name] = inputs.at(i.name);
+    }
+    tables.push_back(std::move(table));
+  }
+  return interpret_distributed(graphs, tables);
+}
+
+double difference(const Tensor& a, const Tensor& b) {
+  EXPECT_EQ(a.dtype(), b.dtype());
+  EXPECT_EQ(a.shape(), b.shape());
+  if (a.shape() != b.shape()) return HUGE_VAL;
+  double worst = 0;
+  for (std::int64_t i = 0; i < a.elements(); ++i) {
+    const double x = a.as_double(i), y = b.as_double(i);
+    if (x == y) continue;
+    const double d = std::abs(x - y) / std::max(1.0, std::abs(y));
+    worst = std::isnan(d) ? HUGE_VAL : std::max(worst, d);
+  }
+  return worst;
+}
+
+void expect_same_on_ranks(const Graph& step, int ranks, const Table& inputs, double tolerance) {
+  const Table expected = interpret(step, inputs);
+  const std::vector<Table> actual = run_ranks(step, ranks, inputs);
+  for (std::size_t r = 0; r < actual.size(); ++r)
+    for (const auto& [name, value] : expected)
+      EXPECT_LE(difference(actual[r].at(name), value), tolerance) << name << " on rank " << r << " of " << ranks;
+}
+
+int count_of(const Graph& graph, Op op) {
+  int n = 0;
+  for (const Node& node : graph.nodes()) n += node.op == op ? 1 : 0;
+  return n;
+}
+
+}  // namespace weft::test

@@ -1,0 +1,33 @@
+// Runs one graph unsharded and over ranks, and compares.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "weft/graph.hpp"
+#include "weft/mesh.hpp"
+
+namespace weft::test {
+
+using Table = std::map<std::string, Tensor>;
+
+Mesh data_mesh(int ranks);
+
+/// `count` rows of t from `first`.
+Tensor rows(const Tensor& t, std::int64_t first, std::int64_t count);
+
+/// Each rank's outputs of `step` partitioned over `ranks`; inputs are those of the unsharded graph, but states may be
+/// given per rank in `states`.
+std::vector<Table> run_ranks(const Graph& step, int ranks, const Table& inputs, const std::vector<Table>& states = {});
+
+/// The largest |a - b| / max(1, |b|); fails on different types.
+double difference(const Tensor& a, const Tensor& b);
+
+/// Every rank's outputs are those of the unsharded graph within `tolerance`.
+void expect_same_on_ranks(const Graph& step, int ranks, const Table& inputs, double tolerance);
+
+/// How many nodes of this operator there are.
+int count_of(const Graph& graph, Op op);
+
+}  // namespace weft::test
