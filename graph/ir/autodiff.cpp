@@ -51,9 +51,14 @@ std::vector<ValueId> through_decomposition(const GradientContext& c, DecomposeRu
   return grads;
 }
 
+/// The inference forms have other operands and results than their operators' gradient rules read.
+bool is_inference_form(const Node& node) {
+  return (node.op == Op::batch_norm && node.inputs.size() == 5) || (node.op == Op::dropout && node.inputs.size() == 1);
+}
+
 std::vector<ValueId> operand_gradients(const GradientContext& c) {
   const OpRules& rules = rules_of(c.node.op);
-  if (rules.gradient != nullptr) return rules.gradient(c);
+  if (rules.gradient != nullptr && !is_inference_form(c.node)) return rules.gradient(c);
   if (rules.decompose != nullptr) return through_decomposition(c, rules.decompose);
   throw UserError(fmt::format(
       "node '{}': operator {} has no gradient, and the loss depends on trained values through it; freeze what lies "

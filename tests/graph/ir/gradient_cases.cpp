@@ -133,6 +133,11 @@ void composites(Cases& cases) {
   }
   cases.push_back({Op::layer_norm, {{{3, 4}}, {{4}}, {{4}}}, {{"axis", I{1}}, {"epsilon", 0.1}}});
   cases.push_back({Op::layer_norm, {{{2, 3, 2}}, {{3, 2}}, {{3, 2}}}, {{"axis", I{1}}, {"epsilon", 0.1}}});
+  // The inference forms.
+  cases.push_back({Op::batch_norm,
+                   {{{2, 3, 2}}, {{3}}, {{3}}, {{3}}, {{3}, 0.5, 2}},
+                   {{"axis", I{1}}, {"epsilon", 0.1}, {"momentum", 0.9}, {"groups", I{0}}}});
+  cases.push_back({Op::dropout, {{{4, 5}}}, {{"ratio", 0.4}, {"id", I{2}}, {"sample_dim", I{0}}}});
   cases.push_back({Op::dropout,
                    {{{4, 5}}, indices({}, {11}), indices({}, {3}), indices({}, {0})},
                    {{"ratio", 0.4}, {"id", I{2}}, {"sample_dim", I{0}}}});
