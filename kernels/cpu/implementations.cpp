@@ -1,5 +1,6 @@
 // The table of kernel families, best first.
 #include "kernels/cpu/implementation.hpp"
+#include "kernels/cpu/loop_copy.hpp"
 #include "kernels/cpu/loop_pointwise.hpp"
 #include "kernels/cpu/loop_reduction.hpp"
 #include "kernels/cpu/loop_window.hpp"
@@ -16,6 +17,7 @@ std::span<const Implementation> implementations() {
       {"onednn.convolution_backward_weights", claim_convolution_backward_weights, compile_convolution_backward_weights},
       {"loop.window", claim_window, compile_window},
       {"loop.reduction", claim_reduction, compile_reduction},
+      {"loop.copy", claim_copy, compile_copy},
       {"loop.pointwise", claim_pointwise, compile_pointwise},
   };
   return kTable;

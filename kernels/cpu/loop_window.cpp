@@ -39,20 +39,6 @@ struct Plan {
   std::int64_t x_elements = 0, y_elements = 0;
 };
 
-/// The layout of `other`'s order and blocks, for `shape`.
-Layout same_order(const Layout& other, const Shape& shape) {
-  Layout result{shape, Dims(shape.extents().size(), 1), other.blocks};
-  std::int64_t stride = 1;
-  for (const Layout::Block& b : other.blocks) stride *= b.size;
-  const std::vector<Loop> loops = loops_of(other);
-  for (auto it = loops.rbegin(); it != loops.rend(); ++it) {
-    if (it->block >= 0) continue;
-    result.strides[static_cast<std::size_t>(it->dimension)] = stride;
-    stride *= std::max<std::int64_t>(result.padded(it->dimension) / result.block_of(it->dimension), 1);
-  }
-  return result;
-}
-
 bool is_windowed(const Attributes& a, std::size_t d) {
   return a.integers("window")[d] != 1 || a.integers("strides")[d] != 1 || a.integers("pads_low")[d] != 0 ||
          a.integers("pads_high")[d] != 0;

@@ -24,6 +24,19 @@ std::vector<Loop> loops_of(const Layout& layout) {
   return outer;
 }
 
+Layout same_order(const Layout& other, const Shape& shape) {
+  Layout result{shape, Dims(shape.extents().size(), 1), other.blocks};
+  std::int64_t stride = 1;
+  for (const Layout::Block& b : other.blocks) stride *= b.size;
+  const std::vector<Loop> loops = loops_of(other);
+  for (auto it = loops.rbegin(); it != loops.rend(); ++it) {
+    if (it->block >= 0) continue;
+    result.strides[static_cast<std::size_t>(it->dimension)] = stride;
+    stride *= std::max<std::int64_t>(result.padded(it->dimension) / result.block_of(it->dimension), 1);
+  }
+  return result;
+}
+
 std::optional<Dims> strides_in(const std::vector<Loop>& loops, const Layout& layout, const DimMap& map) {
   Dims result;
   // Inner strides of the value's own blocks, and the loop blocks that they must pair with, in order by dimension.

@@ -25,6 +25,9 @@ struct Loop {
 /// The loops that walk `layout`'s memory in order, outermost first. Padded extents are walked whole.
 std::vector<Loop> loops_of(const Layout& layout);
 
+/// The layout of `other`'s order of dimensions and blocks, for `shape` of the same rank, without gaps.
+Layout same_order(const Layout& other, const Shape& shape);
+
 /// Strides in elements, one a loop, of a value with `layout` whose dimensions follow `map`. nullopt when its blocks do
 /// not match the loops.
 std::optional<Dims> strides_in(const std::vector<Loop>& loops, const Layout& layout, const DimMap& map);

@@ -77,7 +77,12 @@ std::vector<Tensor> run_body(Device& device, const Graph& body, const std::vecto
   std::vector<Tensor> results;
   for (std::size_t o = 0; o < spec.body.outputs().size(); ++o) {
     const ValueId v = spec.body.outputs()[o].value;
-    results.push_back(row_major(arguments[inputs.size() + o], *spec.body.value(v).layout, spec.body.type(v).dtype));
+    const Layout& layout = *spec.body.value(v).layout;
+    results.push_back(row_major(arguments[inputs.size() + o], layout, spec.body.type(v).dtype));
+    if (!layout.has_padding()) continue;
+    const auto whole = laid_out(results.back(), layout);
+    EXPECT_EQ(std::memcmp(whole.data(), arguments[inputs.size() + o], whole.size()), 0)
+        << "the padding of result " << o << " is not zero: " << layout.str();
   }
   return results;
 }
