@@ -9,7 +9,7 @@
 
 #include "fmt/format.h"
 #include "src/cli/verbs.hpp"
-#include "src/job/nearest.hpp"
+#include "src/settings/nearest.hpp"
 #include "weft/version.hpp"
 
 namespace weft::cli {

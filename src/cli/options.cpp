@@ -6,7 +6,7 @@
 #include <charconv>
 
 #include "fmt/format.h"
-#include "src/job/nearest.hpp"
+#include "src/settings/nearest.hpp"
 #include "weft/error.hpp"
 
 namespace weft::cli {

@@ -1,36 +1,17 @@
 // Reading a job: tree, overrides, table, then the rules that tie several keys together.
 #include "src/job/job_file.hpp"
 
-#include <cerrno>
-#include <cmath>
-#include <fstream>
 #include <sstream>
 
 #include "fmt/format.h"
 #include "src/job/job_keys.hpp"
-#include "src/job/key_table.hpp"
-#include "src/job/nearest.hpp"
+#include "src/settings/key_table.hpp"
+#include "src/settings/schema.hpp"
+#include "src/settings/settings_file.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
 namespace {
-
-constexpr std::size_t kMaxFileBytes = 256 << 10;
-
-std::string read_file(const std::filesystem::path& file) {
-  std::error_code error;
-  if (std::filesystem::is_directory(file, error))
-    throw UserError(fmt::format("{}: a folder; expected a job file (YAML)", file.string()));
-  errno = 0;
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) throw SystemError::from_errno(fmt::format("cannot read {}", file.string()), errno ? errno : EIO);
-  // One byte more than allowed is enough for the parser to refuse it: devices and huge files are not read whole.
-  std::string text(kMaxFileBytes + 1, '\0');
-  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(stream.gcount()));
-  if (stream.bad()) throw SystemError::from_errno(fmt::format("cannot read {}", file.string()), errno ? errno : EIO);
-  return text;
-}
 
 std::vector<std::string> split(const std::string& text, char separator) {
   std::vector<std::string> parts;
@@ -129,10 +110,7 @@ void check_job(const JobSpec& job, const YamlNode& document) {
 
 JobSpec parse_job(std::string_view text, std::string_view source, const std::string& directory,
                   const std::vector<std::string>& overrides) {
-  auto document = parse_yaml(text, source);
-  if (document.is_null()) throw UserError(fmt::format("{}: empty; see `weft job --schema` for its keys", source));
-  if (document.kind != YamlNode::Kind::map)
-    fail_at(document, "expected keys and values (`name: …`), found " + document.described());
+  auto document = parse_settings(text, source, "see `weft job --schema` for its keys");
   const auto keys = job_keys();
   for (const auto& item : overrides) apply_override(document, item, keys);
   set_paths(document, "");
@@ -147,10 +125,19 @@ JobSpec parse_job(std::string_view text, std::string_view source, const std::str
 }
 
 JobSpec read_job(const std::filesystem::path& file, const std::vector<std::string>& overrides) {
-  const auto text = read_file(file);
+  const auto text = read_settings_text(file, "job file");
   const auto folder = file.parent_path();
   return parse_job(text, file.string(), folder.empty() ? "." : folder.string(), overrides);
 }
+
+std::string job_schema_text() {
+  return schema_text(flattened(job_keys(), ""),
+                     "Every key of a job file: path, type, default, unit, and what it means. A list may be a single "
+                     "value.\nRelative paths start at the job file's folder. Any key can be set with --set PATH=VALUE; "
+                     "VALUE null removes it.\n");
+}
+
+std::string job_schema_json() { return schema_json(flattened(job_keys(), "")); }
 
 std::string job_to_yaml(const JobSpec& job) { return write_yaml(write_keys(job_keys(), job, "")); }
 

@@ -1,8 +1,9 @@
 // Every setting of a job, once: name, field, range, unit and meaning.
 #include "src/job/job_keys.hpp"
 
-#include "src/job/key_table.hpp"
 #include "src/job/special_keys.hpp"
+#include "src/settings/key_table.hpp"
+#include "src/settings/text_checks.hpp"
 
 namespace weft {
 namespace {
@@ -171,9 +172,9 @@ Keys<ResourceSpec> resource_keys() {
   keys.push_back(integer<R>("nodes", &R::nodes, {1, 1'000'000}, "nodes", "for plan and submit", "auto"));
   keys.push_back(integer<R>("ranks_per_node", &R::ranks_per_node, {1, 4096}, "ranks", "for plan and submit", "auto"));
   keys.push_back(text<R>("time", &R::time, "time limit, HH:MM:SS or D-HH:MM:SS", check_time_limit));
-  keys.push_back(text<R>("partition", &R::partition, "default: the site's", check_slurm_name).omit_empty());
-  keys.push_back(text<R>("account", &R::account, "default: the site's", check_slurm_name).omit_empty());
-  keys.push_back(text<R>("qos", &R::qos, "default: the site's", check_slurm_name).omit_empty());
+  keys.push_back(text<R>("partition", &R::partition, "default: the site's", check_optional_name).omit_empty());
+  keys.push_back(text<R>("account", &R::account, "default: the site's", check_optional_name).omit_empty());
+  keys.push_back(text<R>("qos", &R::qos, "default: the site's", check_optional_name).omit_empty());
   return keys;
 }
 
@@ -193,7 +194,7 @@ Keys<JobSpec> job_keys() {
   using J = JobSpec;
   Keys<J> keys;
   keys.push_back(
-      text<J>("name", &J::name, "names the run folder: letters, digits, '.', '_' and '-'", check_job_name).required());
+      text<J>("name", &J::name, "names the run folder: letters, digits, '.', '_' and '-'", check_name).required());
   keys.push_back(text<J>("model", &J::model, "the network, an ONNX file").required());
   keys.push_back(section<J, DataSpec>("data", &J::data, data_keys(), "what is trained on").required());
   keys.push_back(loss_section());

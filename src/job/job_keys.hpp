@@ -1,7 +1,7 @@
 // The table of every key of a job file.
 #pragma once
 
-#include "src/job/key.hpp"
+#include "src/settings/key.hpp"
 #include "weft/job.hpp"
 
 namespace weft {

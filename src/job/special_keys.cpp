@@ -1,25 +1,13 @@
 // Implementation of the keys with a form of their own.
 #include "src/job/special_keys.hpp"
 
-#include <algorithm>
-#include <cctype>
-#include <cmath>
-
 #include "fmt/format.h"
-#include "src/job/key_table.hpp"
+#include "src/settings/key_table.hpp"
 
 namespace weft {
 namespace {
 
 constexpr NumberRange kBeta{0, 1};
-
-bool is_safe_name(std::string_view text) {
-  const auto safe = [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
-  };
-  return !text.empty() && text.size() <= 64 && std::isalnum(static_cast<unsigned char>(text.front())) != 0 &&
-         std::all_of(text.begin(), text.end(), safe);
-}
 
 struct Interval {
   CheckpointSpec::Unit unit;
@@ -137,39 +125,6 @@ Key<JobSpec> auto_section(Key<JobSpec> section, ParallelSpec JobSpec::*field) {
     return (job.*field).automatic ? YamlNode::scalar("auto") : write(job);
   };
   return section;
-}
-
-void check_job_name(const YamlNode& node) {
-  if (!is_safe_name(node.text))
-    fail_at(node, fmt::format("{} will not do as a name: 1 to 64 letters, digits, '.', '_' or '-', "
-                              "starting with a letter or digit",
-                              node.described()));
-}
-
-void check_slurm_name(const YamlNode& node) {
-  if (!node.text.empty()) check_job_name(node);
-}
-
-void check_time_limit(const YamlNode& node) {
-  // D-HH:MM:SS or HH:MM:SS, digits only: the text goes into an #SBATCH line.
-  const std::string& text = node.text;
-  const auto dash = text.find('-');
-  const auto clock = dash == std::string::npos ? text : text.substr(dash + 1);
-  const auto digits = [](std::string_view part) {
-    return !part.empty() && std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; });
-  };
-  const bool days_fine = dash == std::string::npos || (dash <= 3 && digits(std::string_view(text).substr(0, dash)));
-  const auto first = clock.find(':');
-  bool fine = days_fine && first != std::string::npos && first >= 1 && first <= 3 && clock.size() == first + 6 &&
-              clock[first + 3] == ':';
-  if (fine) {
-    const auto hours = std::string_view(clock).substr(0, first), minutes = std::string_view(clock).substr(first + 1, 2),
-               seconds = std::string_view(clock).substr(first + 4, 2);
-    fine = digits(hours) && digits(minutes) && digits(seconds) && minutes < "60" && seconds < "60";
-    fine = fine && text.find_first_not_of("0:-") != std::string::npos;
-  }
-  if (!fine)
-    fail_at(node, fmt::format("{} is not a time limit; write \"HH:MM:SS\" or \"D-HH:MM:SS\"", node.described()));
 }
 
 }  // namespace weft

@@ -6,7 +6,7 @@
 #include "fmt/format.h"
 #include "src/cli/verbs.hpp"
 #include "src/data/import.hpp"
-#include "src/job/nearest.hpp"
+#include "src/settings/nearest.hpp"
 
 namespace weft::cli {
 namespace {

@@ -1,5 +1,5 @@
 // YAML from strangers: bounded, and refused with a place, never a crash or a hang.
-#include "src/job/yaml.hpp"
+#include "src/settings/yaml.hpp"
 
 #include <gmock/gmock.h>
 

@@ -1,5 +1,5 @@
 // Edit distance with neighbour swaps (optimal string alignment).
-#include "src/job/nearest.hpp"
+#include "src/settings/nearest.hpp"
 
 #include <algorithm>
 #include <cctype>

@@ -3,7 +3,7 @@
 #include <cctype>
 
 #include "fmt/format.h"
-#include "src/job/yaml.hpp"
+#include "src/settings/yaml.hpp"
 #include "weft/error.hpp"
 
 namespace weft {

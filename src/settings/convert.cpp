@@ -1,12 +1,12 @@
 // Strict conversions: whole texts only, finite numbers only, no guessing between text and number.
-#include "src/job/convert.hpp"
+#include "src/settings/convert.hpp"
 
 #include <charconv>
 #include <cmath>
 
 #include "fmt/format.h"
 #include "fmt/ranges.h"
-#include "src/job/nearest.hpp"
+#include "src/settings/nearest.hpp"
 
 namespace weft {
 namespace {

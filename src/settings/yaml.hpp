@@ -2,6 +2,7 @@
 // aliases, tags, repeated keys and a second document are refused.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -52,6 +53,9 @@ struct YamlEntry {
 [[noreturn]] void fail_at(const YamlNode& where, std::string_view message);
 /// The same at the key of an entry of `map`.
 [[noreturn]] void fail_at(const YamlNode& map, const YamlEntry& entry, std::string_view message);
+
+/// The longest document that is read.
+inline constexpr std::size_t kMaxYamlBytes = 256 << 10;
 
 /// The one document of `text`; an empty one is null. Throws UserError with line and column.
 YamlNode parse_yaml(std::string_view text, std::string_view source);

@@ -1,5 +1,5 @@
 // The nearest right word.
-#include "src/job/nearest.hpp"
+#include "src/settings/nearest.hpp"
 
 #include <gtest/gtest.h>
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "src/job/key.hpp"
+#include "src/settings/key.hpp"
 
 namespace weft {
 namespace detail {

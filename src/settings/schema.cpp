@@ -1,11 +1,10 @@
-// `weft job --schema`: the table of keys, for people and for programs.
+// Schemas as text and JSON.
+#include "src/settings/schema.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include "fmt/format.h"
 #include "fmt/ranges.h"
-#include "src/job/job_file.hpp"
-#include "src/job/job_keys.hpp"
-#include "src/job/key_table.hpp"
 
 namespace weft {
 namespace {
@@ -21,12 +20,9 @@ std::string default_of(const KeyInfo& info) {
 
 }  // namespace
 
-std::string job_schema_text() {
-  std::string out =
-      "Every key of a job file: path, type, default, unit, and what it means. A list may be a single value.\n"
-      "Relative paths start at the job file's folder. Any key can be set with --set PATH=VALUE; VALUE null removes "
-      "it.\n";
-  for (const auto& info : flattened(job_keys(), "")) {
+std::string schema_text(const std::vector<KeyInfo>& keys, std::string_view heading) {
+  std::string out(heading);
+  for (const auto& info : keys) {
     const auto fallback = default_of(info);
     const bool top = info.name.find('.') == std::string::npos;
     out += fmt::format("{}{}: {}{}{}\n", top && info.section ? "\n" : "", info.name, type_of(info),
@@ -38,9 +34,9 @@ std::string job_schema_text() {
   return out;
 }
 
-std::string job_schema_json() {
-  auto keys = nlohmann::ordered_json::array();
-  for (const auto& info : flattened(job_keys(), "")) {
+std::string schema_json(const std::vector<KeyInfo>& keys) {
+  auto list = nlohmann::ordered_json::array();
+  for (const auto& info : keys) {
     nlohmann::ordered_json key{{"path", info.name}, {"type", info.type}, {"required", info.required}};
     if (!info.section || !info.fallback.empty()) key["default"] = info.fallback;
     if (!info.unit.empty()) key["unit"] = info.unit;
@@ -48,9 +44,9 @@ std::string job_schema_json() {
     if (!info.variants.empty()) key["only_for"] = info.variants;
     if (!info.scalar_key.empty()) key["bare_value_sets"] = info.scalar_key;
     key["meaning"] = info.meaning;
-    keys.push_back(std::move(key));
+    list.push_back(std::move(key));
   }
-  return keys.dump(2) + "\n";
+  return list.dump(2) + "\n";
 }
 
 }  // namespace weft

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "src/job/yaml.hpp"
+#include "src/settings/yaml.hpp"
 
 namespace weft {
 

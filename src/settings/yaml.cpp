@@ -1,5 +1,5 @@
 // The tree, and reading it from yaml-cpp's events: no node of yaml-cpp is made, so that limits hold while parsing.
-#include "src/job/yaml.hpp"
+#include "src/settings/yaml.hpp"
 
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
@@ -15,7 +15,6 @@
 namespace weft {
 namespace {
 
-constexpr std::size_t kMaxBytes = 256 << 10;
 constexpr std::size_t kMaxScalar = 4096;
 constexpr std::size_t kMaxDepth = 16;
 constexpr int kMaxNodes = 20'000;
@@ -192,8 +191,8 @@ void set_paths(YamlNode& node, std::string path) {
 
 YamlNode parse_yaml(std::string_view text, std::string_view source) {
   const auto name = std::make_shared<const std::string>(source);
-  if (text.size() > kMaxBytes)
-    throw UserError(fmt::format("{}: {} bytes; a file of settings has at most {}", source, text.size(), kMaxBytes));
+  if (text.size() > kMaxYamlBytes)
+    throw UserError(fmt::format("{}: {} bytes; a file of settings has at most {}", source, text.size(), kMaxYamlBytes));
   if (text.find('\0') != std::string_view::npos)
     throw UserError(fmt::format("{}: not a text file (it holds a zero byte)", source));
   TreeMaker maker(name);

@@ -1,9 +1,9 @@
 // What is said of a key that does not belong where it stands.
-#include "src/job/key_table.hpp"
+#include "src/settings/key_table.hpp"
 
 #include "fmt/format.h"
 #include "fmt/ranges.h"
-#include "src/job/nearest.hpp"
+#include "src/settings/nearest.hpp"
 
 namespace weft::detail {
 namespace {

@@ -6,14 +6,15 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "src/job/convert.hpp"
-#include "src/job/yaml.hpp"
+#include "src/settings/convert.hpp"
+#include "src/settings/yaml.hpp"
 
 namespace weft {
 
@@ -172,10 +173,10 @@ Key<T> choice(std::string name, std::string T::*field, std::vector<std::string> 
   return key;
 }
 
-/// A list of texts, each one of `choices` when there are any; one scalar is a list of one.
+/// A list of texts, each one of `choices` when there are any; one scalar is a list of one. `check` as above.
 template <class T>
 Key<T> text_list(std::string name, std::vector<std::string> T::*field, std::string meaning,
-                 std::vector<std::string> choices = {}) {
+                 std::vector<std::string> choices = {}, std::function<void(const YamlNode&)> check = nullptr) {
   Key<T> key;
   key.info = {.name = std::move(name),
               .type = choices.empty() ? "list of text" : "list of",
@@ -183,8 +184,10 @@ Key<T> text_list(std::string name, std::vector<std::string> T::*field, std::stri
               .choices = choices};
   key.read = [=](T& object, const YamlNode& node) {
     (object.*field).clear();
-    for (const auto& item : read_list(node))
+    for (const auto& item : read_list(node)) {
       (object.*field).push_back(choices.empty() ? read_text(item) : read_choice(item, choices));
+      if (check) check(item);
+    }
   };
   key.write = [=](const T& object) {
     auto list = YamlNode::sequence();
@@ -192,6 +195,29 @@ Key<T> text_list(std::string name, std::vector<std::string> T::*field, std::stri
     return list;
   };
   return detail::with_fallback(std::move(key));
+}
+
+/// A map of texts; `check`, where given, throws at an entry whose key or value will not do.
+template <class T>
+Key<T> text_map(std::string name, std::map<std::string, std::string> T::*field, std::string meaning,
+                std::function<void(const YamlNode& map, const YamlEntry& entry)> check = nullptr) {
+  Key<T> key;
+  key.info = {
+      .name = std::move(name), .type = "map of text", .fallback = "{}", .unit = "", .meaning = std::move(meaning)};
+  key.read = [=](T& object, const YamlNode& node) {
+    if (node.kind != YamlNode::Kind::map) fail_at(node, "expected a map, as in {a: b}, found " + node.described());
+    (object.*field).clear();
+    for (const auto& entry : node.entries) {
+      (object.*field)[entry.key] = read_text(entry.value);
+      if (check) check(node, entry);
+    }
+  };
+  key.write = [=](const T& object) {
+    auto map = YamlNode::map();
+    for (const auto& [item, value] : object.*field) map.add(item, write_text(value));
+    return map.entries.empty() ? YamlNode{} : map;
+  };
+  return key;
 }
 
 template <class T>
