@@ -1,7 +1,7 @@
 // Values made from nothing: indices and random bits.
 #include "graph/ir/interpreter/evaluate.hpp"
 #include "graph/ir/interpreter/wide.hpp"
-#include "graph/ir/philox.hpp"
+#include "weft/philox.hpp"
 
 namespace weft::interpreter {
 

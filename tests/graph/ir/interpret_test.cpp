@@ -7,8 +7,8 @@
 #include <limits>
 
 #include "graph/ir/builder.hpp"
-#include "graph/ir/philox.hpp"
 #include "weft/error.hpp"
+#include "weft/philox.hpp"
 
 namespace weft {
 namespace {
