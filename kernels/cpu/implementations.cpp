@@ -6,6 +6,7 @@
 #include "kernels/cpu/loop_window.hpp"
 #include "kernels/cpu/onednn_conv.hpp"
 #include "kernels/cpu/onednn_matmul.hpp"
+#include "kernels/cpu/reference.hpp"
 
 namespace weft::cpu {
 
@@ -19,6 +20,7 @@ std::span<const Implementation> implementations() {
       {"loop.reduction", claim_reduction, compile_reduction},
       {"loop.copy", claim_copy, compile_copy},
       {"loop.pointwise", claim_pointwise, compile_pointwise},
+      {"reference", claim_reference, compile_reference},
   };
   return kTable;
 }

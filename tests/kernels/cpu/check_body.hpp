@@ -27,13 +27,16 @@ struct Body {
   void out(ValueId v) { b.output("y" + std::to_string(outputs++), OutputRole::fetch, v); }
 };
 
-/// `tolerance` is relative, absolute below 1; NaN equals NaN.
+/// `tolerance` is relative, absolute below 1, and for floats only; 0 asks for the same bits. NaN equals NaN.
 void expect_close(const Tensor& got, const Tensor& want, double tolerance, const std::string& what);
 
 /// Layouts given to a body's inputs and outputs, by position.
 struct FixedLayouts {
   std::map<int, Layout> inputs, outputs;
 };
+
+/// What f32 arithmetic and one rounding to `type` may cost; 0 for other than floats.
+double tolerance_of(DType type);
 
 /// Runs on the device, twice, and on the interpreter, and compares; returns the implementation that ran.
 std::string check(Body body, double tolerance = 2e-6, const CpuOptions& options = {2, CpuIsa::automatic, true},

@@ -1,0 +1,72 @@
+// random_bits: words of Philox, four a call, for any position of the sample dimension.
+#include <array>
+#include <cstring>
+
+#include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/reference_routine.hpp"
+#include "weft/philox.hpp"
+
+namespace weft::cpu::reference {
+namespace {
+
+std::int64_t product(const Shape& shape, int from, int to) {
+  std::int64_t result = 1;
+  for (int d = from; d < to; ++d) result *= shape[d];
+  return result;
+}
+
+/// The result as rows of elements with one sample and consecutive j.
+class RandomBits final : public Routine {
+ public:
+  explicit RandomBits(const Problem& p)
+      : id_(static_cast<std::uint32_t>(p.attributes.integer("id"))), threads_(p.context.threads) {
+    const Shape& shape = p.results[0].shape;
+    const auto sample_dim = static_cast<int>(p.attributes.integer("sample_dim"));
+    if (sample_dim >= 0) {
+      outer_ = product(shape, 0, sample_dim);
+      samples_ = shape[sample_dim];
+    }
+    row_ = product(shape, sample_dim + 1, shape.rank());
+  }
+
+  void run(const Buffers& buffers) const override {
+    std::uint64_t scalars[3];
+    for (std::size_t i = 0; i < 3; ++i) std::memcpy(&scalars[i], buffers.operands[i], 8);
+    const std::array<std::uint32_t, 2> key = {static_cast<std::uint32_t>(scalars[0]),
+                                              static_cast<std::uint32_t>(scalars[0] >> 32)};
+    const auto step = static_cast<std::uint32_t>(scalars[1]);
+    auto* to = reinterpret_cast<std::uint32_t*>(buffers.results[0]);
+    const std::int64_t total = outer_ * samples_ * row_;
+    parallel_ranges(threads_, total, 64, total * 8, [&](int, std::int64_t begin, std::int64_t end) {
+      while (begin < end) {
+        const std::int64_t row = begin / row_, within = begin % row_;
+        const std::int64_t count = std::min(end - begin, row_ - within);
+        const std::uint64_t sample = scalars[2] + static_cast<std::uint64_t>(row % samples_);
+        const std::int64_t j = row / samples_ * row_ + within;
+        draw(key, step, static_cast<std::uint32_t>(sample), static_cast<std::uint64_t>(j), count, to + begin);
+        begin += count;
+      }
+    });
+  }
+
+ private:
+  void draw(std::array<std::uint32_t, 2> key, std::uint32_t step, std::uint32_t sample, std::uint64_t j,
+            std::int64_t count, std::uint32_t* to) const {
+    while (count > 0) {
+      const auto words = philox4x32({static_cast<std::uint32_t>(j / 4), sample, step, id_}, key);
+      for (std::uint64_t w = j % 4; w < 4 && count > 0; ++w, ++j, --count) *to++ = words[w];
+    }
+  }
+
+  std::uint32_t id_;
+  std::int64_t outer_ = 1, samples_ = 1, row_ = 1;
+  int threads_;
+};
+
+}  // namespace
+
+std::unique_ptr<Routine> make_random_bits(const Problem& p) {
+  return p.op == Op::random_bits ? std::make_unique<RandomBits>(p) : nullptr;
+}
+
+}  // namespace weft::cpu::reference
