@@ -5,7 +5,8 @@
 
 namespace weft {
 
-Graph rewritten(const Graph& graph, const Replacement& replacement) {
+Graph rewritten_with_memory(const Graph& graph, const std::function<Replacement()>& make) {
+  const Replacement replacement = make();
   GraphBuilder builder;
   std::vector<ValueId> mapped(graph.values().size(), kNone);
   for (const GraphInput& input : graph.inputs())
@@ -13,7 +14,7 @@ Graph rewritten(const Graph& graph, const Replacement& replacement) {
   for (const Node& node : graph.nodes()) {
     Node copy = node;
     for (ValueId& v : copy.inputs) v = mapped[static_cast<std::size_t>(v)];
-    for (Graph& body : copy.bodies) body = rewritten(body, replacement);
+    for (Graph& body : copy.bodies) body = rewritten_with_memory(body, make);
     const ScopedName name(builder, node.name);
     std::optional<std::vector<ValueId>> results = replacement(builder, copy);
     if (!results) results = builder.append(std::move(copy));
@@ -27,6 +28,10 @@ Graph rewritten(const Graph& graph, const Replacement& replacement) {
   for (const GraphOutput& output : graph.outputs())
     builder.output(output.name, output.role, mapped[static_cast<std::size_t>(output.value)]);
   return std::move(builder).take();
+}
+
+Graph rewritten(const Graph& graph, const Replacement& replacement) {
+  return rewritten_with_memory(graph, [&] { return replacement; });
 }
 
 }  // namespace weft

@@ -17,4 +17,8 @@ using Replacement = std::function<std::optional<std::vector<ValueId>>(GraphBuild
 /// Inputs and outputs keep name, role and order; layouts are dropped (this runs before they are chosen).
 Graph rewritten(const Graph& graph, const Replacement& replacement);
 
+/// The same for replacements that remember values of the graph they build: `make` gives one for `graph` and one for
+/// each body.
+Graph rewritten_with_memory(const Graph& graph, const std::function<Replacement()>& make);
+
 }  // namespace weft

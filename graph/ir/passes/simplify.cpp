@@ -1,0 +1,86 @@
+// One pass forwards, in which every node is simplified when its operands are; then dead nodes are dropped.
+#include "graph/ir/passes/simplify.hpp"
+
+#include <unordered_map>
+
+#include "graph/ir/passes/prune.hpp"
+#include "graph/ir/passes/rewrite.hpp"
+#include "graph/ir/passes/simplify_rules.hpp"
+#include "weft/hash.hpp"
+
+namespace weft {
+namespace {
+
+using simplification::Rule;
+using simplification::Site;
+
+/// In the order in which they are tried. Each leaves less to compute, so the pass ends.
+constexpr Rule kRules[] = {
+    simplification::recognise_splat,      simplification::fold_splats,           simplification::fold_constants,
+    simplification::drop_neutral_operand, simplification::drop_double_inversion, simplification::drop_identity,
+    simplification::compose_movements,    simplification::resolve_select,
+};
+
+/// The nodes of one graph under construction, to find an equal one again.
+class Known {
+ public:
+  /// The results of an equal node, or nullptr.
+  const std::vector<ValueId>* find(const Graph& graph, const Node& node, std::uint64_t hash) const {
+    const auto [first, last] = nodes_.equal_range(hash);
+    for (auto it = first; it != last; ++it)
+      if (const Node& other = graph.node(it->second); equal(node, other)) return &other.outputs;
+    return nullptr;
+  }
+  void add(std::uint64_t hash, NodeId id) { nodes_.emplace(hash, id); }
+
+  static bool may_merge(const Node& node) {
+    return class_of(node.op) != OpClass::collective && class_of(node.op) != OpClass::control;
+  }
+  /// Attributes take no part: few nodes differ in nothing else.
+  static std::uint64_t hash(const Node& node) {
+    Hash64 hash;
+    hash.update(std::as_bytes(std::span(&node.op, 1)));
+    hash.update(std::as_bytes(std::span(node.inputs)));
+    if (node.literal) hash.update(std::span(node.literal->data(), node.literal->bytes()));
+    return hash.digest();
+  }
+
+ private:
+  static bool equal(const Node& a, const Node& b) {
+    return a.op == b.op && a.inputs == b.inputs && a.attributes == b.attributes &&
+           a.literal.has_value() == b.literal.has_value() && (!a.literal || a.literal->identical(*b.literal));
+  }
+
+  std::unordered_multimap<std::uint64_t, NodeId> nodes_;  // no two of them are equal, so their order is no matter
+};
+
+/// Adds nodes of one graph, or finds what they equal.
+class Simplifier {
+ public:
+  std::vector<ValueId> add(GraphBuilder& builder, Node node) {
+    const std::function<ValueId(Node)> emit = [&](Node other) { return add(builder, std::move(other)).at(0); };
+    for (const Rule rule : kRules)
+      if (const std::optional<ValueId> v = rule({builder.graph(), node, emit})) return {*v};
+    if (!Known::may_merge(node)) return builder.append(std::move(node));
+    const std::uint64_t hash = Known::hash(node);
+    if (const std::vector<ValueId>* equal = known_.find(builder.graph(), node, hash)) return *equal;
+    std::vector<ValueId> results = builder.append(std::move(node));
+    known_.add(hash, builder.graph().value(results.at(0)).producer);
+    return results;
+  }
+
+ private:
+  Known known_;
+};
+
+}  // namespace
+
+Graph simplify(const Graph& graph) {
+  return pruned(rewritten_with_memory(graph, []() -> Replacement {
+    return [simplifier = Simplifier()](GraphBuilder& builder, const Node& node) mutable {
+      return std::optional(simplifier.add(builder, node));
+    };
+  }));
+}
+
+}  // namespace weft
