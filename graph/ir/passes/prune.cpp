@@ -12,7 +12,7 @@ std::vector<bool> live_values(const Graph& graph) {
   for (auto node = graph.nodes().rbegin(); node != graph.nodes().rend(); ++node) {
     const bool read = std::any_of(node->outputs.begin(), node->outputs.end(),
                                   [&](ValueId v) { return live[static_cast<std::size_t>(v)]; });
-    if (!read && node->op != Op::send && node->op != Op::receive) continue;
+    if (!read && class_of(node->op) != OpClass::collective) continue;
     for (const ValueId v : node->inputs) live[static_cast<std::size_t>(v)] = true;
     for (const ValueId v : node->outputs) live[static_cast<std::size_t>(v)] = true;
   }
@@ -28,7 +28,8 @@ Graph pruned(const Graph& graph) {
   for (const GraphInput& input : graph.inputs())
     mapped[static_cast<std::size_t>(input.value)] = result.add_input(input.name, input.role, graph.type(input.value));
   for (const Node& node : graph.nodes()) {
-    if (node.op != Op::send && !live[static_cast<std::size_t>(node.outputs.at(0))]) continue;
+    const bool lives = class_of(node.op) == OpClass::collective || live[static_cast<std::size_t>(node.outputs.at(0))];
+    if (!lives) continue;
     std::vector<ValueId> inputs;
     for (const ValueId v : node.inputs) inputs.push_back(mapped[static_cast<std::size_t>(v)]);
     std::vector<TensorType> types;

@@ -9,10 +9,10 @@
 namespace weft {
 
 /// Keeps all inputs, read or not, and all outputs, with names and order. Nodes keep their names; of equal nodes the
-/// first stays. Never merged: collectives (equality of their operands could differ from rank to rank, and all ranks
-/// must make the same calls) and nodes with bodies. Constants of one repeated element become broadcast scalars and are
-/// never written out again; nothing is folded into more than 4096 elements. Simplifying twice changes nothing more.
-/// Layouts are dropped.
+/// first stays. Collectives are neither merged nor dropped nor reordered: all ranks must make the same calls, and their
+/// graphs differ (simplify before partitioning too, and they are). Nodes with bodies are not merged. Constants of one
+/// repeated element become broadcast scalars and are never written out again; nothing is folded into more than 4096
+/// elements. Simplifying twice changes nothing more. Layouts are dropped.
 Graph simplify(const Graph& graph);
 
 }  // namespace weft

@@ -63,12 +63,13 @@ TEST(Simplify, DropsWhatNothingReads) {
   EXPECT_EQ(ops(s.simplified({s.b.mul(s.x, s.y)})), "mul");
 }
 
-TEST(Simplify, KeepsSendsAndReceivesForAPeerWaits) {
+TEST(Simplify, KeepsCollectivesThatNothingReadsForPeersMakeTheSameCalls) {
   Sketch s;
   const std::vector<std::string> stage{"stage"};
   s.b.node(Op::send, {s.b.unary(Op::exp, s.x)}, {{"axes", stage}, {"peer", std::int64_t{1}}});
   s.b.one(Op::receive, {}, {{"axes", stage}, {"peer", std::int64_t{1}}, {"dtype", DType::f32}, {"shape", Dims{2}}});
-  EXPECT_EQ(ops(s.simplified({s.x})), "exp send receive");
+  s.b.one(Op::all_reduce, {s.y}, {{"axes", stage}, {"kind", std::string("sum")}});
+  EXPECT_EQ(ops(s.simplified({s.x})), "exp send receive all_reduce");
 }
 
 TEST(Simplify, KeepsNodeNamesAndOfEqualNodesTheFirst) {
