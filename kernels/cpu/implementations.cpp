@@ -1,5 +1,6 @@
 // The table of kernel families, best first.
 #include "kernels/cpu/implementation.hpp"
+#include "kernels/cpu/loop_contraction.hpp"
 #include "kernels/cpu/loop_copy.hpp"
 #include "kernels/cpu/loop_pointwise.hpp"
 #include "kernels/cpu/loop_reduction.hpp"
@@ -20,6 +21,7 @@ std::span<const Implementation> implementations() {
       {"loop.reduction", claim_reduction, compile_reduction},
       {"loop.copy", claim_copy, compile_copy},
       {"loop.pointwise", claim_pointwise, compile_pointwise},
+      {"loop.contraction", claim_contraction, compile_contraction},
       {"reference", claim_reference, compile_reference},
   };
   return kTable;

@@ -13,7 +13,7 @@ bool has(CpuIsa isa) {
     case CpuIsa::avx512:
       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    case CpuIsa::avx2: return __builtin_cpu_supports("avx2");
+    case CpuIsa::avx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     case CpuIsa::automatic:
     case CpuIsa::baseline: break;
   }
