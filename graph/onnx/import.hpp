@@ -36,10 +36,25 @@ Model import_model(const ModelFile& file, const ImportOptions& options);
 /// none (more) are needed. Other obstacles are left to import_model.
 std::vector<std::string> required_constants(const ModelFile& file, const ImportOptions& options);
 
+/// One dimension of an input, as the file declares it.
+struct DeclaredDimension {
+  std::string symbol;       ///< empty: fixed
+  std::int64_t extent = 0;  ///< when fixed
+};
+
+/// A real input (initializers left out) of the model.
+struct DeclaredInput {
+  std::string name;
+  std::vector<DeclaredDimension> dimensions;
+};
+
+/// The model's real inputs, in the file's order, with symbols named as `ImportOptions::symbols` names them.
+std::vector<DeclaredInput> declared_inputs(const ModelFile& file);
+
 /// The symbolic dimensions of the model's inputs, in order of appearance, named as `ImportOptions::symbols` names them.
 std::vector<std::string> symbolic_dimensions(const ModelFile& file);
 
-/// The model's real inputs (initializers left out) and outputs, in the file's order.
+/// The names of the model's real inputs, and of its outputs, in the file's order.
 std::vector<std::string> input_names(const ModelFile& file);
 std::vector<std::string> output_names(const ModelFile& file);
 

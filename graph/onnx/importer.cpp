@@ -205,26 +205,32 @@ ImportAttempt attempt_import(const ModelFile& file, const ImportOptions& options
   return GraphImporter(file.contents(), options).run();
 }
 
-std::vector<std::string> symbolic_dimensions(const ModelFile& file) {
-  std::vector<std::string> symbols;
+std::vector<DeclaredInput> declared_inputs(const ModelFile& file) {
+  std::vector<DeclaredInput> inputs;
   const auto initializers = initializer_map(file.contents().proto.graph());
   for (const auto& input : file.contents().proto.graph().input()) {
     if (initializers.count(input.name()) != 0) continue;
+    DeclaredInput& declared = inputs.emplace_back(DeclaredInput{input.name(), {}});
     const auto& shape = input.type().tensor_type().shape();
-    for (int d = 0; d < shape.dim_size(); ++d) {
-      if (!is_symbolic(shape.dim(d))) continue;
-      const std::string symbol = symbol_of(input, d);
-      if (std::find(symbols.begin(), symbols.end(), symbol) == symbols.end()) symbols.push_back(symbol);
-    }
+    for (int d = 0; d < shape.dim_size(); ++d)
+      declared.dimensions.push_back(is_symbolic(shape.dim(d)) ? DeclaredDimension{symbol_of(input, d), 0}
+                                                              : DeclaredDimension{"", shape.dim(d).dim_value()});
   }
+  return inputs;
+}
+
+std::vector<std::string> symbolic_dimensions(const ModelFile& file) {
+  std::vector<std::string> symbols;
+  for (const DeclaredInput& input : declared_inputs(file))
+    for (const DeclaredDimension& d : input.dimensions)
+      if (!d.symbol.empty() && std::find(symbols.begin(), symbols.end(), d.symbol) == symbols.end())
+        symbols.push_back(d.symbol);
   return symbols;
 }
 
 std::vector<std::string> input_names(const ModelFile& file) {
   std::vector<std::string> names;
-  const auto initializers = initializer_map(file.contents().proto.graph());
-  for (const auto& input : file.contents().proto.graph().input())
-    if (initializers.count(input.name()) == 0) names.push_back(input.name());
+  for (const DeclaredInput& input : declared_inputs(file)) names.push_back(input.name);
   return names;
 }
 
