@@ -1,0 +1,53 @@
+// Kernel bodies from nodes of the step graph.
+#include "graph/lowering/body.hpp"
+
+namespace weft::lowering {
+
+bool is_scalar_constant(const Graph& graph, ValueId value) {
+  const Node* node = graph.producer(value);
+  return node != nullptr && node->op == Op::constant && graph.type(value).shape.elements() == 1;
+}
+
+Unit make_unit(const Graph& graph, const std::set<NodeId>& nodes, const std::vector<ValueId>& outputs,
+               std::string name) {
+  Unit unit;
+  unit.name = std::move(name);
+  unit.outputs = outputs;
+  std::map<ValueId, ValueId> inside;
+  // Inputs first: a Graph's inputs may be added at any time, but a body reads better with them in one place.
+  for (const NodeId n : nodes)
+    for (const ValueId v : graph.node(n).inputs) {
+      const NodeId producer = graph.value(v).producer;
+      if ((producer != kNone && nodes.count(producer)) || inside.count(v)) continue;
+      if (is_scalar_constant(graph, v)) continue;
+      inside[v] = unit.body.add_input(std::to_string(unit.inputs.size()), InputRole::feed, graph.type(v));
+      unit.inputs.push_back(v);
+    }
+  const auto copy_node = [&](const Node& node) {
+    std::vector<ValueId> operands;
+    for (const ValueId v : node.inputs) operands.push_back(inside.at(v));
+    std::vector<TensorType> types;
+    for (const ValueId v : node.outputs) types.push_back(graph.type(v));
+    const NodeId made = unit.body.append(node.op, operands, node.attributes, types, node.name);
+    unit.body.node(made).literal = node.literal;
+    for (std::size_t i = 0; i < node.outputs.size(); ++i) inside[node.outputs[i]] = unit.body.node(made).outputs[i];
+  };
+  for (const NodeId n : nodes) {
+    for (const ValueId v : graph.node(n).inputs)
+      if (!inside.count(v) && is_scalar_constant(graph, v)) copy_node(*graph.producer(v));
+    copy_node(graph.node(n));
+    unit.nodes.push_back(n);
+  }
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    unit.body.add_output(std::to_string(i), OutputRole::fetch, inside.at(outputs[i]));
+  return unit;
+}
+
+Graph with_input_layouts(const Graph& body, const std::vector<std::optional<Layout>>& layouts) {
+  Graph result = body;
+  for (std::size_t v = 0; v < result.values().size(); ++v) result.value(static_cast<ValueId>(v)).layout.reset();
+  for (std::size_t i = 0; i < layouts.size(); ++i) result.value(result.inputs()[i].value).layout = layouts[i];
+  return result;
+}
+
+}  // namespace weft::lowering

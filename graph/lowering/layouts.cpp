@@ -1,0 +1,271 @@
+// The layout pass.
+#include "graph/lowering/layouts.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <queue>
+
+#include "graph/lowering/body.hpp"
+#include "weft/error.hpp"
+
+namespace weft::lowering {
+namespace {
+
+class LayoutAssignment {
+ public:
+  LayoutAssignment(const Graph& graph, const KernelOracle& oracle)
+      : graph_(graph), oracle_(oracle), tensor_of_(graph.values().size(), -1) {}
+
+  LoweredGraph run(const std::vector<Unit>& units) {
+    for (const GraphInput& i : graph_.inputs())
+      tensor_of_[index(i.value)] = add_tensor(i.name, i.role == InputRole::state ? BufferKind::state : BufferKind::feed,
+                                              graph_.type(i.value).dtype, Layout::dense(graph_.type(i.value).shape));
+    for (const int u : dependency_order(graph_, units)) {
+      const Unit& unit = units[index(u)];
+      rank_ = unit.nodes.empty() ? 0 : unit.nodes.back();
+      switch (unit.kind) {
+        case UnitKind::kernel: place_kernel(unit); break;
+        case UnitKind::view: place_view(unit); break;
+        case UnitKind::collective: place_collective(unit); break;
+      }
+    }
+    rank_ = static_cast<int>(graph_.nodes().size());
+    for (const GraphOutput& o : graph_.outputs()) {
+      int tensor = in_layout(tensor_for(o.value), Layout::dense(graph_.type(o.value).shape));
+      // What another state holds now must be taken before that state changes: a kernel, which the schedule can place.
+      const LoweredTensor& root = at(result_.root(tensor));
+      const bool unchanged = o.role == OutputRole::state && root.name == o.name;
+      if (root.kind == BufferKind::state && !unchanged) tensor = reordered(tensor, at(tensor).layout);
+      (o.role == OutputRole::state ? result_.state_updates : result_.fetches).emplace_back(o.name, tensor);
+    }
+    return std::move(result_);
+  }
+
+ private:
+  static std::size_t index(std::int32_t id) { return static_cast<std::size_t>(id); }
+  const LoweredTensor& at(int tensor) const { return result_.tensors[index(tensor)]; }
+
+  int add_tensor(std::string name, BufferKind kind, DType type, Layout layout) {
+    result_.tensors.push_back({std::move(name), kind, type, std::move(layout), std::nullopt, -1, -1, 0});
+    return static_cast<int>(result_.tensors.size()) - 1;
+  }
+
+  /// The tensor of a value; constants become tensors when they are first read from memory.
+  int tensor_for(ValueId v) {
+    int& slot = tensor_of_[index(v)];
+    if (slot >= 0) return slot;
+    const Node* producer = graph_.producer(v);
+    check_internal(producer != nullptr && producer->op == Op::constant, "lowering: a value is read before it is made");
+    slot = add_tensor(fmt::format("constant {}", v), BufferKind::constant, graph_.type(v).dtype,
+                      Layout::dense(graph_.type(v).shape));
+    result_.tensors[index(slot)].literal = producer->literal;
+    return slot;
+  }
+
+  int in_layout(int from, const Layout& layout) {
+    if (at(from).layout.same_placement(layout)) return from;
+    for (const int t : reorders_[from])
+      if (at(t).layout.same_placement(layout)) return t;
+    const int to = reordered(from, layout);
+    reorders_[from].push_back(to);
+    return to;
+  }
+
+  /// A copy of `from` in another, or the same, layout.
+  int reordered(int from, const Layout& layout) {
+    Graph body;
+    const TensorType type{at(from).dtype, layout.shape};
+    const ValueId x = body.add_input("x", InputRole::feed, type);
+    const NodeId n = body.append(Op::reorder, {x}, {}, {type});
+    const ValueId y = body.node(n).outputs[0];
+    body.add_output("y", OutputRole::fetch, y);
+    body.value(x).layout = at(from).layout;
+    body.value(y).layout = layout;
+    const KernelAnswer answer = oracle_.ask(body);
+    if (!answer.offer)
+      throw InternalError(fmt::format("no reorder from {} to {}", at(from).layout.str(), layout.str()));
+    const int to = add_tensor(at(from).name + " (reordered)", BufferKind::arena, at(from).dtype, layout);
+    add_kernel("reorder " + at(from).name, {}, {from}, {to}, *answer.offer);
+    return to;
+  }
+
+  void add_kernel(std::string name, std::vector<std::string> sources, std::vector<int> inputs, std::vector<int> outputs,
+                  const KernelOffer& offer) {
+    LoweredUnit unit;
+    unit.name = std::move(name);
+    unit.sources = std::move(sources);
+    unit.inputs = std::move(inputs);
+    unit.outputs = std::move(outputs);
+    unit.spec = offer.spec;
+    unit.seconds = offer.seconds;
+    unit.rank = rank_;
+    result_.units.push_back(std::move(unit));
+  }
+
+  using Layouts = std::vector<std::optional<Layout>>;
+
+  /// Layouts to offer a kernel's operands, best first.
+  std::vector<Layouts> proposals(const Unit& unit, const std::vector<int>& inputs) const {
+    const std::size_t n = inputs.size();
+    Layouts actual(n), row(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      actual[i] = at(inputs[i]).layout;
+      row[i] = Layout::dense(at(inputs[i]).layout.shape);
+    }
+    const Op anchor = graph_.node(unit.nodes.front()).op;
+    if (anchor == Op::conv_general || anchor == Op::conv_data_grad || anchor == Op::conv_filter_grad)
+      return {Layouts(n), actual, row};
+
+    // Full-size operands in one layout: that of the largest tensor that is not a state, for states are row-major
+    // anyway.
+    std::vector<Layouts> result{actual};
+    for (std::size_t i = 0; i < n; ++i) {
+      const Layout& chosen = at(inputs[i]).layout;
+      if (chosen.is_row_major()) continue;
+      Layouts uniform = row;
+      for (std::size_t j = 0; j < n; ++j)
+        if (at(inputs[j]).layout.shape == chosen.shape) uniform[j] = chosen;
+      result.push_back(std::move(uniform));
+    }
+    result.push_back(row);
+    // A state update is written in place, row-major: prefer that over reordering parameter and moments.
+    if (writes_state(unit)) std::rotate(result.begin(), result.end() - 1, result.end());
+    return result;
+  }
+
+  bool writes_state(const Unit& unit) const {
+    for (const GraphOutput& o : graph_.outputs())
+      if (o.role == OutputRole::state &&
+          std::find(unit.outputs.begin(), unit.outputs.end(), o.value) != unit.outputs.end())
+        return true;
+    return false;
+  }
+
+  void place_kernel(const Unit& unit) {
+    std::vector<int> inputs;
+    for (const ValueId v : unit.inputs) inputs.push_back(tensor_for(v));
+    Decision decision{unit.name, "", 0, {}};
+    std::optional<KernelOffer> offer;
+    for (const Layouts& layouts : proposals(unit, inputs)) {
+      KernelAnswer answer = oracle_.ask(with_input_layouts(unit.body, layouts));
+      decision.refusals.insert(decision.refusals.end(), answer.refusals.begin(), answer.refusals.end());
+      offer = std::move(answer.offer);
+      if (offer) break;
+    }
+    if (!offer) {
+      std::string reasons;
+      for (const KernelRefusal& r : decision.refusals) reasons += fmt::format("\n  {}: {}", r.implementation, r.reason);
+      throw UserError(
+          fmt::format("no kernel on {} for '{}' in any layout:{}", oracle_.target().str(), unit.name, reasons));
+    }
+    const Graph& body = offer->spec.body;
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      inputs[i] = in_layout(inputs[i], body.layout(body.inputs()[i].value));
+    std::vector<int> outputs;
+    for (std::size_t i = 0; i < unit.outputs.size(); ++i) {
+      const ValueId v = unit.outputs[i];
+      const int t =
+          add_tensor(name_of_value(v), BufferKind::arena, graph_.type(v).dtype, body.layout(body.outputs()[i].value));
+      tensor_of_[index(v)] = t;
+      outputs.push_back(t);
+    }
+    std::vector<std::string> sources;
+    for (const NodeId n : unit.nodes)
+      if (!graph_.node(n).name.empty()) sources.push_back(graph_.node(n).name);
+    decision.implementation = offer->spec.implementation;
+    decision.seconds = offer->seconds;
+    result_.decisions.push_back(std::move(decision));
+    add_kernel(unit.name, std::move(sources), std::move(inputs), std::move(outputs), *offer);
+  }
+
+  std::string name_of_value(ValueId v) const {
+    const Node* node = graph_.producer(v);
+    return node == nullptr || node->name.empty() ? fmt::format("%{}", v) : fmt::format("%{} {}", v, node->name);
+  }
+
+  /// A reshape of a row-major tensor is another view of the same memory.
+  void place_view(const Unit& unit) {
+    const Node& node = graph_.node(unit.nodes.front());
+    const ValueId v = node.outputs.at(0);
+    int from = tensor_for(node.inputs.at(0));
+    if (node.op == Op::stop_gradient) {
+      tensor_of_[index(v)] = from;
+      return;
+    }
+    from = in_layout(from, Layout::dense(at(from).layout.shape));
+    const int t = add_tensor(name_of_value(v), at(from).kind, at(from).dtype, Layout::dense(graph_.type(v).shape));
+    result_.tensors[index(t)].view_of = from;
+    result_.tensors[index(t)].storage = at(from).storage >= 0 ? at(from).storage : from;
+    result_.tensors[index(t)].offset = at(from).offset;
+    tensor_of_[index(v)] = t;
+  }
+
+  void place_collective(const Unit& unit) {
+    const Node& node = graph_.node(unit.nodes.front());
+    if (node.op != Op::all_reduce)
+      throw InternalError(fmt::format("lowering: collective {} is not lowered", name_of(node.op)));
+    const ValueId in = node.inputs.at(0), out = node.outputs.at(0);
+    LoweredUnit lowered;
+    lowered.kind = UnitKind::collective;
+    lowered.name = unit.name;
+    lowered.rank = rank_;
+    if (!node.name.empty()) lowered.sources = {node.name};
+    lowered.inputs = {in_layout(tensor_for(in), Layout::dense(graph_.type(in).shape))};
+    lowered.outputs = {add_tensor(name_of_value(out), BufferKind::arena, graph_.type(out).dtype,
+                                  Layout::dense(graph_.type(out).shape))};
+    lowered.collective.axes = node.attributes.texts("axes");
+    const std::string& kind = node.attributes.text("kind");
+    lowered.collective.reduce = kind == "sum" ? ReduceKind::sum : kind == "max" ? ReduceKind::max : ReduceKind::min;
+    lowered.collective.dtype = graph_.type(in).dtype;
+    lowered.collective.count = graph_.type(in).shape.elements();
+    tensor_of_[index(out)] = lowered.outputs[0];
+    result_.units.push_back(std::move(lowered));
+  }
+
+  const Graph& graph_;
+  const KernelOracle& oracle_;
+  std::vector<int> tensor_of_;                ///< per value
+  std::map<int, std::vector<int>> reorders_;  ///< copies of a tensor in other layouts
+  LoweredGraph result_;
+  int rank_ = 0;
+};
+
+}  // namespace
+
+std::vector<int> dependency_order(const Graph& graph, const std::vector<Unit>& units) {
+  std::vector<int> maker(graph.values().size(), -1);
+  for (std::size_t u = 0; u < units.size(); ++u)
+    for (const ValueId v : units[u].outputs) maker[static_cast<std::size_t>(v)] = static_cast<int>(u);
+  std::vector<std::vector<int>> dependents(units.size());
+  std::vector<int> missing(units.size(), 0);
+  for (std::size_t u = 0; u < units.size(); ++u)
+    for (const ValueId v : units[u].inputs) {
+      const int m = maker[static_cast<std::size_t>(v)];
+      if (m < 0) continue;
+      dependents[static_cast<std::size_t>(m)].push_back(static_cast<int>(u));
+      ++missing[u];
+    }
+  using Entry = std::pair<NodeId, int>;
+  std::priority_queue<Entry, std::vector<Entry>, std::greater<>> ready;
+  const auto push = [&](int u) { ready.push({units[static_cast<std::size_t>(u)].nodes.back(), u}); };
+  for (std::size_t u = 0; u < units.size(); ++u)
+    if (missing[u] == 0) push(static_cast<int>(u));
+  std::vector<int> order;
+  while (!ready.empty()) {
+    const int u = ready.top().second;
+    ready.pop();
+    order.push_back(u);
+    for (const int d : dependents[static_cast<std::size_t>(u)])
+      if (--missing[static_cast<std::size_t>(d)] == 0) push(d);
+  }
+  check_internal(order.size() == units.size(), "lowering: fusion made a cycle");
+  return order;
+}
+
+LoweredGraph assign_layouts(const Graph& graph, const std::vector<Unit>& units, const KernelOracle& oracle) {
+  return LayoutAssignment(graph, oracle).run(units);
+}
+
+}  // namespace weft::lowering

@@ -1,0 +1,68 @@
+// The arena packer.
+#include "graph/lowering/memory.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <numeric>
+
+namespace weft::lowering {
+namespace {
+
+std::int64_t rounded(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+std::int64_t liveness_bound(const std::vector<Block>& blocks) {
+  std::map<int, std::int64_t> change;
+  for (const Block& b : blocks) {
+    change[b.first] += rounded(b.bytes);
+    change[b.last + 1] -= rounded(b.bytes);
+  }
+  std::int64_t live = 0, bound = 0;
+  for (const auto& [step, delta] : change) bound = std::max(bound, live += delta);
+  return bound;
+}
+
+/// Blocks in the order given, each at the lowest offset where it fits between those placed before it.
+Packing pack_in_order(const std::vector<Block>& blocks, const std::vector<std::size_t>& order) {
+  Packing packing;
+  packing.offsets.assign(blocks.size(), 0);
+  std::vector<std::size_t> placed;  // by offset
+  for (const std::size_t b : order) {
+    const std::int64_t size = rounded(blocks[b].bytes);
+    if (size == 0) continue;
+    std::int64_t cursor = 0, best = -1, best_gap = std::numeric_limits<std::int64_t>::max();
+    for (const std::size_t other : placed) {
+      if (blocks[other].last < blocks[b].first || blocks[b].last < blocks[other].first) continue;
+      const std::int64_t gap = packing.offsets[other] - cursor;
+      if (gap >= size && gap < best_gap) best = cursor, best_gap = gap;
+      cursor = std::max(cursor, packing.offsets[other] + rounded(blocks[other].bytes));
+    }
+    packing.offsets[b] = best >= 0 ? best : cursor;
+    packing.bytes = std::max(packing.bytes, packing.offsets[b] + size);
+    const auto at =
+        std::upper_bound(placed.begin(), placed.end(), packing.offsets[b],
+                         [&](std::int64_t offset, std::size_t other) { return offset < packing.offsets[other]; });
+    placed.insert(at, b);
+  }
+  return packing;
+}
+
+}  // namespace
+
+Packing pack(const std::vector<Block>& blocks) {
+  std::vector<std::size_t> order(blocks.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return blocks[a].bytes > blocks[b].bytes; });
+  Packing best = pack_in_order(blocks, order);
+  // Long-lived blocks first does better where many lifetimes nest, as activations kept for the backward pass do.
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return blocks[a].last - blocks[a].first > blocks[b].last - blocks[b].first;
+  });
+  Packing other = pack_in_order(blocks, order);
+  if (other.bytes < best.bytes) best = std::move(other);
+  best.bound = liveness_bound(blocks);
+  return best;
+}
+
+}  // namespace weft::lowering

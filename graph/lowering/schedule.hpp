@@ -1,0 +1,19 @@
+// Scheduling: the order of units, where collectives start and are waited for, and which states are updated in place.
+#pragma once
+
+#include <vector>
+
+#include "graph/lowering/units.hpp"
+
+namespace weft::lowering {
+
+/// Orders the units of `graph` and decides state updates: an update's tensor becomes a window of the state's memory
+/// where every reader of the old value can come first; otherwise it is copied at the end. A list scheduler: collectives
+/// start as soon as their operands exist, in `sequence` order; what needs no pending collective goes first; among
+/// those, what frees memory; then the order of the step graph. Waits stand right before their first reader.
+std::vector<Step> schedule(LoweredGraph& graph);
+
+/// Runs kernels whose result may overwrite an operand of the same size and layout: elementwise ones.
+bool overwrites_operands(const LoweredUnit& unit);
+
+}  // namespace weft::lowering
