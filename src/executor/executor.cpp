@@ -1,0 +1,184 @@
+// The executor's loop over instructions.
+#include "src/executor/executor.hpp"
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "weft/error.hpp"
+
+namespace weft {
+
+std::shared_ptr<Kernel> KernelCache::get(const KernelSpec& spec) {
+  auto& slot = kernels_[spec.key()];
+  if (!slot) slot = device_->compile(spec);
+  return slot;
+}
+
+Communicator& CommunicatorSet::group(const std::vector<std::string>& axes) {
+  if (mesh_.ranks() == static_cast<int>(mesh_.group(0, axes).size())) return *world_;
+  auto& slot = groups_[axes];
+  if (!slot) {
+    const std::vector<int> ranks = mesh_.group(world_->rank(), axes);
+    slot = world_->split(ranks.front(), world_->rank());
+  }
+  return *slot;
+}
+
+void ArenaPool::reserve(std::int64_t bytes, MemorySpace space) {
+  auto& arena = arenas_[static_cast<int>(space)];
+  if (bytes > 0 && (!arena || arena->bytes() < bytes)) {
+    arena.reset();  // first: both need not fit at once
+    arena = device_->allocate(bytes, space);
+  }
+}
+
+std::byte* ArenaPool::data(MemorySpace space) const {
+  const auto& arena = arenas_[static_cast<int>(space)];
+  return arena ? arena->data() : nullptr;
+}
+
+Executor::Executor(Program program, Device& device, StateTable& states, KernelCache& cache, ArenaPool& arena,
+                   CommunicatorSet* groups)
+    : program_(std::move(program)),
+      device_(&device),
+      base_(program_.buffers.size(), nullptr),
+      bound_(program_.instructions.size()) {
+  for (std::size_t b = 0; b < program_.buffers.size(); ++b) {
+    Buffer& buffer = program_.buffers[b];
+    switch (buffer.kind) {
+      case BufferKind::arena: base_[b] = arena.data(buffer.space) + buffer.offset; break;
+      case BufferKind::state: {
+        const StateEntry& state = states.at(buffer.name);
+        if (state.type != TensorType{buffer.dtype, buffer.layout.shape})
+          throw InternalError(fmt::format("program '{}': state '{}' is {}, not {}{}", program_.role, buffer.name,
+                                          state.type.str(), name_of(buffer.dtype), buffer.layout.shape.str()));
+        base_[b] = state.memory->data();
+        break;
+      }
+      case BufferKind::constant:
+        owned_.push_back(device.allocate(buffer.bytes, buffer.space));
+        base_[b] = owned_.back()->data();
+        device.copy(base_[b], buffer.space, buffer.literal.value().data(), MemorySpace::host, buffer.bytes, Lane::copy);
+        break;
+      case BufferKind::fetch:
+        owned_.push_back(device.allocate(buffer.bytes, buffer.space));
+        base_[b] = owned_.back()->data();
+        break;
+      case BufferKind::feed: break;
+    }
+  }
+  device.synchronize(Lane::copy);
+  for (std::size_t i = 0; i < program_.instructions.size(); ++i) resolve(i, cache, groups);
+}
+
+std::byte* Executor::address(const View& view) const {
+  std::byte* base = base_[static_cast<std::size_t>(view.buffer)];
+  return base == nullptr ? nullptr : base + view.offset;
+}
+
+void Executor::resolve(std::size_t n, KernelCache& cache, CommunicatorSet* groups) {
+  const Instruction& instruction = program_.instructions[n];
+  Bound& bound = bound_[n];
+  const auto add = [&](const View& view) {
+    if (program_.buffers[static_cast<std::size_t>(view.buffer)].kind == BufferKind::feed)
+      bound.feeds.emplace_back(static_cast<int>(bound.arguments.size()), view.buffer);
+    bound.arguments.push_back(address(view));
+  };
+  for (const View& v : instruction.reads) add(v);
+  for (const View& v : instruction.writes) add(v);
+  if (instruction.scratch.buffer >= 0) add(instruction.scratch);
+  if (instruction.kind == InstructionKind::kernel)
+    bound.kernel = cache.get(program_.kernels[static_cast<std::size_t>(instruction.kernel)]);
+  if (instruction.kind == InstructionKind::collective_start) {
+    if (groups == nullptr)
+      throw InternalError("program '" + program_.role + "' has collectives, but there is no communicator");
+    bound.group = &groups->group(instruction.collective.axes);
+  }
+}
+
+void Executor::bind(const std::string& feed, const std::byte* data, std::int64_t bytes) {
+  const int b = program_.find_buffer(feed, BufferKind::feed);
+  check_internal(b >= 0, "program '" + program_.role + "' has no feed '" + feed + "'");
+  const Buffer& buffer = program_.buffers[static_cast<std::size_t>(b)];
+  if (bytes != buffer.bytes)
+    throw InternalError(
+        fmt::format("program '{}': feed '{}' takes {} bytes, given {}", program_.role, feed, buffer.bytes, bytes));
+  base_[static_cast<std::size_t>(b)] = const_cast<std::byte*>(data);  // a feed is only ever read
+}
+
+void Executor::start_collective(std::size_t n, std::int64_t step) {
+  const Instruction& instruction = program_.instructions[n];
+  const CollectiveSpec& c = instruction.collective;
+  device_->synchronize(Lane::compute);
+  const OperationLabel label{instruction.name, step, c.sequence};
+  if (c.kind != CollectiveKind::all_reduce) throw InternalError("executor: only all-reduce is lowered");
+  requests_[static_cast<int>(n)] = bound_[n].group->start_all_reduce(bound_[n].arguments[0], bound_[n].arguments[1],
+                                                                     c.count, c.dtype, c.reduce, label);
+}
+
+void Executor::execute(std::size_t n, std::int64_t step) {
+  const Instruction& instruction = program_.instructions[n];
+  Bound& bound = bound_[n];
+  for (const auto& [argument, feed] : bound.feeds) {
+    const View& view = instruction.reads.at(static_cast<std::size_t>(argument));
+    bound.arguments[static_cast<std::size_t>(argument)] = base_[static_cast<std::size_t>(feed)] + view.offset;
+  }
+  switch (instruction.kind) {
+    case InstructionKind::kernel: device_->launch(*bound.kernel, bound.arguments, instruction.lane); break;
+    case InstructionKind::collective_start: start_collective(n, step); break;
+    case InstructionKind::wait: {
+      const auto request = requests_.find(instruction.waits.at(0));
+      request->second->wait();
+      requests_.erase(request);
+      break;
+    }
+    case InstructionKind::copy: {
+      const View& from = instruction.reads.at(0);
+      const View& to = instruction.writes.at(0);
+      device_->copy(bound.arguments[1], program_.buffers[static_cast<std::size_t>(to.buffer)].space, bound.arguments[0],
+                    program_.buffers[static_cast<std::size_t>(from.buffer)].space, from.layout.bytes(from.dtype),
+                    instruction.lane);
+      break;
+    }
+    case InstructionKind::if_:
+    case InstructionKind::while_: throw InternalError("executor: control flow is not lowered");
+  }
+}
+
+bool Executor::run(std::int64_t step, ExecutionObserver* observer) {
+  for (std::size_t b = 0; b < base_.size(); ++b)
+    if (base_[b] == nullptr && program_.buffers[b].bytes > 0)
+      throw InternalError("feed '" + program_.buffers[b].name + "' is not bound");
+  bool complete = true;
+  for (std::size_t n = 0; n < program_.instructions.size() && complete; ++n) {
+    if (observer != nullptr) observer->begin(program_, static_cast<int>(n));
+    execute(n, step);
+    if (observer != nullptr) complete = observer->end(program_, static_cast<int>(n));
+  }
+  for (const auto& [start, request] : requests_) request->wait();
+  requests_.clear();
+  device_->synchronize(Lane::compute);
+  return complete;
+}
+
+Tensor Executor::fetch(const std::string& name) const {
+  const int b = program_.find_buffer(name, BufferKind::fetch);
+  check_internal(b >= 0, "program '" + program_.role + "' has no fetch '" + name + "'");
+  const Buffer& buffer = program_.buffers[static_cast<std::size_t>(b)];
+  Tensor result(buffer.dtype, buffer.layout.shape);
+  std::memcpy(result.mutable_data(), base_[static_cast<std::size_t>(b)], result.bytes());
+  return result;
+}
+
+Tensor Executor::peek(const View& view) const {
+  check_internal(view.layout.is_row_major(), "peek reads row-major views");
+  Tensor result(view.dtype, view.layout.shape);
+  device_->copy(result.mutable_data(), MemorySpace::host, address(view),
+                program_.buffers[static_cast<std::size_t>(view.buffer)].space,
+                static_cast<std::int64_t>(result.bytes()), Lane::copy);
+  device_->synchronize(Lane::copy);
+  return result;
+}
+
+}  // namespace weft
