@@ -1,0 +1,48 @@
+// Construction of devices. To add one: its kernels/NAME folder, and a line here.
+#include "src/devices/devices.hpp"
+
+#include <fmt/format.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels/cpu/cpu_device.hpp"
+#include "weft/error.hpp"
+
+namespace weft {
+namespace {
+
+int allowed_cores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+}  // namespace
+
+int default_threads(int ranks) {
+  if (const char* text = std::getenv("OMP_NUM_THREADS")) {
+    int threads = 0;
+    const auto [end, error] = std::from_chars(text, text + std::strlen(text), threads);
+    if (error == std::errc{} && threads > 0 && (*end == '\0' || *end == ',')) return threads;
+  }
+  const int allowed = allowed_cores();
+  const auto online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  const bool own = ranks == 1 || allowed * ranks <= online;  // bound by the launcher: nobody else is there
+  return own ? allowed : std::max(1, allowed / ranks);
+}
+
+std::unique_ptr<Device> make_device(const std::string& name, const NodeShare& share, bool deterministic) {
+  if (name != "auto" && name != "cpu")
+    throw UserError(fmt::format("device: this build has no '{}'; it has: cpu", name));
+  CpuOptions options;
+  options.threads = share.threads > 0 ? share.threads : default_threads(share.ranks);
+  options.deterministic = deterministic;
+  return make_cpu_device(options);
+}
+
+}  // namespace weft

@@ -1,0 +1,36 @@
+// Evaluator: totals of loss and metrics over a whole evaluation set, on all ranks.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "src/data/batch_reader.hpp"
+#include "src/train/program_set.hpp"
+#include "weft/job.hpp"
+
+namespace weft {
+
+class Evaluator {
+ public:
+  /// `programs` holds the evaluation Programs of a full batch and of the tail (evaluation_batches).
+  Evaluator(ProgramSet& programs, ReaderOptions reader);
+  /// Loss first, then the metrics in the job's order. Collective.
+  std::vector<std::pair<std::string, double>> run(std::int64_t step);
+
+ private:
+  ProgramSet& programs_;
+  BatchReader reader_;
+  std::int64_t passes_ = 0;  ///< epochs of the reader begun
+};
+
+/// Sizes of the global batches of `samples` samples: {batch, tail}, without those that do not occur.
+std::vector<std::int64_t> batch_sizes(std::int64_t samples, std::int64_t batch);
+
+/// Binds what `executor` is fed from `batch`: samples `offset` to `offset + count` of this rank's, whose first sample
+/// of all ranks is number `sample_offset` of the step. `scalars` keeps the memory of run-time scalars alive.
+void bind_feeds(Executor& executor, const Batch& batch, std::int64_t offset, std::int64_t count,
+                const Tensor& sample_offset);
+
+}  // namespace weft

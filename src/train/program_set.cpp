@@ -1,0 +1,99 @@
+// Lowering, allocating and binding all Programs of a run.
+#include "src/train/program_set.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+#include "weft/error.hpp"
+
+namespace weft {
+
+void ProgramSet::need_training(std::int64_t step_samples) {
+  if (step_samples == 0 || std::find(steps_.begin(), steps_.end(), step_samples) != steps_.end()) return;
+  steps_.push_back(step_samples);
+  for (const PassSpec& pass : passes_of_step(step_samples, plan_.micro_batches)) {
+    const PassKey key{step_samples, pass.samples, pass.kind};
+    if (lowered_training_.count(key)) continue;
+    TrainingProgram program = compiler_.training(pass, plan_, rank_);
+    for (AddedState& state : program.added) added_.emplace(state.name, state);
+    tied_ = std::move(program.tied);
+    trained_ = std::move(program.trained);
+    batch_norm_group_ = std::max(batch_norm_group_, program.batch_norm_group);
+    lowered_training_.emplace(key, std::move(program.lowered));
+  }
+}
+
+void ProgramSet::need_evaluation(std::int64_t samples) {
+  if (samples == 0 || lowered_evaluation_.count(samples)) return;
+  lowered_evaluation_.emplace(samples, compiler_.evaluation(samples, plan_, rank_));
+}
+
+namespace {
+
+std::int64_t arena_of(const Program& p) { return p.arena_bytes[0] + p.arena_bytes[1] + p.arena_bytes[2]; }
+
+}  // namespace
+
+std::int64_t ProgramSet::memory_bytes() const {
+  std::int64_t arena = 0, resident = 0;
+  const auto add = [&](const Program& p) {
+    arena = std::max(arena, arena_of(p));
+    resident = std::max(resident, p.resident_bytes());
+  };
+  for (const auto& [key, lowered] : lowered_training_) add(lowered.program);
+  for (const auto& [samples, evaluation] : lowered_evaluation_) add(evaluation.lowered.program);
+  return arena + resident;
+}
+
+std::map<std::string, std::string> ProgramSet::signatures() const {
+  std::map<std::string, std::string> result;
+  const auto add = [&](const Program& p) {
+    result["collectives of program '" + p.role + "'"] = p.collective_signature();
+  };
+  for (const auto& [key, lowered] : lowered_training_) add(lowered.program);
+  for (const auto& [samples, evaluation] : lowered_evaluation_) add(evaluation.lowered.program);
+  return result;
+}
+
+const Program& ProgramSet::main_program() const {
+  check_internal(!steps_.empty(), "no training program was asked for");
+  const PassSpec pass = passes_of_step(steps_.front(), plan_.micro_batches).front();
+  const PassKey key{steps_.front(), pass.samples, pass.kind};
+  const auto built = executors_.find(key);
+  return built != executors_.end() ? built->second->program() : lowered_training_.at(key).program;
+}
+
+CompileSummary ProgramSet::build(Device& device, StateTable& states, CommunicatorSet* groups) {
+  const auto start = std::chrono::steady_clock::now();
+  CompileSummary summary;
+  kernels_ = std::make_unique<KernelCache>(device);
+  arena_ = std::make_unique<ArenaPool>(device);
+  const auto reserve = [&](const Program& p) {
+    for (const MemorySpace space : {MemorySpace::host, MemorySpace::pinned, MemorySpace::device})
+      arena_->reserve(p.arena_bytes[static_cast<int>(space)], space);
+    if (arena_of(p) > summary.arena_bytes) {
+      summary.arena_bytes = arena_of(p);
+      summary.liveness_bound_bytes = p.liveness_bound_bytes;
+    }
+  };
+  for (const auto& [key, lowered] : lowered_training_) reserve(lowered.program);
+  for (const auto& [samples, evaluation] : lowered_evaluation_) reserve(evaluation.lowered.program);
+
+  const auto make = [&](Program program) {
+    return std::make_unique<Executor>(std::move(program), device, states, *kernels_, *arena_, groups);
+  };
+  for (auto& [key, lowered] : lowered_training_) executors_[key] = make(std::move(lowered.program));
+  for (auto& [samples, evaluation] : lowered_evaluation_) {
+    evaluators_.push_back(make(std::move(evaluation.lowered.program)));
+    evaluation_[samples] = {samples, evaluators_.back().get(), std::move(evaluation.totals)};
+  }
+  for (const std::int64_t step_samples : steps_)
+    for (const PassSpec& pass : passes_of_step(step_samples, plan_.micro_batches))
+      training_[step_samples].push_back({pass, executors_.at({step_samples, pass.samples, pass.kind}).get()});
+  summary.kernels = kernels_->size();
+  summary.state_bytes = states.bytes();
+  summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return summary;
+}
+
+}  // namespace weft

@@ -1,0 +1,73 @@
+// Log lines, events and progress from one set of numbers.
+#include "src/train/reporter.hpp"
+
+#include <fmt/format.h>
+
+namespace weft {
+
+Reporter::Reporter(FileSystem& files, const RunFolder& folder, std::ostream* progress, ReporterOptions options)
+    : options_(options),
+      log_(files, folder.log(), options.first_step),
+      events_(files, folder.path(), options.first_step) {
+  if (progress != nullptr)
+    progress_ = std::make_unique<Progress>(*progress, ProgressStyle::of_standard_error(), options.first_step);
+}
+
+void Reporter::step(const StepNumbers& n) {
+  seconds_ += n.seconds;
+  samples_ += n.samples;
+  ++steps_;
+  if (progress_) {
+    ProgressState state{n.step, options_.total_steps, n.epoch, options_.total_epochs, n.loss, {}, n.metrics};
+    state.samples_per_s = static_cast<double>(samples_) / seconds_;
+    progress_->update(state);
+  }
+  if (n.step % options_.log_every != 0 && n.step != options_.total_steps && n.step != options_.first_step + 1) return;
+  const double rate = static_cast<double>(samples_) / seconds_,
+               milliseconds = 1e3 * seconds_ / static_cast<double>(steps_);
+  LogRecord record;
+  record.step = n.step;
+  record.epoch = n.epoch;
+  record.loss = n.loss;
+  record.lr = n.lr;
+  record.samples_per_s = rate;
+  record.step_ms = milliseconds;
+  record.metrics = n.metrics;
+  log_.write(record);
+  std::vector<ScalarValue> values{
+      {"train/loss", n.loss}, {"train/lr", n.lr}, {"speed/samples_per_s", rate}, {"speed/step_ms", milliseconds}};
+  for (const auto& [name, value] : n.metrics) values.push_back({"train/" + name, value});
+  events_.write(n.step, values);
+  seconds_ = 0;
+  samples_ = steps_ = 0;
+}
+
+void Reporter::evaluation(std::int64_t step, double epoch, const std::vector<std::pair<std::string, double>>& totals) {
+  LogRecord record;
+  record.step = step;
+  record.epoch = epoch;
+  record.eval = true;
+  std::vector<ScalarValue> values;
+  std::string text = fmt::format("evaluation after epoch {:.3g} (step {}):", epoch, step);
+  for (const auto& [name, value] : totals) {
+    if (name == "loss")
+      record.loss = value;
+    else
+      record.metrics.emplace_back(name, value);
+    values.push_back({"eval/" + name, value});
+    text += fmt::format("  {} {:.4f}", name, value);
+  }
+  log_.write(record);
+  events_.write(step, values);
+  note(text);
+}
+
+void Reporter::note(const std::string& text) {
+  if (progress_) progress_->note(text);
+}
+
+void Reporter::finish() {
+  if (progress_) progress_->finish();
+}
+
+}  // namespace weft

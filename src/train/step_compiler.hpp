@@ -1,0 +1,73 @@
+// StepCompiler: from a job's model and sizes to this rank's Programs. Pure: no files, no device memory, no messages;
+// `weft plan` and `weft compile` use it as `weft train` does.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "graph/lowering/lower.hpp"
+#include "graph/onnx/model_file.hpp"
+#include "graph/training/training_step.hpp"
+#include "src/train/bind_inputs.hpp"
+#include "weft/job.hpp"
+#include "weft/kernel.hpp"
+#include "weft/plan.hpp"
+
+namespace weft {
+
+/// A training pass for this rank.
+struct TrainingProgram {
+  Lowered lowered;
+  std::vector<AddedState> added;  ///< states beyond the model's, with their first values
+  std::map<std::string, std::string> tied;
+  std::vector<std::string> trained;
+  std::int64_t batch_norm_group = 0;
+};
+
+struct EvaluationProgram {
+  Lowered lowered;
+  std::vector<EvaluationTotal> totals;
+};
+
+/// One pass of an optimiser step, over all ranks.
+struct PassSpec {
+  std::int64_t step_samples = 0;
+  std::int64_t offset = 0;  ///< of its first sample in the step's batch
+  std::int64_t samples = 0;
+  Pass kind = Pass::only;
+};
+
+/// The passes of a step of `step_samples` samples cut into `micro_batches` (fewer where there are not enough samples).
+std::vector<PassSpec> passes_of_step(std::int64_t step_samples, std::int64_t micro_batches);
+
+class StepCompiler {
+ public:
+  /// All references must outlive the compiler.
+  StepCompiler(const onnx::ModelFile& file, const JobSpec& job, SampleShapes shapes, RunLength run,
+               const KernelOracle& oracle);
+
+  /// The model with `samples` as first dimension of its inputs. Throws UserError where model and data do not fit.
+  const Model& model(std::int64_t samples);
+  TrainingProgram training(const PassSpec& pass, const Plan& plan, int rank);
+  EvaluationProgram evaluation(std::int64_t samples, const Plan& plan, int rank);
+  /// The forward pass alone, unsharded: fetches are the model's outputs.
+  Lowered inference(std::int64_t samples);
+  std::optional<TensorType> target(std::int64_t samples);
+  /// How many classes integer targets choose from (cross_entropy): the model output's extent along the class axis.
+  std::int64_t classes(std::int64_t samples);
+
+  const RunLength& run() const { return run_; }
+
+ private:
+  const onnx::ModelFile& file_;
+  const JobSpec& job_;
+  SampleShapes shapes_;
+  RunLength run_;
+  const KernelOracle& oracle_;
+  std::map<std::int64_t, Model> models_;
+};
+
+}  // namespace weft

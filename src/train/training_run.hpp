@@ -1,0 +1,94 @@
+// TrainingRun: one rank's part of a run, from files to the last checkpoint. Internal to src/train.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "graph/onnx/model_file.hpp"
+#include "src/checkpoint/load.hpp"
+#include "src/data/batch_reader.hpp"
+#include "src/faults/crash_notes.hpp"
+#include "src/faults/last_operation.hpp"
+#include "src/faults/stop_signals.hpp"
+#include "src/train/evaluator.hpp"
+#include "src/train/observers.hpp"
+#include "src/train/program_set.hpp"
+#include "src/train/reporter.hpp"
+#include "src/train/trainer.hpp"
+
+namespace weft {
+
+class TrainingRun {
+ public:
+  TrainingRun(const JobSpec& job, const TrainOptions& options, const TrainServices& services);
+  TrainResult run();
+
+ private:
+  // Set-up, in order. Each is collective.
+  void open_folder();
+  void load_model();
+  void open_data();
+  void compile();
+  void restore();
+  void agree();
+
+  void check_same_data_position(const LoadedCheckpoint& loaded) const;
+
+  // One step after another.
+  void train_steps();
+  StepNumbers run_step(std::int64_t step);
+  void evaluate(std::int64_t step);
+  void save(std::int64_t step);
+  /// Collective. Whether a stop of this kind leaves the time for a checkpoint.
+  bool time_to_save(const StopDecision& stop);
+  bool checkpoint_due(std::int64_t step) const;
+  /// Throws UserError saying where the first value that is no number came from.
+  [[noreturn]] void diverged_in_forward(std::int64_t step, Executor& executor);
+  [[noreturn]] void diverged_in_backward(std::int64_t step);
+  std::string first_non_finite_state() const;
+  void finish();
+
+  void tell_former_end();
+  /// What the rank record and exit.json keep of a failure. Never throws.
+  void record_failure(const std::exception& error) noexcept;
+
+  bool speaks() const { return world_.rank() == 0; }
+  void note(const std::string& text);
+  CheckpointMeta meta(std::int64_t step) const;
+
+  JobSpec job_;
+  TrainOptions options_;
+  TrainServices services_;
+  Communicator& world_;
+
+  std::optional<RunFolder> folder_;  ///< rank 0
+  std::filesystem::path path_;
+  std::optional<LastOperationFile> last_operation_;
+  std::optional<CrashNotes> crash_notes_;
+  std::optional<StopSignals> signals_;
+  std::optional<onnx::ModelFile> model_file_;
+  std::string model_fingerprint_, data_fingerprint_;
+  std::unique_ptr<StepCompiler> compiler_;
+  Plan plan_;
+  RunLength length_;
+  std::int64_t samples_ = 0;
+  std::unique_ptr<StateTable> states_;
+  std::unique_ptr<CommunicatorSet> groups_;
+  std::unique_ptr<ProgramSet> programs_;
+  std::unique_ptr<BatchReader> reader_;
+  std::unique_ptr<Evaluator> evaluator_;
+  std::unique_ptr<Reporter> reporter_;  ///< rank 0
+  Tracer tracer_;
+  std::set<std::string> parameters_;
+  std::vector<double> step_seconds_;
+  std::chrono::steady_clock::time_point began_, saved_at_;
+  double save_seconds_ = 0;      ///< of the last save
+  std::int64_t saved_step_ = 0;  ///< of the newest good checkpoint; 0: none
+  TrainResult result_;
+};
+
+}  // namespace weft

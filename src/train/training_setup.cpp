@@ -1,0 +1,277 @@
+// The first half of a run: everything up to step 0.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "comm/first_difference.hpp"
+#include "graph/onnx/file_io.hpp"
+#include "graph/onnx/import.hpp"
+#include "src/checkpoint/agreement.hpp"
+#include "src/checkpoint/folder.hpp"
+#include "src/checkpoint/load.hpp"
+#include "src/checkpoint/replicas.hpp"
+#include "src/data/data_file.hpp"
+#include "src/faults/exit_report.hpp"
+#include "src/faults/rank_records.hpp"
+#include "src/job/job_file.hpp"
+#include "src/train/resolve_plan.hpp"
+#include "src/train/training_run.hpp"
+#include "weft/error.hpp"
+#include "weft/hash.hpp"
+
+namespace weft {
+namespace {
+
+std::vector<std::byte> bytes_of(const std::string& text) {
+  const auto* first = reinterpret_cast<const std::byte*>(text.data());
+  return {first, first + text.size()};
+}
+
+std::string text_of(const std::vector<std::byte>& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::string fingerprint(std::span<const std::byte> bytes) { return fmt::format("xxh64:{:016x}", hash64(bytes)); }
+
+}  // namespace
+
+TrainingRun::TrainingRun(const JobSpec& job, const TrainOptions& options, const TrainServices& services)
+    : job_(with_absolute_paths(job)),
+      options_(options),
+      services_(services),
+      world_(services.world),
+      began_(std::chrono::steady_clock::now()),
+      saved_at_(began_) {}
+
+void TrainingRun::note(const std::string& text) {
+  if (!speaks()) return;
+  if (reporter_)
+    reporter_->note(text);
+  else if (services_.progress != nullptr)
+    *services_.progress << text << std::endl;
+}
+
+void TrainingRun::open_folder() {
+  const auto opened = on_rank_0(world_, "opening the run folder", [&] {
+    folder_.emplace(
+        RunFolder::open(services_.files, job_.runs, job_.name, options_.resume ? RunStart::resume : RunStart::fresh));
+    return bytes_of(folder_->path().string());
+  });
+  path_ = text_of(opened);
+  result_.folder = path_;
+  if (folder_ && !folder_->warning().empty()) note("warning: " + folder_->warning());
+  if (folder_ && !folder_->moved_aside().empty())
+    note(fmt::format("the former run was moved to {}", folder_->moved_aside().string()));
+  tell_former_end();
+  const auto started = on_rank_0(world_, "starting the run", [&] {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return bytes_of(std::to_string(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count()));
+  });
+  together(world_, "noting what this rank does", [&] {
+    last_operation_.emplace(path_, world_.rank(), world_.size(), std::stoull(text_of(started)));
+    last_operation_->enter(0, -1, "setting up");
+    return std::vector<std::byte>{};
+  });
+  if (services_.mpi != nullptr)
+    services_.mpi->set_describe_peer([path = path_](int rank) { return describe_rank(path, rank); });
+  if (services_.catch_signals) {
+    crash_notes_.emplace(*last_operation_);
+    signals_.emplace(&*last_operation_);
+  }
+}
+
+/// A start that was killed could not say so itself: its rank records tell, and then make room for this start's.
+void TrainingRun::tell_former_end() {
+  on_rank_0(world_, "looking at the former start", [&] {
+    const std::filesystem::path exit = path_ / "exit.json";
+    std::optional<ExitReport> report = read_exit_json(exit);
+    if (!report) report = compose_exit_report(path_, {true, {}});
+    if (report && report->reason != ExitReason::completed && report->reason != ExitReason::stopped_signal)
+      note("the former start ended: " + report->message);
+    if (services_.files.exists(exit)) services_.files.remove(exit);  // it is this start's from here on
+    return std::vector<std::byte>{};
+  });
+}
+
+void TrainingRun::load_model() {
+  together(world_, "reading the model", [&] {
+    model_file_.emplace(onnx::load_model(job_.model));
+    model_fingerprint_ = fingerprint(bytes_of(onnx::read_file(job_.model, onnx::ModelLimits{}.file_bytes)));
+    return std::vector<std::byte>{};
+  });
+}
+
+void TrainingRun::open_data() {
+  SampleShapes shapes;
+  const auto described = on_rank_0(world_, "opening the training data",
+                                   [&] { return bytes_of(DataFile(job_.data.train).describe().json()); });
+  data_fingerprint_ = fingerprint(described);
+  DataDescription data;
+  together(world_, "opening the training data", [&] {
+    data = DataFile(job_.data.train).describe();
+    return std::vector<std::byte>{};
+  });
+  const auto sample_shape = [&](const std::string& dataset) -> std::optional<Shape> {
+    for (const DatasetDescription& d : data.datasets)
+      if (d.name == dataset && d.shape.rank() >= 1) {
+        Dims dims(d.shape.begin() + 1, d.shape.end());
+        if (dims.size() == 3 && job_.data.crop > 0) dims[1] = dims[2] = job_.data.crop;
+        return Shape(dims);
+      }
+    return std::nullopt;
+  };
+  for (const std::string& input : onnx::input_names(*model_file_)) {
+    const auto mapped = job_.data.inputs.find(input);
+    if (const auto shape = sample_shape(mapped == job_.data.inputs.end() ? input : mapped->second))
+      shapes.inputs[input] = *shape;
+  }
+  if (!job_.data.target.empty()) shapes.target = sample_shape(job_.data.target);
+  samples_ = data.samples;
+  if (samples_ < 1)
+    throw UserError(fmt::format("{}: the datasets do not share their first dimension, the samples", job_.data.train));
+  length_.steps_per_epoch = (samples_ + job_.batch - 1) / job_.batch;
+  length_.total_steps =
+      job_.steps
+          ? *job_.steps
+          : static_cast<std::int64_t>(std::ceil(job_.epochs * static_cast<double>(length_.steps_per_epoch) - 1e-9));
+  compiler_ = std::make_unique<StepCompiler>(*model_file_, job_, std::move(shapes), length_, services_.device.oracle());
+}
+
+void TrainingRun::compile() {
+  plan_ = resolve_plan(job_, world_.size(), *compiler_, services_.device.target().memory_bytes / world_.node_size());
+  programs_ = std::make_unique<ProgramSet>(*compiler_, plan_, world_.rank());
+  const std::vector<std::int64_t> sizes = batch_sizes(samples_, job_.batch);
+  programs_->need_training(sizes.front());
+  if (sizes.size() > 1 && length_.total_steps >= length_.steps_per_epoch) programs_->need_training(sizes.back());
+  ReaderOptions reader;
+  reader.path = job_.data.train;
+  reader.inputs = job_.data.inputs;
+  if (!job_.data.target.empty()) reader.inputs["target"] = job_.data.target;
+  const Model& model = compiler_->model(sizes.front());
+  for (const GraphInput& i : model.forward.inputs())
+    if (i.role == InputRole::feed) reader.wanted[i.name] = model.forward.type(i.value);
+  if (const auto target = compiler_->target(sizes.front())) {
+    reader.wanted["target"] = *target;
+    reader.targets.insert("target");
+    if (is_integer(target->dtype) && job_.loss.name == "cross_entropy") {
+      reader.classes["target"] = compiler_->classes(sizes.front());
+      reader.ignored_class = job_.loss.ignore_index;
+    }
+  }
+  reader.batch = job_.batch;
+  reader.shuffle = job_.data.shuffle;
+  reader.seed = job_.seed;
+  reader.rank = world_.rank();
+  reader.ranks = world_.size();
+  reader.micro_batches = plan_.micro_batches;
+  reader.augmentation = job_.data;
+  reader.timeout_seconds = job_.timeout_seconds;
+
+  std::int64_t evaluation_samples = 0;
+  if (!job_.data.eval.empty()) {
+    evaluation_samples = DataFile(job_.data.eval).describe().samples;
+    for (const std::int64_t size : batch_sizes(evaluation_samples, job_.batch)) programs_->need_evaluation(size);
+  }
+  states_ = std::make_unique<StateTable>(services_.device);
+  for (const ModelState& state : model.states)
+    if (!programs_->tied().count(state.name)) states_->add(state.name, state.initial);
+  for (const auto& [name, state] : programs_->added_states()) states_->add(name, state.initial, state.scope);
+  parameters_ = {programs_->trained().begin(), programs_->trained().end()};
+
+  if (world_.size() > 1) groups_ = std::make_unique<CommunicatorSet>(world_, plan_.mesh);
+  const CompileSummary summary = programs_->build(services_.device, *states_, groups_.get());
+  result_.arena_bytes = summary.arena_bytes;
+  result_.liveness_bound_bytes = summary.liveness_bound_bytes;
+  result_.state_bytes = summary.state_bytes;
+  note(fmt::format(
+      "compiled {} kernels in {:.2f} s; arena {:.1f} MiB (liveness bound {:.1f}), states {:.1f} MiB, {} on {}",
+      summary.kernels, summary.seconds, static_cast<double>(summary.arena_bytes) / 1048576.0,
+      static_cast<double>(summary.liveness_bound_bytes) / 1048576.0,
+      static_cast<double>(summary.state_bytes) / 1048576.0, plan_.mesh.str(), services_.device.target().str()));
+  together(world_, "opening the training data", [&] {
+    reader_ = std::make_unique<BatchReader>(reader);
+    if (evaluation_samples > 0) {
+      ReaderOptions evaluation = reader;
+      evaluation.path = job_.data.eval;
+      evaluation.training = false;
+      evaluation.micro_batches = 1;
+      evaluator_ = std::make_unique<Evaluator>(*programs_, evaluation);
+    }
+    return std::vector<std::byte>{};
+  });
+}
+
+void TrainingRun::restore() {
+  std::optional<LoadedCheckpoint> loaded;
+  std::vector<RejectedCheckpoint> passed_over;
+  const std::filesystem::path folder = path_ / "checkpoints";
+  if (!options_.from.empty())
+    loaded = load_checkpoint(world_, services_.files, options_.from);
+  else if (options_.resume)
+    loaded = load_newest(world_, services_.files, folder, passed_over);
+  for (const RejectedCheckpoint& r : passed_over) note(fmt::format("passing over {}: {}", r.path.string(), r.reason));
+  if (loaded) {
+    if (loaded->meta.model_fingerprint != model_fingerprint_)
+      throw UserError(fmt::format(
+          "{} was made from another model file than {}. Use that model, or start afresh with --resume never",
+          loaded->path.string(), job_.model));
+    check_fits(*loaded, states_of(*states_, parameters_));
+    weft::restore(*states_, *loaded);
+    result_.first_step = saved_step_ = loaded->meta.step;
+    check_same_data_position(*loaded);
+    on_rank_0(world_, "setting later checkpoints aside", [&] {
+      for (const auto& later : set_aside_after(services_.files, folder, result_.first_step))
+        note(fmt::format("set aside: {}", later.string()));
+      return std::vector<std::byte>{};
+    });
+    note(fmt::format("resuming from {} (step {} of {})", loaded->path.string(), result_.first_step,
+                     length_.total_steps));
+  }
+  result_.steps = result_.first_step;
+  reader_->seek(result_.first_step / length_.steps_per_epoch, result_.first_step % length_.steps_per_epoch);
+}
+
+/// Step numbers mean the same samples only under the same batch, order and data.
+void TrainingRun::check_same_data_position(const LoadedCheckpoint& loaded) const {
+  const JobSpec before = parse_job(loaded.meta.job, loaded.path.string(), job_.directory);
+  const auto differs = [&](std::string_view key, const std::string& then, const std::string& now) {
+    if (then != now)
+      throw UserError(
+          fmt::format("{} was made with {}: {}, the job says {}. Restore that, or start afresh with --resume never",
+                      loaded.path.string(), key, then, now));
+  };
+  differs("batch", std::to_string(before.batch), std::to_string(job_.batch));
+  differs("seed", std::to_string(before.seed), std::to_string(job_.seed));
+  differs("data.shuffle", before.data.shuffle ? "true" : "false", job_.data.shuffle ? "true" : "false");
+  differs("optimizer.name", before.optimizer.name, job_.optimizer.name);
+  if (loaded.meta.data_fingerprint != data_fingerprint_)
+    throw UserError(
+        fmt::format("{} was made from other training data than {}. Use that data, or start afresh with --resume never",
+                    loaded.path.string(), job_.data.train));
+}
+
+void TrainingRun::agree() {
+  std::map<std::string, std::string> mine = programs_->signatures();
+  mine["job"] = job_to_yaml(job_);
+  mine["plan"] = plan_.json();
+  mine["first step"] = std::to_string(result_.first_step);
+  mine["device"] = services_.device.target().str();
+  if (const std::string difference = first_difference(world_, mine); !difference.empty())
+    throw UserError("ranks do not agree: " + difference);
+  check_replicas(world_, *states_, result_.first_step);
+
+  on_rank_0(world_, "writing the run folder", [&] {
+    folder_->write_job(job_to_yaml(job_));
+    folder_->write_plan(plan_.json());
+    ReporterOptions options;
+    options.first_step = result_.first_step;
+    options.total_steps = length_.total_steps;
+    options.total_epochs = job_.steps ? 0 : job_.epochs;
+    options.log_every = job_.log_every > 0 ? job_.log_every : std::max<std::int64_t>(1, length_.total_steps / 5000);
+    reporter_ = std::make_unique<Reporter>(services_.files, *folder_, services_.progress, options);
+    return std::vector<std::byte>{};
+  });
+}
+
+}  // namespace weft

@@ -1,0 +1,292 @@
+// The second half of a run: steps, evaluation, checkpoints, and how it ends.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "graph/onnx/export.hpp"
+#include "graph/partition/partition.hpp"
+#include "src/checkpoint/agreement.hpp"
+#include "src/checkpoint/replicas.hpp"
+#include "src/checkpoint/save.hpp"
+#include "src/faults/exit_report.hpp"
+#include "src/job/job_file.hpp"
+#include "src/train/step_agreement.hpp"
+#include "src/train/training_run.hpp"
+#include "weft/error.hpp"
+#include "weft/version.hpp"
+
+namespace weft {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+constexpr std::int64_t kTracedSteps = 5;
+constexpr double kGuessedSaveRate = 200e6;  // bytes/s
+
+double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// Notes the instruction that is about to run where it survives a kill.
+class OperationNotes final : public ExecutionObserver {
+ public:
+  OperationNotes(LastOperationFile& notes, std::int64_t step) : notes_(notes), step_(step) {}
+  void begin(const Program& program, int n) override {
+    const Instruction& i = program.instructions[static_cast<std::size_t>(n)];
+    notes_.enter(step_, n, i.name, i.kind == InstructionKind::wait ? RankState::waiting : RankState::running);
+  }
+  bool end(const Program&, int) override { return true; }
+
+ private:
+  LastOperationFile& notes_;
+  std::int64_t step_;
+};
+
+}  // namespace
+
+StepNumbers TrainingRun::run_step(std::int64_t step) {
+  last_operation_->enter(step, -1, "waiting for the batch");
+  const Batch& batch = reader_->next();
+  const auto start = Clock::now();
+  const std::vector<TrainingPass>& passes = programs_->training(batch.global_count);
+  OperationNotes notes(*last_operation_, step);
+  std::int64_t local_offset = 0;
+  for (const TrainingPass& pass : passes) {
+    Executor& executor = *pass.executor;
+    const SampleRange share = rank_samples(pass.spec.samples, plan_.mesh, world_.rank());
+    const Tensor offset = Tensor::scalar(pass.spec.offset), rank_offset = Tensor::scalar(share.first);
+    bind_feeds(executor, batch, local_offset, share.count, offset);
+    if (executor.has_feed(kRankSampleOffset)) executor.bind(kRankSampleOffset, rank_offset);
+    local_offset += share.count;
+    LossGuard guard(executor);
+    Observers observers;
+    observers.add(notes);
+    observers.add(guard);
+    if (options_.trace && step <= result_.first_step + kTracedSteps) {
+      tracer_.set_step(step);
+      observers.add(tracer_);
+    }
+    if (!executor.run(step, &observers)) diverged_in_forward(step, executor);
+  }
+  const Executor& last = *passes.back().executor;
+  if (last.fetch("finite").as_int(0) == 0) diverged_in_backward(step);
+
+  StepNumbers numbers;
+  numbers.step = step;
+  numbers.epoch = static_cast<double>(step) / static_cast<double>(length_.steps_per_epoch);
+  numbers.loss = last.fetch("loss").as_double(0);
+  numbers.lr = last.fetch("lr").as_double(0);
+  numbers.seconds = seconds_since(start);
+  numbers.samples = batch.global_count;
+  for (const std::string& metric : job_.metrics) numbers.metrics.emplace_back(metric, last.fetch(metric).as_double(0));
+  return numbers;
+}
+
+void TrainingRun::diverged_in_forward(std::int64_t step, Executor& executor) {
+  // Nothing has been updated yet: the same pass again, on all ranks, looking at every result. It may update now; the
+  // run is over.
+  NonFiniteFinder finder(executor);
+  executor.run(step, &finder);
+  std::string cause = first_non_finite_state();
+  const auto found = gather_bytes(world_, std::as_bytes(std::span(finder.found().data(), finder.found().size())),
+                                  "looking for the first bad value");
+  for (std::size_t rank = found.size(); rank-- > 0;)
+    if (!found[rank].empty())
+      cause = fmt::format("{}{}", world_.size() > 1 ? fmt::format("on rank {}, ", rank) : "",
+                          std::string_view(reinterpret_cast<const char*>(found[rank].data()), found[rank].size()));
+  throw UserError(fmt::format(
+      "the loss is not a finite number at step {}: {}. Nothing was saved of this step; the newest checkpoint is "
+      "good. Lower optimizer.lr, add schedule.warmup or optimizer.clip_norm, or look for such values in the data",
+      step, cause));
+}
+
+std::string TrainingRun::first_non_finite_state() const {
+  for (const std::string& name : programs_->trained()) {
+    const Tensor value = states_->read(name);
+    for (std::int64_t i = 0; i < value.elements(); ++i)
+      if (!std::isfinite(value.as_double(i)))
+        return fmt::format("parameter '{}' holds a value that is not a finite number", name);
+  }
+  return "all parameters are finite before it: the forward pass overflowed, or the data holds such values";
+}
+
+void TrainingRun::diverged_in_backward(std::int64_t step) {
+  throw UserError(
+      fmt::format("a gradient is not a finite number at step {} (the loss still was): {}. Nothing was saved of this "
+                  "step; the newest checkpoint is good. Lower optimizer.lr or add optimizer.clip_norm",
+                  step, first_non_finite_state()));
+}
+
+bool TrainingRun::checkpoint_due(std::int64_t step) const {
+  const CheckpointSpec& c = job_.checkpoint;
+  switch (c.unit) {
+    case CheckpointSpec::Unit::never:
+    case CheckpointSpec::Unit::minutes: return false;  // minutes: the agreement says
+    case CheckpointSpec::Unit::steps: return step % static_cast<std::int64_t>(c.every) == 0;
+    case CheckpointSpec::Unit::epochs: break;
+  }
+  // Every `every` epochs, fractions included: when the number of whole intervals done grows.
+  const auto intervals = [&](std::int64_t s) {
+    return static_cast<std::int64_t>(static_cast<double>(s) / static_cast<double>(length_.steps_per_epoch) / c.every +
+                                     1e-9);
+  };
+  return intervals(step) > intervals(step - 1);
+}
+
+CheckpointMeta TrainingRun::meta(std::int64_t step) const {
+  CheckpointMeta m;
+  m.step = step;
+  m.epoch = step / length_.steps_per_epoch;
+  m.batch_in_epoch = step % length_.steps_per_epoch;
+  m.samples_seen = m.epoch * samples_ + std::min(m.batch_in_epoch * job_.batch, samples_);
+  m.seed = job_.seed;
+  m.job = job_to_yaml(job_);
+  m.plan = plan_.json();
+  m.model_fingerprint = model_fingerprint_;
+  m.data_fingerprint = data_fingerprint_;
+  m.weft_version = version();
+  return m;
+}
+
+void TrainingRun::save(std::int64_t step) {
+  last_operation_->enter(step, -1, "saving a checkpoint", RankState::saving);
+  check_replicas(world_, *states_, step);
+  const SaveReport report = save_checkpoint(world_, path_ / "checkpoints", states_of(*states_, parameters_), meta(step),
+                                            services_.files, job_.checkpoint.keep);
+  if (!report.warning.empty()) note("warning: " + report.warning);
+  saved_at_ = Clock::now();
+  save_seconds_ = report.seconds;
+  saved_step_ = step;
+}
+
+bool TrainingRun::time_to_save(const StopDecision& stop) {
+  if (stop.kind != StopKind::terminate) return true;
+  const auto answer = on_rank_0(world_, "judging the time left to save", [&] {
+    const auto since = signals_ ? signals_->since_terminate() : std::nullopt;
+    const double gone = since ? std::chrono::duration<double>(*since).count() : 0;
+    // Before the first save there is only a guess: a slow disk's rate.
+    const double needed =
+        save_seconds_ > 0 ? save_seconds_ : static_cast<double>(result_.state_bytes) / kGuessedSaveRate;
+    return std::vector<std::byte>{static_cast<std::byte>(gone + 1.5 * needed < services_.terminate_grace)};
+  });
+  return answer.at(0) != std::byte{0};
+}
+
+void TrainingRun::evaluate(std::int64_t step) {
+  if (!evaluator_) return;
+  last_operation_->enter(step, -1, "evaluating");
+  result_.evaluation = evaluator_->run(step);
+  if (reporter_)
+    reporter_->evaluation(step, static_cast<double>(step) / static_cast<double>(length_.steps_per_epoch),
+                          result_.evaluation);
+}
+
+void TrainingRun::train_steps() {
+  StepAgreement agreement(world_);
+  const bool timed = job_.checkpoint.unit == CheckpointSpec::Unit::minutes;
+  for (std::int64_t step = result_.first_step + 1; step <= length_.total_steps; ++step) {
+    const bool minutes_passed = timed && seconds_since(saved_at_) > 60 * job_.checkpoint.every;
+    agreement.propose(signals_ ? signals_->kind() : StopKind::none, minutes_passed, step);
+    const StepNumbers numbers = run_step(step);
+    step_seconds_.push_back(numbers.seconds);
+    if (step == result_.first_step + 1) result_.seconds_to_first_step = seconds_since(began_) - numbers.seconds;
+    result_.steps = step;
+    result_.loss = numbers.loss;
+    result_.metrics = numbers.metrics;
+    if (reporter_) reporter_->step(numbers);
+    if (job_.check_replicas_every > 0 && step % job_.check_replicas_every == 0) check_replicas(world_, *states_, step);
+
+    const StepDecision decision = agreement.decide();
+    const bool last = step == length_.total_steps;
+    if (step % length_.steps_per_epoch == 0 && !last && !decision.stop) evaluate(step);
+    const bool good = !decision.stop || last || time_to_save(decision.stop);
+    if (good && (last || decision.stop || decision.save || checkpoint_due(step))) save(step);
+    if (decision.stop && !last) {
+      result_.reason = fmt::format("{}, at step {} of {}", decision.reason(), step, length_.total_steps);
+      if (!good)
+        result_.reason += fmt::format("; no time was left to save: the newest checkpoint is of step {}", saved_step_);
+      if (saved_step_ == 0) throw SystemError(result_.reason + ". There is no checkpoint to go on from");
+      return;
+    }
+  }
+  result_.complete = true;
+  result_.reason = "completed";
+}
+
+void TrainingRun::finish() {
+  if (result_.complete) {
+    evaluate(result_.steps);
+    on_rank_0(world_, "writing the trained model", [&] {
+      std::map<std::string, Tensor> trained;
+      for (const ModelState& state : compiler_->model(batch_sizes(samples_, job_.batch).front()).states) {
+        const auto tied = programs_->tied().find(state.name);
+        trained[state.name] = states_->read(tied == programs_->tied().end() ? state.name : tied->second);
+      }
+      onnx::export_model(*model_file_, trained, folder_->model());
+      return std::vector<std::byte>{};
+    });
+  }
+  if (options_.trace) {
+    const auto packed = gather_bytes(world_, tracer_.pack(), "collecting the trace");
+    on_rank_0(world_, "writing the trace", [&] {
+      std::vector<std::vector<TraceEvent>> ranks;
+      for (const auto& bytes : packed) ranks.push_back(Tracer::unpack(bytes));
+      write_whole_file(services_.files, folder_->trace(), Tracer::chrome_json(ranks));
+      return std::vector<std::byte>{};
+    });
+  }
+  result_.median_step_seconds = median(step_seconds_);
+  if (result_.median_step_seconds > 0)
+    result_.samples_per_second = static_cast<double>(job_.batch) / result_.median_step_seconds;
+  if (reporter_) reporter_->finish();
+}
+
+TrainResult TrainingRun::run() {
+  try {
+    open_folder();
+    load_model();
+    open_data();
+    compile();
+    restore();
+    agree();
+    train_steps();
+    finish();
+  } catch (const std::exception& error) {
+    record_failure(error);
+    throw;
+  }
+  const ExitReason reason = result_.complete ? ExitReason::completed : ExitReason::stopped_signal;
+  last_operation_->finish(result_.complete ? RankState::completed : RankState::stopped, reason, result_.reason);
+  if (speaks()) write_exit_json(path_ / "exit.json", {reason, -1, result_.steps, "", result_.reason});
+  return result_;
+}
+
+void TrainingRun::record_failure(const std::exception& error) noexcept {
+  if (!last_operation_) return;
+  ExitReason reason = ExitReason::internal_error;
+  if (services_.mpi != nullptr && services_.mpi->broken())
+    reason = ExitReason::lost_peer;
+  else if (dynamic_cast<const UserError*>(&error) != nullptr)
+    reason = ExitReason::user_error;
+  else if (dynamic_cast<const SystemError*>(&error) != nullptr)
+    reason = ExitReason::system_error;
+  last_operation_->finish(RankState::failed, reason, error.what());
+  try {
+    // Any rank may be the only one that still can.
+    if (const auto report = compose_exit_report(path_)) write_exit_json(path_ / "exit.json", *report);
+  } catch (const std::exception&) {
+    // The rank records stay, and the next start reads them.
+  }
+}
+
+TrainResult train(const JobSpec& job, const TrainOptions& options, const TrainServices& services) {
+  return TrainingRun(job, options, services).run();
+}
+
+}  // namespace weft
