@@ -10,6 +10,7 @@ std::span<const Verb> verbs() {
       {"model", "writes a built-in architecture with fresh weights", RunsOn::first_rank, run_model},
       {"data", "import: other formats to training data; show: describes such a file", RunsOn::first_rank, run_data},
       {"job", "shows a job with its defaults filled in, or every key there is (--schema)", RunsOn::first_rank, run_job},
+      {"train", "trains", RunsOn::all_ranks, run_train},
       {"export", "trained weights of a checkpoint back in the user's ONNX model", RunsOn::first_rank, run_export},
       {"inspect", "says what a file is and whether it is sound", RunsOn::first_rank, run_inspect},
       {"verify", "runs ONNX backend-test folders", RunsOn::first_rank, run_verify},

@@ -29,6 +29,7 @@ ExitCode run_export(const Arguments& arguments);
 ExitCode run_inspect(const Arguments& arguments);
 ExitCode run_job(const Arguments& arguments);
 ExitCode run_model(const Arguments& arguments);
+ExitCode run_train(const Arguments& arguments);
 ExitCode run_verify(const Arguments& arguments);
 
 }  // namespace weft::cli

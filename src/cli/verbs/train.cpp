@@ -1,0 +1,125 @@
+// weft train: runs a job, and says how it went.
+#include "src/train/trainer.hpp"
+
+#include <unistd.h>
+
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "fmt/format.h"
+#include "src/cli/all_ranks.hpp"
+#include "src/cli/verbs.hpp"
+#include "src/devices/devices.hpp"
+#include "src/job/job_file.hpp"
+
+namespace weft::cli {
+namespace {
+
+/// Seconds between SIGTERM and SIGKILL: Open MPI's odls_base_sigkill_timeout and Slurm's KillWait, by default, with a
+/// margin; alone, nobody follows.
+double terminate_grace(Launcher launcher) {
+  switch (launcher) {
+    case Launcher::open_mpi: return 0.8;
+    case Launcher::slurm: return 25;
+    case Launcher::pmi: return 0.8;
+    case Launcher::none: break;
+  }
+  return 3600;
+}
+
+double mebibytes(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
+std::string listed(const std::vector<std::pair<std::string, double>>& values) {
+  std::string text;
+  for (const auto& [name, value] : values) text += fmt::format("{}{} {:.4f}", text.empty() ? "" : "  ", name, value);
+  return text;
+}
+
+void print_text(const JobSpec& job, const TrainResult& r) {
+  fmt::print("{} {} after step {}: {}\n", job.name, r.complete ? "is trained" : "stopped", r.steps, r.reason);
+  if (r.steps > r.first_step) {
+    std::vector<std::pair<std::string, double>> last{{"loss", r.loss}};
+    last.insert(last.end(), r.metrics.begin(), r.metrics.end());
+    fmt::print("  last step    {}\n", listed(last));
+  }
+  if (!r.evaluation.empty()) fmt::print("  evaluation   {}\n", listed(r.evaluation));
+  if (r.median_step_seconds > 0) {
+    fmt::print("  step time    {:.2f} ms (median), {:.0f} samples/s; {:.1f} s to the first step\n",
+               1e3 * r.median_step_seconds, r.samples_per_second, r.seconds_to_first_step);
+    fmt::print("  predicted    {:.2f} ms a step: {:+.0f} %\n", 1e3 * r.predicted_step_seconds,
+               100 * (r.predicted_step_seconds / r.median_step_seconds - 1));
+  }
+  fmt::print("  memory       arena {:.1f} MiB (liveness bound {:.1f}), states {:.1f} MiB a rank\n",
+             mebibytes(r.arena_bytes), mebibytes(r.liveness_bound_bytes), mebibytes(r.state_bytes));
+  fmt::print("  files        {}\n", r.folder.string());
+}
+
+void print_json(const JobSpec& job, const TrainResult& r) {
+  const auto object = [](const std::vector<std::pair<std::string, double>>& values) {
+    nlohmann::ordered_json o = nlohmann::ordered_json::object();
+    for (const auto& [name, value] : values) o[name] = value;
+    return o;
+  };
+  const nlohmann::ordered_json out{{"name", job.name},
+                                   {"complete", r.complete},
+                                   {"reason", r.reason},
+                                   {"first_step", r.first_step},
+                                   {"steps", r.steps},
+                                   {"loss", r.loss},
+                                   {"metrics", object(r.metrics)},
+                                   {"evaluation", object(r.evaluation)},
+                                   {"step_ms", 1e3 * r.median_step_seconds},
+                                   {"predicted_step_ms", 1e3 * r.predicted_step_seconds},
+                                   {"samples_per_s", r.samples_per_second},
+                                   {"seconds_to_first_step", r.seconds_to_first_step},
+                                   {"arena_bytes", r.arena_bytes},
+                                   {"liveness_bound_bytes", r.liveness_bound_bytes},
+                                   {"state_bytes", r.state_bytes},
+                                   {"folder", r.folder.string()}};
+  fmt::print("{}\n", out.dump(2));
+}
+
+}  // namespace
+
+ExitCode run_train(const Arguments& arguments) {
+  Options options("train", "Trains a model as a job says. The same command runs alone, under mpirun and under srun.");
+  options.argument("JOB.yaml", "the job file")
+      .list("set", "KEY=VALUE", "overrides a key of the job, as in optimizer.lr=0.1; may be repeated")
+      .value("resume", "auto|never|CHECKPOINT",
+             "auto goes on from the newest valid checkpoint of the run folder; never moves a former run aside; a file "
+             "goes on from that one",
+             "auto")
+      .flag("trace", "writes a timeline of the first steps to trace.json in the run folder (Perfetto shows it)")
+      .flag("json", "the result as JSON")
+      .flag("quiet", "no progress")
+      .note("SIGUSR1, or Ctrl-C, finishes the step, writes a checkpoint and leaves with 75: the same command goes on.")
+      .note(
+          "Exit codes: 0 trained, 2 wrong input, 3 the system failed, 4 a fault of Weft's, 75 stopped early with a "
+          "good checkpoint. Under mpirun or srun, see exit.json in the run folder.")
+      .example("weft train job.yaml")
+      .example("mpirun -n 2 weft train job.yaml --set epochs=10");
+  if (!options.parse(arguments)) return ExitCode::ok;
+  return on_all_ranks([&](World& world, const LaunchInfo& launch) {
+    const JobSpec job = read_job(options.text("JOB.yaml"), options.texts("set"));
+    if (world.runtime)
+      world.runtime->set_timeout(std::chrono::milliseconds(static_cast<std::int64_t>(1e3 * job.timeout_seconds)));
+    const auto device = make_device(job.device, {world.communicator->node_size(), job.threads}, job.deterministic);
+    PosixFileSystem files;
+    TrainServices services{*world.communicator, *device, files};
+    services.mpi = world.runtime.get();
+    services.catch_signals = true;
+    services.terminate_grace = terminate_grace(launch.launcher);
+    const bool speaks = world.communicator->rank() == 0;
+    if (speaks && !options.has("quiet")) services.progress = &std::cerr;
+    TrainOptions how;
+    const std::string& resume = options.text("resume");
+    how.resume = resume != "never";
+    if (resume != "auto" && resume != "never") how.from = resume;
+    how.trace = options.has("trace");
+    const TrainResult result = train(job, how, services);
+    if (speaks) options.has("json") ? print_json(job, result) : print_text(job, result);
+    return result.complete ? ExitCode::ok : ExitCode::stopped_early;
+  });
+}
+
+}  // namespace weft::cli
