@@ -6,8 +6,6 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 get_property(weft_libraries GLOBAL PROPERTY WEFT_LIBRARIES)
-# The training step differentiates, and graph/ir has no gradients() yet: with it, this line goes.
-list(REMOVE_ITEM weft_libraries weft_training)
 get_property(weft_uses GLOBAL PROPERTY WEFT_LIBRARY_USES)
 list(REMOVE_DUPLICATES weft_uses)
 
