@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/tile_ops.hpp"
 #include "weft/error.hpp"
 
 namespace weft::cpu {
@@ -44,6 +45,8 @@ CpuOracle::CpuOracle(const CpuOptions& options) {
     throw UserError(fmt::format("threads is {}: 0 (automatic) to 4096 are allowed", options.threads));
   context_.isa = resolve_isa(options.isa);
   context_.threads = options.threads > 0 ? options.threads : omp_get_max_threads();
+  context_.tiles = make_tile_ops(context_.isa);
+  context_.onednn = make_onednn_engine();
   context_.peak_flops = flops_per_thread(context_.isa) * context_.threads;
   context_.peak_bytes = 1e10 * std::min(context_.threads, 8);
   const dnnl_version_t* version = dnnl_version();

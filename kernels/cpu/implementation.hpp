@@ -13,10 +13,16 @@
 
 namespace weft::cpu {
 
-/// What claims and compilations depend on, besides the body.
+struct OnednnEngine;
+struct TileOps;
+std::shared_ptr<const OnednnEngine> make_onednn_engine();
+
+/// What claims and compilations depend on, besides the body. Kernels keep a copy, and with it what they point into.
 struct Context {
   CpuIsa isa = CpuIsa::baseline;
   int threads = 1;
+  std::shared_ptr<const TileOps> tiles;  ///< of `isa`
+  std::shared_ptr<const OnednnEngine> onednn;
   double peak_flops = 1e11;    ///< f32, all threads together; assumed, for estimates only
   double peak_bytes = 1.5e10;  ///< memory bytes a second, all threads together; likewise
 };

@@ -13,7 +13,7 @@
 namespace weft::cpu {
 namespace {
 
-constexpr int kMostRank = 16;
+constexpr int kMostRank = 32;
 constexpr std::size_t kMostBoxes = 1 << 16;
 
 bool moves(Op op) {

@@ -81,7 +81,7 @@ class PointwiseKernel final : public CpuKernel {
 Claim claim_pointwise(const Graph& body, const Context& context) {
   if (body.outputs().empty()) return Claim::refuse("no result");
   const std::vector<ValueId> results = results_of(body);
-  const TileGraph graph(body, results, body.type(results[0]).shape, tile_ops(context.isa));
+  const TileGraph graph(body, results, body.type(results[0]).shape, *context.tiles);
   if (!graph.refusal().empty()) return Claim::refuse(graph.refusal());
   LoopLayouts layouts = choose_layouts(body, graph, results);
   if (!layouts.refusal.empty()) return Claim::refuse(layouts.refusal);
@@ -95,7 +95,7 @@ Claim claim_pointwise(const Graph& body, const Context& context) {
 std::unique_ptr<CpuKernel> compile_pointwise(const KernelSpec& spec, const Context& context) {
   const Graph& body = spec.body;
   const std::vector<ValueId> results = results_of(body);
-  const TileGraph graph(body, results, body.type(results.at(0)).shape, tile_ops(context.isa));
+  const TileGraph graph(body, results, body.type(results.at(0)).shape, *context.tiles);
   check_internal(graph.refusal().empty(), "pointwise kernel compiled without a claim: " + graph.refusal());
   const LoopLayouts layouts = choose_layouts(body, graph, results);
   check_internal(layouts.refusal.empty(), "pointwise kernel compiled without a claim: " + layouts.refusal);
@@ -121,7 +121,7 @@ std::unique_ptr<CpuKernel> compile_pointwise(const KernelSpec& spec, const Conte
   // Whole inner loops in a tile: then what repeats with them is loaded once.
   const std::int64_t inner = nest.extents.empty() ? 1 : nest.extents.back();
   const std::int64_t tile = inner > 0 && inner <= kTile ? kTile / inner * inner : kTile;
-  TileProgram program(graph, std::move(operands), std::move(iotas), outputs, tile_ops(context.isa));
+  TileProgram program(graph, std::move(operands), std::move(iotas), outputs, *context.tiles);
   return std::make_unique<PointwiseKernel>(std::move(program), nest.elements(), tile, std::move(outputs),
                                            padding_offsets(layouts.primary), context);
 }

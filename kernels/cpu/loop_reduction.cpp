@@ -137,7 +137,7 @@ class ReductionKernel final : public CpuKernel {
         context_(context) {
     for (const Result& r : results_) {
       moments_ = moments_ || r.kind == ReductionKind::moments;
-      accumulators_.emplace_back(r.kind, r.type, tile_ops(context.isa));
+      accumulators_.emplace_back(r.kind, r.type, *context.tiles);
       starts_.push_back(words_);
       words_ += accumulators_.back().words(cuts_.columns == 1 ? cuts_.group : cuts_.block);
     }
@@ -326,7 +326,7 @@ std::unique_ptr<ReductionKernel> build(const Graph& body, const Problem& p, cons
   std::size_t next = 0;
   for (std::size_t i = 0; i < graph.operands().size(); ++i) operands.emplace_back(o.nest, next++);
   for (std::size_t i = 0; i < graph.iotas().size(); ++i) iotas.emplace_back(o.nest, next++);
-  TileProgram program(graph, std::move(operands), std::move(iotas), {}, tile_ops(context.isa));
+  TileProgram program(graph, std::move(operands), std::move(iotas), {}, *context.tiles);
   return std::make_unique<ReductionKernel>(p, std::move(program), cut(o.kept, o.reduced, o.columns),
                                            Walk(o.kept_nest, 0), body.inputs().size(), body.outputs().size(), context);
 }
@@ -336,7 +336,7 @@ std::unique_ptr<ReductionKernel> build(const Graph& body, const Problem& p, cons
 Claim claim_reduction(const Graph& body, const Context& context) {
   const Problem p = read_problem(body);
   if (!p.refusal.empty()) return Claim::refuse(p.refusal);
-  const TileGraph graph(body, p.operands, p.space, tile_ops(context.isa));
+  const TileGraph graph(body, p.operands, p.space, *context.tiles);
   if (!graph.refusal().empty()) return Claim::refuse(graph.refusal());
   LoopLayouts layouts = choose_layouts(body, graph, {});
   if (!layouts.refusal.empty()) return Claim::refuse(layouts.refusal);
@@ -354,7 +354,7 @@ Claim claim_reduction(const Graph& body, const Context& context) {
 std::unique_ptr<CpuKernel> compile_reduction(const KernelSpec& spec, const Context& context) {
   const Problem p = read_problem(spec.body);
   check_internal(p.refusal.empty(), "reduction compiled without a claim: " + p.refusal);
-  const TileGraph graph(spec.body, p.operands, p.space, tile_ops(context.isa));
+  const TileGraph graph(spec.body, p.operands, p.space, *context.tiles);
   const LoopLayouts layouts = choose_layouts(spec.body, graph, {});
   check_internal(graph.refusal().empty() && layouts.refusal.empty(), "reduction compiled without a claim");
   return build(spec.body, p, graph, layouts.primary, context);

@@ -138,7 +138,7 @@ class WindowKernel final : public CpuKernel {
 
  public:
   WindowKernel(Plan plan, const Context& context)
-      : plan_(std::move(plan)), ops_(&tile_ops(context.isa)), context_(context) {
+      : plan_(std::move(plan)), ops_(context.tiles.get()), context_(context) {
     taps_ = 1;
     for (const WindowLoop& w : plan_.windows) taps_ *= w.window;
     along_window_ = plan_.run.extent == 1 && !plan_.windows.empty();

@@ -161,14 +161,18 @@ void rethrow_onednn(const dnnl::error& error, const std::string& what) {
       fmt::format("oneDNN: {} failed: {} (status {})", what, error.what(), static_cast<int>(error.status)));
 }
 
-const dnnl::engine& onednn_engine() {
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  return engine;
+std::shared_ptr<const OnednnEngine> make_onednn_engine() {
+  return onednn_call("opening the CPU engine", [] {
+    // The library's own cache, shared by the whole process, hands out primitives that point at the engine they were
+    // first made for, alive or not.
+    dnnl::set_primitive_cache_capacity(0);
+    return std::make_shared<const OnednnEngine>(OnednnEngine{dnnl::engine(dnnl::engine::kind::cpu, 0)});
+  });
 }
 
-PrimitiveKernel::PrimitiveKernel(const dnnl::engine& engine, dnnl::primitive primitive,
-                                 const std::vector<Binding>& bindings, Options options, const Context& context)
-    : engine_(engine),
+PrimitiveKernel::PrimitiveKernel(dnnl::primitive primitive, const std::vector<Binding>& bindings, Options options,
+                                 const Context& context)
+    : engine_(context.onednn->engine),
       primitive_(std::move(primitive)),
       stream_(engine_),
       options_(std::move(options)),
@@ -187,7 +191,7 @@ void PrimitiveKernel::run(std::span<std::byte* const> arguments) const {
   });
   if (options_.relu_elements > 0) {
     // The library's own relu turns NaN into 0, which would hide a diverged run; ours keeps it.
-    const TileOps& ops = tile_ops(context_.isa);
+    const TileOps& ops = *context_.tiles;
     const TileFn relu = ops.unary_f32[static_cast<int>(Op::relu)];
     std::byte* data = arguments[options_.relu_argument];
     parallel_ranges(context_.threads, options_.relu_elements, 1024, options_.relu_elements,

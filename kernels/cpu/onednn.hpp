@@ -13,6 +13,11 @@
 
 namespace weft::cpu {
 
+/// The library's CPU engine. Primitives point at theirs without owning it: kernels keep their Context, which does.
+struct OnednnEngine {
+  dnnl::engine engine;
+};
+
 std::optional<dnnl::memory::data_type> onednn_type(DType type);
 
 /// The descriptor of exactly this placement.
@@ -51,8 +56,8 @@ class PrimitiveKernel final : public CpuKernel {
     DType relu_type = DType::f32;
   };
 
-  PrimitiveKernel(const dnnl::engine& engine, dnnl::primitive primitive, const std::vector<Binding>& bindings,
-                  Options options, const Context& context);
+  PrimitiveKernel(dnnl::primitive primitive, const std::vector<Binding>& bindings, Options options,
+                  const Context& context);
   void run(std::span<std::byte* const> arguments) const override;
 
  private:
@@ -68,9 +73,6 @@ class PrimitiveKernel final : public CpuKernel {
   Options options_;
   Context context_;
 };
-
-/// The CPU engine. Primitive descriptors point at their engine without owning it, so all share one that outlives them.
-const dnnl::engine& onednn_engine();
 
 template <class F>
 decltype(auto) onednn_call(const std::string& what, F&& f) {

@@ -18,6 +18,7 @@ enum class Formats { library, channels_last, row_major };
 
 /// One convolution in the library's terms. `x` is the input side, `y` the output side, in every direction.
 struct Problem {
+  dnnl::engine engine;
   Direction direction = Direction::forward;
   std::string what;
   ValueId x = kNone, w = kNone, y = kNone, bias = kNone, residual = kNone;
@@ -27,8 +28,9 @@ struct Problem {
   std::string refusal;
 };
 
-Problem read_problem(const Graph& body, Op op) {
+Problem read_problem(const Graph& body, Op op, const Context& context) {
   Problem p;
+  p.engine = context.onednn->engine;
   const ContractionBody c = match_contraction(body, op);
   if (!c.refusal.empty()) {
     p.refusal = c.refusal;
@@ -110,7 +112,7 @@ dnnl::convolution_forward::primitive_desc forward_desc(const Problem& p, const D
                                                        const dnnl::primitive_attr& attr) {
   const auto kind = dnnl::prop_kind::forward_training;
   const auto algorithm = dnnl::algorithm::convolution_direct;
-  const dnnl::engine& engine = onednn_engine();
+  const dnnl::engine& engine = p.engine;
   if (p.bias != kNone)
     return {{kind, algorithm, d.x, d.w, d.bias, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, engine};
   return {{kind, algorithm, d.x, d.w, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, engine};
@@ -151,13 +153,13 @@ Answer create(const Problem& p, const Descs& d, const Graph& body, bool build) {
   } else if (p.direction == Direction::backward_data) {
     const auto hint = forward_desc(p, any_descs(body, p), attr);
     const dnnl::convolution_backward_data::primitive_desc desc(
-        {algorithm, d.x, d.w, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, onednn_engine(), hint);
+        {algorithm, d.x, d.w, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, p.engine, hint);
     answer.descs = {desc.diff_src_desc(), desc.weights_desc(), desc.diff_dst_desc(), {}};
     finish(answer, desc, build);
   } else {
     const auto hint = forward_desc(p, any_descs(body, p), attr);
     const dnnl::convolution_backward_weights::primitive_desc desc(
-        {algorithm, d.x, d.w, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, onednn_engine(), hint);
+        {algorithm, d.x, d.w, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, p.engine, hint);
     answer.descs = {desc.src_desc(), desc.diff_weights_desc(), desc.diff_dst_desc(), {}};
     finish(answer, desc, build);
   }
@@ -203,8 +205,8 @@ Graph without_layouts(Graph body) {
   return body;
 }
 
-Claim claim(const Graph& body, Op op, std::string_view name) {
-  const Problem p = read_problem(body, op);
+Claim claim(const Graph& body, Op op, std::string_view name, const Context& context) {
+  const Problem p = read_problem(body, op, context);
   if (!p.refusal.empty()) return Claim::refuse(p.refusal);
   Best best;
   try {
@@ -244,7 +246,7 @@ Claim claim(const Graph& body, Op op, std::string_view name) {
 
 std::unique_ptr<CpuKernel> compile(const KernelSpec& spec, Op op, const Context& context) {
   const Graph& body = spec.body;
-  const Problem p = read_problem(body, op);
+  const Problem p = read_problem(body, op, context);
   check_internal(p.refusal.empty(), "convolution compiled without a claim: " + p.refusal);
   return onednn_call(p.what, [&] {
     const std::optional<Descs> descs = descs_for(body, p, Formats::library);
@@ -269,20 +271,20 @@ std::unique_ptr<CpuKernel> compile(const KernelSpec& spec, Op op, const Context&
       options.relu_elements = body.type(p.y).shape.elements();
       options.relu_argument = argument_of(body, p.y);
     }
-    return std::make_unique<PrimitiveKernel>(onednn_engine(), *answer.primitive, bindings, std::move(options), context);
+    return std::make_unique<PrimitiveKernel>(*answer.primitive, bindings, std::move(options), context);
   });
 }
 
 }  // namespace
 
-Claim claim_convolution(const Graph& body, const Context&) {
-  return claim(body, Op::conv_general, "onednn.convolution");
+Claim claim_convolution(const Graph& body, const Context& context) {
+  return claim(body, Op::conv_general, "onednn.convolution", context);
 }
-Claim claim_convolution_backward_data(const Graph& body, const Context&) {
-  return claim(body, Op::conv_data_grad, "onednn.convolution_backward_data");
+Claim claim_convolution_backward_data(const Graph& body, const Context& context) {
+  return claim(body, Op::conv_data_grad, "onednn.convolution_backward_data", context);
 }
-Claim claim_convolution_backward_weights(const Graph& body, const Context&) {
-  return claim(body, Op::conv_filter_grad, "onednn.convolution_backward_weights");
+Claim claim_convolution_backward_weights(const Graph& body, const Context& context) {
+  return claim(body, Op::conv_filter_grad, "onednn.convolution_backward_weights", context);
 }
 
 std::unique_ptr<CpuKernel> compile_convolution(const KernelSpec& spec, const Context& context) {

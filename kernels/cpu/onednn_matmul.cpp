@@ -103,7 +103,7 @@ struct Descs {
   std::int64_t scratch = 0;
 };
 
-Descs create(const Problem& p, const Graph& body) {
+Descs create(const Problem& p, const Graph& body, const dnnl::engine& engine) {
   const DType t = body.type(p.x).dtype;
   Descs d;
   d.a = desc_of(p.a, t), d.b = desc_of(p.b, t), d.c = desc_of(p.c, t);
@@ -115,7 +115,6 @@ Descs create(const Problem& p, const Graph& body) {
     ops.append_binary(dnnl::algorithm::binary_add, d.residual);
     attr.set_post_ops(ops);
   }
-  const dnnl::engine& engine = onednn_engine();
   if (p.bias != kNone) {
     memory::dims dims(p.c.dims.size(), 1), strides(p.c.dims.size(), p.dims.n);
     dims.back() = p.dims.n;
@@ -131,11 +130,11 @@ Descs create(const Problem& p, const Graph& body) {
 
 }  // namespace
 
-Claim claim_matmul(const Graph& body, const Context&) {
+Claim claim_matmul(const Graph& body, const Context& context) {
   const Problem p = read_problem(body);
   if (!p.refusal.empty()) return Claim::refuse(p.refusal);
   try {
-    const Descs d = create(p, body);
+    const Descs d = create(p, body, context.onednn->engine);
     if (quality_of(d.primitive) == 0) return Claim::refuse("the library would run its plain loops");
     KernelSpec spec = row_major_spec(body, "onednn.matmul");
     spec.scratch_bytes = d.scratch;
@@ -153,7 +152,7 @@ std::unique_ptr<CpuKernel> compile_matmul(const KernelSpec& spec, const Context&
   const Problem p = read_problem(body);
   check_internal(p.refusal.empty(), "matmul compiled without a claim: " + p.refusal);
   return onednn_call(p.what, [&] {
-    const Descs d = create(p, body);
+    const Descs d = create(p, body, context.onednn->engine);
     check_internal(d.scratch <= spec.scratch_bytes, "matmul needs more scratch than was planned");
     std::vector<PrimitiveKernel::Binding> bindings{{DNNL_ARG_SRC, argument_of(body, p.x), d.a},
                                                    {DNNL_ARG_WEIGHTS, argument_of(body, p.y), d.b},
@@ -172,8 +171,7 @@ std::unique_ptr<CpuKernel> compile_matmul(const KernelSpec& spec, const Context&
       options.relu_elements = body.type(p.result).shape.elements();
       options.relu_argument = argument_of(body, p.result);
     }
-    return std::make_unique<PrimitiveKernel>(onednn_engine(), dnnl::matmul(d.primitive), bindings, std::move(options),
-                                             context);
+    return std::make_unique<PrimitiveKernel>(dnnl::matmul(d.primitive), bindings, std::move(options), context);
   });
 }
 

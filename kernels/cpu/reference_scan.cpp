@@ -47,7 +47,7 @@ class ArgExtreme final : public Routine {
         type_(p.operands[0].dtype),
         largest_(p.op == Op::argmax),
         last_(p.attributes.integer("last") != 0),
-        ops_(&tile_ops(p.context.isa)),
+        ops_(p.context.tiles.get()),
         threads_(p.context.threads) {}
 
   void run(const Buffers& buffers) const override {

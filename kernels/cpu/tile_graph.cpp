@@ -8,7 +8,7 @@
 namespace weft::cpu {
 namespace {
 
-constexpr int kMostRank = 16;
+constexpr int kMostRank = 32;
 constexpr int kMostSteps = 256;
 constexpr int kMostDepth = 512;
 

@@ -7,18 +7,11 @@ TileOps tile_ops_avx512();
 TileOps tile_ops_avx2();
 TileOps tile_ops_baseline();
 
-const TileOps& tile_ops(CpuIsa isa) {
-  // Made on first use: building one runs code of its instruction set, which this processor may lack.
-  if (isa == CpuIsa::avx512) {
-    static const TileOps table = tile_ops_avx512();
-    return table;
-  }
-  if (isa == CpuIsa::avx2) {
-    static const TileOps table = tile_ops_avx2();
-    return table;
-  }
-  static const TileOps table = tile_ops_baseline();
-  return table;
+std::shared_ptr<const TileOps> make_tile_ops(CpuIsa isa) {
+  // Building a table runs code of its instruction set.
+  if (isa == CpuIsa::avx512) return std::make_shared<const TileOps>(tile_ops_avx512());
+  if (isa == CpuIsa::avx2) return std::make_shared<const TileOps>(tile_ops_avx2());
+  return std::make_shared<const TileOps>(tile_ops_baseline());
 }
 
 }  // namespace weft::cpu

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "kernels/cpu/isa.hpp"
 #include "weft/op.hpp"
@@ -46,7 +47,7 @@ struct TileOps {
                       std::int64_t n) = nullptr;
 };
 
-/// The table compiled for `isa`.
-const TileOps& tile_ops(CpuIsa isa);
+/// The table compiled for `isa`, which this processor must have.
+std::shared_ptr<const TileOps> make_tile_ops(CpuIsa isa);
 
 }  // namespace weft::cpu
