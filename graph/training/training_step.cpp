@@ -180,7 +180,7 @@ class StepBuilder {
     check_parameter_groups();
     for (std::size_t i = 0; i < grads.size(); ++i)
       append_update(b_, job_.optimizer, result_.trained[i], values_[i], grads[i], clock, result_.added);
-    b_.output("lr", OutputRole::fetch, b_.cast(rate, DType::f32));
+    b_.output("lr", OutputRole::fetch, rate);
     b_.output("grad_norm", OutputRole::fetch, b_.cast(norm, DType::f32));
     b_.output("finite", OutputRole::fetch, b_.binary(Op::logical_and, is_finite(b_, loss_), is_finite(b_, norm)));
   }
