@@ -172,8 +172,10 @@ class LayoutAssignment {
       outputs.push_back(t);
     }
     std::vector<std::string> sources;
-    for (const NodeId n : unit.nodes)
-      if (!graph_.node(n).name.empty()) sources.push_back(graph_.node(n).name);
+    for (const NodeId n : unit.nodes) {
+      const std::string& name = graph_.node(n).name;
+      if (!name.empty() && std::find(sources.begin(), sources.end(), name) == sources.end()) sources.push_back(name);
+    }
     decision.implementation = offer->spec.implementation;
     decision.seconds = offer->seconds;
     result_.decisions.push_back(std::move(decision));

@@ -57,7 +57,9 @@ bool NonFiniteFinder::end(const Program& program, int n) {
 
 bool Tracer::end(const Program& program, int n) {
   const Instruction& i = program.instructions[static_cast<std::size_t>(n)];
-  events_.push_back({i.name, i.lane, started_, now() - started_, step_});
+  const std::string implementation =
+      i.kernel >= 0 ? program.kernels[static_cast<std::size_t>(i.kernel)].implementation : "";
+  events_.push_back({i.name, implementation, i.lane, started_, now() - started_, step_});
   return true;
 }
 
@@ -77,6 +79,7 @@ std::string Tracer::chrome_json(const std::vector<std::vector<TraceEvent>>& rank
                         {"tid", static_cast<int>(e.lane)},
                         {"ts", e.start * 1e6},
                         {"dur", e.seconds * 1e6},
+                        {"cat", e.implementation.empty() ? kLanes[static_cast<int>(e.lane)] : e.implementation},
                         {"args", {{"step", e.step}}}});
   }
   return nlohmann::ordered_json{{"traceEvents", events}, {"displayTimeUnit", "ms"}}.dump();
@@ -84,7 +87,8 @@ std::string Tracer::chrome_json(const std::vector<std::vector<TraceEvent>>& rank
 
 std::vector<std::byte> Tracer::pack() const {
   nlohmann::json list = nlohmann::json::array();
-  for (const TraceEvent& e : events_) list.push_back({e.name, static_cast<int>(e.lane), e.start, e.seconds, e.step});
+  for (const TraceEvent& e : events_)
+    list.push_back({e.name, e.implementation, static_cast<int>(e.lane), e.start, e.seconds, e.step});
   const std::vector<std::uint8_t> bytes = nlohmann::json::to_msgpack(list);
   const auto* first = reinterpret_cast<const std::byte*>(bytes.data());
   return {first, first + bytes.size()};
@@ -94,8 +98,8 @@ std::vector<TraceEvent> Tracer::unpack(const std::vector<std::byte>& bytes) {
   const auto* first = reinterpret_cast<const std::uint8_t*>(bytes.data());
   std::vector<TraceEvent> events;
   for (const auto& e : nlohmann::json::from_msgpack(first, first + bytes.size()))
-    events.push_back({e[0].get<std::string>(), static_cast<Lane>(e[1].get<int>()), e[2].get<double>(),
-                      e[3].get<double>(), e[4].get<std::int64_t>()});
+    events.push_back({e[0].get<std::string>(), e[1].get<std::string>(), static_cast<Lane>(e[2].get<int>()),
+                      e[3].get<double>(), e[4].get<double>(), e[5].get<std::int64_t>()});
   return events;
 }
 

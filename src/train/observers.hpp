@@ -58,6 +58,7 @@ class NonFiniteFinder final : public ExecutionObserver {
 /// One timed instruction. Times are seconds since the tracer was made.
 struct TraceEvent {
   std::string name;
+  std::string implementation;  ///< of a kernel: "onednn.convolution"
   Lane lane = Lane::compute;
   double start = 0, seconds = 0;
   std::int64_t step = 0;

@@ -216,10 +216,10 @@ void TrainingRun::restore() {
       throw UserError(fmt::format(
           "{} was made from another model file than {}. Use that model, or start afresh with --resume never",
           loaded->path.string(), job_.model));
+    check_same_data_position(*loaded);
     check_fits(*loaded, states_of(*states_, parameters_));
     weft::restore(*states_, *loaded);
     result_.first_step = saved_step_ = loaded->meta.step;
-    check_same_data_position(*loaded);
     on_rank_0(world_, "setting later checkpoints aside", [&] {
       for (const auto& later : set_aside_after(services_.files, folder, result_.first_step))
         note(fmt::format("set aside: {}", later.string()));
