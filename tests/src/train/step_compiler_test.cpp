@@ -1,0 +1,150 @@
+// What a step is cut into, how a model's open dimensions are bound, and what the compiled steps look like.
+#include "src/train/step_compiler.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "graph/models/models.hpp"
+#include "kernels/cpu/cpu_device.hpp"
+#include "src/train/bind_inputs.hpp"
+#include "src/train/evaluator.hpp"
+#include "src/train/resolve_plan.hpp"
+#include "weft/error.hpp"
+
+namespace weft {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+JobSpec lenet_job() {
+  JobSpec job;
+  job.name = "test";
+  job.optimizer.momentum = 0.9;
+  job.batch = 8;
+  return job;
+}
+
+SampleShapes image_shapes() { return {{{"input", Shape{1, 28, 28}}}, Shape(Dims{})}; }
+
+std::string message_of(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const UserError& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+TEST(PassesOfStep, AStepOfOneMicroBatchIsOnePass) {
+  const std::vector<PassSpec> passes = passes_of_step(10, 1);
+  ASSERT_EQ(passes.size(), 1u);
+  EXPECT_EQ(passes[0].samples, 10);
+  EXPECT_EQ(passes[0].kind, Pass::only);
+}
+
+TEST(PassesOfStep, PassesCoverTheStepInOrderWithoutGaps) {
+  const std::vector<PassSpec> passes = passes_of_step(10, 4);
+  std::int64_t next = 0;
+  for (const PassSpec& p : passes) {
+    EXPECT_EQ(p.offset, next);
+    EXPECT_EQ(p.step_samples, 10);
+    next += p.samples;
+  }
+  EXPECT_EQ(next, 10);
+  EXPECT_EQ(passes.front().kind, Pass::first);
+  EXPECT_EQ(passes[1].kind, Pass::middle);
+  EXPECT_EQ(passes.back().kind, Pass::last);
+}
+
+TEST(PassesOfStep, ATailOfFewerSamplesThanMicroBatchesHasFewerPasses) {
+  const std::vector<PassSpec> passes = passes_of_step(2, 4);
+  ASSERT_EQ(passes.size(), 2u);
+  EXPECT_EQ(passes[0].samples, 1);
+  EXPECT_EQ(passes[1].kind, Pass::last);
+}
+
+TEST(BatchSizes, ListsTheFullBatchAndTheTailThatOccur) {
+  EXPECT_THAT(batch_sizes(10, 4), ElementsAre(4, 2));
+  EXPECT_THAT(batch_sizes(8, 4), ElementsAre(4));
+  EXPECT_THAT(batch_sizes(3, 4), ElementsAre(3));
+}
+
+TEST(BindInputs, TheFirstDimensionIsTheSamplesAndTheRestIsTheModels) {
+  const onnx::ModelFile file = build_model("lenet");
+  const onnx::ImportOptions options = bind_inputs(file, lenet_job(), image_shapes(), 5);
+  EXPECT_EQ(options.shapes.at("input"), (Shape{5, 1, 28, 28}));
+}
+
+TEST(StepCompiler, ATrainingStepHasOneProgramWithEveryParameterAsState) {
+  const onnx::ModelFile file = build_model("lenet");
+  const JobSpec job = lenet_job();
+  const auto device = make_cpu_device({1, CpuIsa::automatic, true});
+  StepCompiler compiler(file, job, image_shapes(), {10, 100}, device->oracle());
+  const Plan plan = resolve_plan(job, 1, compiler, 0);
+  const TrainingProgram step = compiler.training(passes_of_step(8, 1).front(), plan, 0);
+  EXPECT_EQ(step.trained.size(), 8u);
+  for (const std::string& name : step.trained)
+    EXPECT_GE(step.lowered.program.find_buffer(name, BufferKind::state), 0) << name;
+  EXPECT_GE(step.lowered.program.arena_bytes[0], step.lowered.program.liveness_bound_bytes);
+  EXPECT_EQ(compiler.classes(8), 10);
+}
+
+TEST(StepCompiler, EqualQuestionsGetEqualPrograms) {
+  const onnx::ModelFile file = build_model("mlp");
+  const JobSpec job = lenet_job();
+  const auto device = make_cpu_device({2, CpuIsa::automatic, true});
+  const auto hash = [&] {
+    StepCompiler compiler(file, job, {{{"input", Shape{784}}}, Shape(Dims{})}, {10, 100}, device->oracle());
+    return compiler.training(passes_of_step(8, 1).front(), resolve_plan(job, 1, compiler, 0), 0).lowered.program.hash();
+  };
+  EXPECT_EQ(hash(), hash());
+}
+
+TEST(StepCompiler, RanksOfOneMeshHaveTheSameCollectives) {
+  const onnx::ModelFile file = build_model("lenet");
+  const JobSpec job = lenet_job();
+  const auto device = make_cpu_device({1, CpuIsa::automatic, true});
+  StepCompiler compiler(file, job, image_shapes(), {10, 100}, device->oracle());
+  const Plan plan = resolve_plan(job, 3, compiler, 0);
+  const auto signature = [&](int rank) {
+    return compiler.training(passes_of_step(8, 1).front(), plan, rank).lowered.program.collective_signature();
+  };
+  EXPECT_NE(signature(0), "");
+  EXPECT_EQ(signature(0), signature(1));
+  EXPECT_EQ(signature(0), signature(2));
+}
+
+TEST(ResolvePlan, TakesMoreMicroBatchesUntilAStepFitsMemory) {
+  const onnx::ModelFile file = build_model("lenet");
+  const JobSpec job = lenet_job();
+  const auto device = make_cpu_device({1, CpuIsa::automatic, true});
+  StepCompiler compiler(file, job, image_shapes(), {10, 100}, device->oracle());
+  Plan whole = resolve_plan(job, 1, compiler, 0);
+  EXPECT_EQ(whole.micro_batches, 1);
+  const std::int64_t needed = training_memory(compiler, whole, job.batch);
+  const Plan cut = resolve_plan(job, 1, compiler, needed - 1);
+  EXPECT_GT(cut.micro_batches, 1);
+  EXPECT_LT(training_memory(compiler, cut, job.batch), needed);
+}
+
+TEST(ResolvePlan, SaysWhatIsNeededWhenNothingFits) {
+  const onnx::ModelFile file = build_model("lenet");
+  const JobSpec job = lenet_job();
+  const auto device = make_cpu_device({1, CpuIsa::automatic, true});
+  StepCompiler compiler(file, job, image_shapes(), {10, 100}, device->oracle());
+  EXPECT_THAT(message_of([&] { resolve_plan(job, 1, compiler, 1000); }), HasSubstr("does not fit memory"));
+}
+
+TEST(ResolvePlan, RefusesAMeshOfAnotherRankCountWithTheCommandToUse) {
+  const onnx::ModelFile file = build_model("lenet");
+  JobSpec job = lenet_job();
+  job.parallel.automatic = false;
+  job.parallel.data = 4;
+  const auto device = make_cpu_device({1, CpuIsa::automatic, true});
+  StepCompiler compiler(file, job, image_shapes(), {10, 100}, device->oracle());
+  EXPECT_THAT(message_of([&] { resolve_plan(job, 2, compiler, 0); }), HasSubstr("mpirun -n 4"));
+}
+
+}  // namespace
+}  // namespace weft
