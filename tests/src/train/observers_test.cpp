@@ -51,7 +51,9 @@ TEST(Tracer, WritesOneProcessARankAndOneTrackALane) {
     if (e.at("name") == "thread_name") ++tracks;
     if (e.at("ph") != "X") continue;
     ++events;
-    if (e.at("name") == "relu1") EXPECT_EQ(e.at("cat"), "loop.pointwise");
+    if (e.at("name") == "relu1") {
+      EXPECT_EQ(e.at("cat"), "loop.pointwise");
+    }
   }
   EXPECT_EQ(ranks, 2);
   EXPECT_EQ(tracks, 6);
