@@ -1,9 +1,11 @@
 // random_bits: words of Philox, four a call, for any position of the sample dimension.
+#include <algorithm>
 #include <array>
 #include <cstring>
 
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/reference_routine.hpp"
+#include "kernels/cpu/tile_ops.hpp"
 #include "weft/philox.hpp"
 
 namespace weft::cpu::reference {
@@ -19,7 +21,9 @@ std::int64_t product(const Shape& shape, int from, int to) {
 class RandomBits final : public Routine {
  public:
   explicit RandomBits(const Problem& p)
-      : id_(static_cast<std::uint32_t>(p.attributes.integer("id"))), threads_(p.context.threads) {
+      : id_(static_cast<std::uint32_t>(p.attributes.integer("id"))),
+        ops_(&tile_ops(p.context.isa)),
+        threads_(p.context.threads) {
     const Shape& shape = p.results[0].shape;
     const auto sample_dim = static_cast<int>(p.attributes.integer("sample_dim"));
     if (sample_dim >= 0) {
@@ -50,15 +54,27 @@ class RandomBits final : public Routine {
   }
 
  private:
-  void draw(std::array<std::uint32_t, 2> key, std::uint32_t step, std::uint32_t sample, std::uint64_t j,
-            std::int64_t count, std::uint32_t* to) const {
-    while (count > 0) {
-      const auto words = philox4x32({static_cast<std::uint32_t>(j / 4), sample, step, id_}, key);
-      for (std::uint64_t w = j % 4; w < 4 && count > 0; ++w, ++j, --count) *to++ = words[w];
-    }
+  using Key = std::array<std::uint32_t, 2>;
+  using Counter = std::array<std::uint32_t, 4>;
+
+  /// Words j, j + 1, … of one sample: part of a block, whole blocks, part of a block.
+  void draw(const Key& key, std::uint32_t step, std::uint32_t sample, std::uint64_t j, std::int64_t count,
+            std::uint32_t* to) const {
+    const auto counter = [&] { return Counter{static_cast<std::uint32_t>(j / 4), sample, step, id_}; };
+    const auto part = [&](std::int64_t words) {
+      const Counter block = philox4x32(counter(), key);
+      std::copy_n(block.begin() + j % 4, words, to);
+      j += static_cast<std::uint64_t>(words), to += words, count -= words;
+    };
+    if (j % 4 != 0) part(std::min(count, static_cast<std::int64_t>(4 - j % 4)));
+    const std::int64_t blocks = count / 4;
+    ops_->philox(key.data(), counter().data(), blocks, to);
+    j += static_cast<std::uint64_t>(blocks) * 4, to += blocks * 4, count -= blocks * 4;
+    if (count > 0) part(count);
   }
 
   std::uint32_t id_;
+  const TileOps* ops_;
   std::int64_t outer_ = 1, samples_ = 1, row_ = 1;
   int threads_;
 };

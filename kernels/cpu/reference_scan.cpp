@@ -11,7 +11,9 @@
 namespace weft::cpu::reference {
 namespace {
 
-constexpr std::int64_t kColumns = 128;  ///< neighbouring lines that are walked together
+constexpr std::int64_t kColumns = 256;   ///< neighbouring lines that are walked together
+constexpr std::int64_t kShortLine = 32;  ///< elements below which two passes over a line cost more than one
+constexpr std::int64_t kFew = 16;        ///< values that top_k keeps sorted as it goes
 
 /// The lines along one axis: `extent` elements each, `inner` apart.
 struct Lines {
@@ -76,6 +78,7 @@ class ArgExtreme final : public Routine {
   template <class T>
   std::int64_t along_run(const T* x) const {
     if constexpr (std::is_same_v<T, float>) {
+      if (lines_.extent < kShortLine) return one_pass(x);
       // The value first, in vectors; then where it is.
       const float best = largest_ ? ops_->max(x, lines_.extent) : ops_->min(x, lines_.extent);
       const auto found = [&](float v) { return best == best ? v == best : v != v; };
@@ -84,14 +87,19 @@ class ArgExtreme final : public Routine {
       while (i > 0 && !found(x[i])) --i;
       return i;
     } else {
-      std::int64_t best = 0;
-      auto held = convert<ComputeType<T>>(x[0]);
-      for (std::int64_t i = 1; i < lines_.extent; ++i) {
-        const auto v = convert<ComputeType<T>>(x[i]);
-        if (better(v, held)) held = v, best = i;
-      }
-      return best;
+      return one_pass(x);
     }
+  }
+
+  template <class T>
+  std::int64_t one_pass(const T* x) const {
+    std::int64_t best = 0;
+    auto held = convert<ComputeType<T>>(x[0]);
+    for (std::int64_t i = 1; i < lines_.extent; ++i) {
+      const auto v = convert<ComputeType<T>>(x[i]);
+      if (better(v, held)) held = v, best = i;
+    }
+    return best;
   }
 
   template <class T>
@@ -178,19 +186,39 @@ class TopK final : public Routine {
   }
 
  private:
+  template <class C>
+  bool before(C a, C b) const {
+    if (a != a || b != b) return largest_ ? a != a && b == b : a == a;
+    return largest_ ? a > b : a < b;
+  }
+
+  /// The order of the first k: kept sorted in one pass when they are few.
+  template <class Value>
+  void few(const Value& value, std::int64_t* order) const {
+    std::int64_t held = 0;
+    for (std::int64_t i = 0; i < lines_.extent; ++i) {
+      const auto v = value(i);
+      if (held == k_ && !before(v, value(order[k_ - 1]))) continue;
+      std::int64_t at = held < k_ ? held++ : k_ - 1;
+      for (; at > 0 && before(v, value(order[at - 1])); --at) order[at] = order[at - 1];
+      order[at] = i;
+    }
+  }
+
   template <class T>
   void line_of(const T* x, std::int64_t line, std::int64_t* order, T* values, std::int64_t* indices) const {
     const std::int64_t outer = line / lines_.inner, column = line % lines_.inner;
     x += outer * lines_.extent * lines_.inner + column;
-    std::iota(order, order + lines_.extent, std::int64_t{0});
-    std::partial_sort(order, order + k_, order + lines_.extent, [&](std::int64_t i, std::int64_t j) {
-      const auto a = convert<ComputeType<T>>(x[i * lines_.inner]), b = convert<ComputeType<T>>(x[j * lines_.inner]);
-      if (a != a || b != b) {
-        if (a != a && b != b) return i < j;
-        return (a != a) == largest_;
-      }
-      return a == b ? i < j : (largest_ ? a > b : a < b);
-    });
+    const auto value = [&](std::int64_t i) { return convert<ComputeType<T>>(x[i * lines_.inner]); };
+    if (k_ <= kFew) {
+      few(value, order);
+    } else {
+      std::iota(order, order + lines_.extent, std::int64_t{0});
+      std::partial_sort(order, order + k_, order + lines_.extent, [&](std::int64_t i, std::int64_t j) {
+        const auto a = value(i), b = value(j);
+        return before(a, b) || (!before(b, a) && i < j);
+      });
+    }
     const std::int64_t to = outer * k_ * lines_.inner + column;
     for (std::int64_t i = 0; i < k_; ++i) {
       if (values != nullptr) values[to + i * lines_.inner] = x[order[i] * lines_.inner];

@@ -7,6 +7,7 @@
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/reference_routine.hpp"
 #include "kernels/cpu/reference_slots.hpp"
+#include "kernels/cpu/tile_ops.hpp"
 #include "kernels/cpu/wide.hpp"
 #include "weft/error.hpp"
 
@@ -15,6 +16,7 @@ namespace {
 
 constexpr std::int64_t kBatch = 256;    ///< runs whose slots are found together
 constexpr std::int64_t kColumns = 512;  ///< elements of a slot that are accumulated together
+constexpr std::int64_t kAhead = 4;      ///< updates fetched ahead of time
 constexpr std::int64_t kPieces = 4;     ///< cuts of the slots, for each thread
 
 enum class Join : std::uint8_t { replace, add, mul, max, min };
@@ -27,9 +29,10 @@ Join join_from(const std::string& kind) {
 }
 
 template <class T>
-void join_run(Join join, const T* update, std::int64_t count, Wide<T>* sum) {
+void join_run(Join join, const T* update, std::int64_t count, const TileOps& ops, Wide<T>* sum) {
   switch (join) {
     case Join::add:
+      if constexpr (std::is_same_v<T, float>) return ops.sum_rows(update, 1, count, sum);
       for (std::int64_t i = 0; i < count; ++i) sum[i] = wide_add(sum[i], widen(update[i]));
       break;
     case Join::mul:
@@ -45,6 +48,13 @@ void join_run(Join join, const T* update, std::int64_t count, Wide<T>* sum) {
   }
 }
 
+/// Updates lie in any order, which the processor cannot foresee.
+template <class T>
+void prefetch(const T* update, std::int64_t count) {
+  constexpr auto kLine = static_cast<std::int64_t>(64 / sizeof(T));
+  for (std::int64_t i = 0; i < count; i += kLine) __builtin_prefetch(update + i);
+}
+
 /// Updates by slot: those of slot s are order[start(s)], …, order[start(s + 1) - 1].
 struct Sorted {
   const std::int64_t* ends;
@@ -56,7 +66,12 @@ class Scatter final : public Routine {
  public:
   /// `copies`: operand 0 is what was there before; otherwise zeros were.
   Scatter(Slots slots, Join join, bool copies, DType type, const Context& context)
-      : slots_(std::move(slots)), join_(join), copies_(copies), type_(type), threads_(context.threads) {}
+      : slots_(std::move(slots)),
+        join_(join),
+        copies_(copies),
+        type_(type),
+        ops_(&tile_ops(context.isa)),
+        threads_(context.threads) {}
 
   std::int64_t scratch_bytes() const override { return (slots_.slots() + slots_.runs()) * 8; }
 
@@ -143,6 +158,7 @@ class Scatter final : public Routine {
   void join_slots(const Sorted& sorted, const T* updates, std::int64_t first, std::int64_t last, std::int64_t column,
                   std::int64_t columns, T* to) const {
     Wide<T> sum[kColumns];
+    const std::int64_t all = sorted.start(slots_.slots());
     for (std::int64_t s = first; s < last; ++s) {
       const std::int64_t begin = sorted.start(s), end = sorted.ends[s];
       if (begin == end) continue;
@@ -152,8 +168,17 @@ class Scatter final : public Routine {
         std::copy_n(update(end - 1), columns, slot);
         continue;
       }
+      if (join_ == Join::add && end - begin == 1) {
+        const T* only = update(begin);
+        if (begin + kAhead < all) prefetch(update(begin + kAhead), columns);
+        for (std::int64_t c = 0; c < columns; ++c) slot[c] = narrow<T>(wide_add(widen(slot[c]), widen(only[c])));
+        continue;
+      }
       for (std::int64_t c = 0; c < columns; ++c) sum[c] = widen(slot[c]);
-      for (std::int64_t i = begin; i < end; ++i) join_run(join_, update(i), columns, sum);
+      for (std::int64_t i = begin; i < end; ++i) {
+        if (i + kAhead < all) prefetch(update(i + kAhead), columns);
+        join_run(join_, update(i), columns, *ops_, sum);
+      }
       for (std::int64_t c = 0; c < columns; ++c) slot[c] = narrow<T>(sum[c]);
     }
   }
@@ -162,6 +187,7 @@ class Scatter final : public Routine {
   Join join_;
   bool copies_;
   DType type_;
+  const TileOps* ops_;
   int threads_;
 };
 

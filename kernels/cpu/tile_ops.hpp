@@ -45,6 +45,10 @@ struct TileOps {
   /// dx[i] += at[i] == position ? dy[i] : 0.
   void (*scatter_run)(const float* dy, const std::int32_t* at, std::int32_t position, float* dx,
                       std::int64_t n) = nullptr;
+
+  /// Words of Philox4x32-10 for `blocks` counters from counter[0..3] on, counter[0] counting: four words each.
+  void (*philox)(const std::uint32_t* key, const std::uint32_t* counter, std::int64_t blocks,
+                 std::uint32_t* to) = nullptr;
 };
 
 /// The table compiled for `isa`, which this processor must have.

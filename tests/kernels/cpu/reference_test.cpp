@@ -196,16 +196,17 @@ TEST(ReferenceKernels, OneResultOfTwoMayBeAskedForAlone) {
 }
 
 TEST(ReferenceKernels, RandomBitsAgreeWhereverTheSampleDimensionIs) {
-  for (const std::int64_t sample_dim : {-1, 0, 1, 2})
-    for (const std::int64_t offset : {std::int64_t{0}, std::int64_t{0xfffffffe}, std::int64_t{-3}}) {
-      Body body;
-      const ValueId seed = body.in(Tensor::scalar<std::int64_t>(0x123456789abcdef)),
-                    step = body.in(Tensor::scalar<std::int64_t>(77)),
-                    at = body.in(Tensor::scalar<std::int64_t>(offset));
-      body.out(body.b.one(Op::random_bits, {seed, step, at},
-                          {{"id", std::int64_t{9}}, {"shape", Dims{7, 13, 101}}, {"sample_dim", sample_dim}}));
-      EXPECT_EQ(check(std::move(body), 0, {3, CpuIsa::automatic, true}), "reference");
-    }
+  for (const CpuIsa isa : {CpuIsa::automatic, CpuIsa::avx2, CpuIsa::baseline})
+    for (const std::int64_t sample_dim : {-1, 0, 1, 2})
+      for (const std::int64_t offset : {std::int64_t{0}, std::int64_t{0xfffffffe}, std::int64_t{-3}}) {
+        Body body;
+        const ValueId seed = body.in(Tensor::scalar<std::int64_t>(0x123456789abcdef)),
+                      step = body.in(Tensor::scalar<std::int64_t>(77)),
+                      at = body.in(Tensor::scalar<std::int64_t>(offset));
+        body.out(body.b.one(Op::random_bits, {seed, step, at},
+                            {{"id", std::int64_t{9}}, {"shape", Dims{7, 13, 101}}, {"sample_dim", sample_dim}}));
+        EXPECT_EQ(check(std::move(body), 0, {3, isa, true}), "reference");
+      }
 }
 
 TEST(ReferenceKernels, ScalarOperandsMayBeConstantsOfTheBody) {
