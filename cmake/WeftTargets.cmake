@@ -40,6 +40,7 @@ endfunction()
 
 # weft_test(NAME SOURCES ... DEPENDS ... [RANKS N] [TIMEOUT SECONDS])
 # A GoogleTest program, one CTest entry; with RANKS it runs under mpirun on so many ranks of this machine.
+# Threads that wait give their core up: tests share the cores, and spinning would cost most of the time.
 function(weft_test name)
   cmake_parse_arguments(ARG "" "RANKS;TIMEOUT" "SOURCES;DEPENDS" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -55,5 +56,5 @@ function(weft_test name)
     target_link_libraries(${name} PRIVATE GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name})
   endif()
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "OMP_NUM_THREADS=2")
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "OMP_NUM_THREADS=2;OMP_WAIT_POLICY=passive")
 endfunction()
