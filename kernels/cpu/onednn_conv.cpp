@@ -222,6 +222,8 @@ Claim claim(const Graph& body, Op op, std::string_view name, const Context& cont
     rethrow_onednn(error, p.what);
   }
   if (best.quality < 0) return Claim::refuse("the library has no implementation with these types and layouts");
+  if (best.quality < 2 && p.residual != kNone)  // its gemm convolutions add other elements when channels are last
+    return Claim::refuse("the library adds a residual reliably in its own kernels only");
   if (best.quality == 0 && (p.residual != kNone || p.bias != kNone || p.relu))
     return Claim::refuse("the library fuses this epilogue in its plain loops only");
   KernelSpec spec;

@@ -22,7 +22,7 @@ class RandomBits final : public Routine {
  public:
   explicit RandomBits(const Problem& p)
       : id_(static_cast<std::uint32_t>(p.attributes.integer("id"))),
-        ops_(&tile_ops(p.context.isa)),
+        ops_(p.context.tiles.get()),
         threads_(p.context.threads) {
     const Shape& shape = p.results[0].shape;
     const auto sample_dim = static_cast<int>(p.attributes.integer("sample_dim"));

@@ -70,7 +70,7 @@ class Scatter final : public Routine {
         join_(join),
         copies_(copies),
         type_(type),
-        ops_(&tile_ops(context.isa)),
+        ops_(context.tiles.get()),
         threads_(context.threads) {}
 
   std::int64_t scratch_bytes() const override { return (slots_.slots() + slots_.runs()) * 8; }
