@@ -15,6 +15,7 @@
 #include "src/faults/exit_report.hpp"
 #include "src/faults/rank_records.hpp"
 #include "src/job/job_file.hpp"
+#include "src/train/job_shapes.hpp"
 #include "src/train/resolve_plan.hpp"
 #include "src/train/training_run.hpp"
 #include "weft/error.hpp"
@@ -103,7 +104,6 @@ void TrainingRun::load_model() {
 }
 
 void TrainingRun::open_data() {
-  SampleShapes shapes;
   const auto described = on_rank_0(world_, "opening the training data",
                                    [&] { return bytes_of(DataFile(job_.data.train).describe().json()); });
   data_fingerprint_ = fingerprint(described);
@@ -112,30 +112,10 @@ void TrainingRun::open_data() {
     data = DataFile(job_.data.train).describe();
     return std::vector<std::byte>{};
   });
-  const auto sample_shape = [&](const std::string& dataset) -> std::optional<Shape> {
-    for (const DatasetDescription& d : data.datasets)
-      if (d.name == dataset && d.shape.rank() >= 1) {
-        Dims dims(d.shape.begin() + 1, d.shape.end());
-        if (dims.size() == 3 && job_.data.crop > 0) dims[1] = dims[2] = job_.data.crop;
-        return Shape(dims);
-      }
-    return std::nullopt;
-  };
-  for (const std::string& input : onnx::input_names(*model_file_)) {
-    const auto mapped = job_.data.inputs.find(input);
-    if (const auto shape = sample_shape(mapped == job_.data.inputs.end() ? input : mapped->second))
-      shapes.inputs[input] = *shape;
-  }
-  if (!job_.data.target.empty()) shapes.target = sample_shape(job_.data.target);
   samples_ = data.samples;
-  if (samples_ < 1)
-    throw UserError(fmt::format("{}: the datasets do not share their first dimension, the samples", job_.data.train));
-  length_.steps_per_epoch = (samples_ + job_.batch - 1) / job_.batch;
-  length_.total_steps =
-      job_.steps
-          ? *job_.steps
-          : static_cast<std::int64_t>(std::ceil(job_.epochs * static_cast<double>(length_.steps_per_epoch) - 1e-9));
-  compiler_ = std::make_unique<StepCompiler>(*model_file_, job_, std::move(shapes), length_, services_.device.oracle());
+  length_ = run_length(job_, data);
+  compiler_ = std::make_unique<StepCompiler>(*model_file_, job_, sample_shapes(*model_file_, job_, data), length_,
+                                             services_.device.oracle());
 }
 
 void TrainingRun::compile() {
