@@ -13,6 +13,8 @@ namespace {
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
 bool only(std::string_view text, std::string_view extra) {
   return std::all_of(text.begin(), text.end(), [&](char c) {
     return is_letter(c) || is_digit(c) || (c != '\0' && extra.find(c) != std::string_view::npos);
@@ -30,12 +32,27 @@ bool is_variable_name(std::string_view text) {
   return !text.empty() && text.size() <= 128 && !is_digit(text.front()) && only(text, "_");
 }
 
+bool has_slurm_word(std::string_view text) {
+  std::string lower(text);
+  for (auto& c : lower)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return lower.find("packjob") != std::string::npos || lower.find("hetjob") != std::string::npos;
+}
+
+std::string printable(std::string_view text) {
+  std::string shown(text.substr(0, 200));
+  for (auto& c : shown)
+    if (is_control(c)) c = '?';
+  return shown;
+}
+
 std::string shell_quoted(std::string_view text, std::string_view what) {
   std::string quoted = "'";
   for (const char c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-      throw UserError(fmt::format("{} has a control character (code {}): it cannot go into a job script; rename it",
-                                  what, static_cast<int>(c)));
+    if (is_control(c))
+      throw UserError(
+          fmt::format("{} '{}' has a control character (code {}): it cannot go into a job script; rename it", what,
+                      printable(text), static_cast<int>(c)));
     if (c == '\'')
       quoted += "'\\''";
     else
@@ -44,25 +61,20 @@ std::string shell_quoted(std::string_view text, std::string_view what) {
   return quoted + "'";
 }
 
-std::string directive_path(std::string_view path, std::string_view what) {
+std::string directive_path(std::string_view path, std::string_view what, std::string_view suffix) {
   for (const char c : path)
     if (!only({&c, 1}, " /._+-@=,:~"))
       throw UserError(fmt::format(
-          "{} '{}' has {}, which an #SBATCH line does not carry safely; letters, digits, spaces and / . _ + - @ = , : "
-          "~ "
-          "do. Choose another folder (`runs:` in the job)",
-          what, std::string(path.substr(0, 200)),
+          "{} '{}' has {}, which an #SBATCH line does not carry safely: letters, digits, spaces "
+          "and / . _ + - @ = , : ~ do. Choose another folder",
+          what, printable(path),
           c > 0x20 && c < 0x7f ? fmt::format("a '{}'", c) : fmt::format("a byte {}", static_cast<unsigned char>(c))));
-  // An old scanner of Slurm's blanks these words wherever they stand on the line.
-  for (const std::string_view word : {"packjob", "hetjob"}) {
-    std::string lower(path);
-    std::transform(lower.begin(), lower.end(), lower.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? char(c + 32) : c; });
-    if (lower.find(word) != std::string::npos)
-      throw UserError(fmt::format(
-          "{} '{}' contains '{}', a word that Slurm takes for its own in #SBATCH lines; rename it", what, path, word));
-  }
-  return fmt::format("\"{}\"", path);
+  if (has_slurm_word(path))
+    throw UserError(
+        fmt::format("{} '{}' contains a word that Slurm takes for its own in #SBATCH lines (packjob, hetjob); "
+                    "choose another folder",
+                    what, printable(path)));
+  return fmt::format("\"{}{}\"", path, suffix);
 }
 
 }  // namespace weft

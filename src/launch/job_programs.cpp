@@ -1,0 +1,54 @@
+// Building steps for arrangements.
+#include "src/launch/job_programs.hpp"
+
+#include <algorithm>
+
+#include "fmt/format.h"
+#include "graph/onnx/file_io.hpp"
+#include "src/data/data_file.hpp"
+#include "src/devices/devices.hpp"
+#include "src/job/job_file.hpp"
+#include "src/train/resolve_plan.hpp"
+#include "weft/error.hpp"
+
+namespace weft {
+
+JobPrograms::JobPrograms(const JobSpec& job, std::int64_t node_memory)
+    : job_(with_absolute_paths(job)), node_memory_(node_memory) {
+  model_ = std::make_unique<onnx::ModelFile>(onnx::load_model(job_.model));
+  const auto data = DataFile(job_.data.train).describe();
+  length_ = run_length(job_, data);
+  shapes_ = sample_shapes(*model_, job_, data);
+  step_samples_ = std::min(job_.batch, data.samples);
+}
+
+JobPrograms::~JobPrograms() = default;
+
+Device& JobPrograms::device(int threads) {
+  auto& device = devices_[threads];
+  if (!device) device = make_device(job_.device, {1, threads}, job_.deterministic);
+  return *device;
+}
+
+BuiltStep JobPrograms::build(const Arrangement& arrangement) {
+  const int ranks = arrangement.ranks();
+  if (step_samples_ < ranks)
+    throw UserError(
+        fmt::format("batch: a step of {} samples leaves some of {} ranks without any", step_samples_, ranks));
+  const auto& oracle = device(arrangement.threads).oracle();
+  StepCompiler compiler(*model_, job_, shapes_, length_, oracle);
+  BuiltStep step;
+  step.target = oracle.target().str();
+  const auto memory = node_memory_ > 0 ? node_memory_ : oracle.target().memory_bytes;
+  step.plan = resolve_plan(job_, ranks, compiler, memory / arrangement.ranks_per_node);
+  step.plan.threads = arrangement.threads;
+  std::map<std::pair<std::int64_t, Pass>, int> known;  // equal passes are one Program
+  for (const auto& pass : passes_of_step(step_samples_, step.plan.micro_batches)) {
+    const auto [at, fresh] = known.emplace(std::pair(pass.samples, pass.kind), static_cast<int>(step.programs.size()));
+    if (fresh) step.programs.push_back(compiler.training(pass, step.plan, 0).lowered.program);
+    step.passes.push_back(at->second);
+  }
+  return step;
+}
+
+}  // namespace weft
