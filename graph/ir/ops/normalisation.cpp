@@ -109,8 +109,10 @@ ValueId inverse_deviation(GraphBuilder& b, ValueId variance, double epsilon) {
   return b.unary(Op::rsqrt, b.add(variance, b.like(variance, epsilon)));
 }
 
-/// x [N, ..., C, ...] seen as [groups, N / groups, ..., C, ...].
+/// x [N, ..., C, ...] seen as [groups, N / groups, ..., C, ...]; as it is when there is one group, so that nothing
+/// stands between it and its neighbours.
 Shape grouped_shape(const Shape& x, std::int64_t groups) {
+  if (groups == 1) return x;
   Dims extents = {groups, x[0] / groups};
   for (int d = 1; d < x.rank(); ++d) extents.push_back(x[d]);
   return Shape(std::move(extents));
@@ -126,16 +128,20 @@ struct Grouped {
   Grouped(GraphBuilder& builder, const Attributes& attributes, const Shape& x)
       : b(builder),
         groups(attributes.integer("groups")),
-        axis(attributes.integer("axis") + 1),
+        axis(attributes.integer("axis") + (groups == 1 ? 0 : 1)),
         whole(x),
         shape(grouped_shape(x, groups)) {
-    for (int d = 1; d < shape.rank(); ++d)
+    for (int d = groups == 1 ? 0 : 1; d < shape.rank(); ++d)
       if (d != axis) reduced.push_back(d);
   }
   ValueId split(ValueId x) const { return b.reshape(x, shape); }
   ValueId joined(ValueId x) const { return b.reshape(x, whole); }
-  ValueId over_groups(ValueId v) const { return b.broadcast_in(v, shape, {0, axis}); }  ///< v: [groups, C]
-  ValueId over_channels(ValueId v) const { return b.broadcast_in(v, shape, {axis}); }   ///< v: [C]
+  /// What a reduction left of a value of `shape`, as [groups, C].
+  ValueId statistics(ValueId v) const { return b.reshape(v, Shape{groups, shape[static_cast<int>(axis)]}); }
+  ValueId over_groups(ValueId v) const {  ///< v: [groups, C]
+    return groups == 1 ? over_channels(b.reshape(v, Shape{b.shape(v)[1]})) : b.broadcast_in(v, shape, {0, axis});
+  }
+  ValueId over_channels(ValueId v) const { return b.broadcast_in(v, shape, {axis}); }  ///< v: [C]
 };
 
 /// With the running statistics: (x - mean) / sqrt(variance + epsilon) * scale + bias.
@@ -152,7 +158,8 @@ std::vector<ValueId> decompose_batch_norm(GraphBuilder& b, const Node& node) {
   if (node.inputs.size() == 5) return {normalised_by_running_statistics(b, node)};
   const Grouped grouped(b, node.attributes, b.shape(node.inputs[0]));
   const ValueId x = grouped.split(node.inputs[0]);
-  const std::vector<ValueId> moments = b.node(Op::moments, {x}, {{"dims", grouped.reduced}});
+  std::vector<ValueId> moments = b.node(Op::moments, {x}, {{"dims", grouped.reduced}});
+  for (ValueId& m : moments) m = grouped.statistics(m);
   const ValueId deviation = inverse_deviation(b, moments[1], node.attributes.number("epsilon"));
   const ValueId normal = b.mul(b.sub(x, grouped.over_groups(moments[0])), grouped.over_groups(deviation));
   const ValueId y = b.add(b.mul(normal, grouped.over_channels(node.inputs[1])), grouped.over_channels(node.inputs[2]));
@@ -168,8 +175,8 @@ std::vector<ValueId> decompose_batch_norm_grad(GraphBuilder& b, const Node& node
       grouped.over_groups(inverse_deviation(b, node.inputs[4], node.attributes.number("epsilon")));
   const ValueId normal = b.mul(b.sub(x, grouped.over_groups(node.inputs[3])), deviation);
   const ValueId dy_normal = b.mul(dy, normal);
-  const ValueId sum_dy = b.reduce(Op::reduce_sum, dy, grouped.reduced);
-  const ValueId sum_dy_normal = b.reduce(Op::reduce_sum, dy_normal, grouped.reduced);
+  const ValueId sum_dy = grouped.statistics(b.reduce(Op::reduce_sum, dy, grouped.reduced));
+  const ValueId sum_dy_normal = grouped.statistics(b.reduce(Op::reduce_sum, dy_normal, grouped.reduced));
   const double count =
       static_cast<double>(grouped.shape.elements()) / std::max(1.0, static_cast<double>(b.shape(sum_dy).elements()));
   const auto mean = [&](ValueId sum) { return grouped.over_groups(b.div(sum, b.like(sum, count))); };
