@@ -57,12 +57,11 @@ std::optional<AxisPlacement> reshaped(const Shape& from, const Shape& to, const 
       for (std::int64_t& e : extents) e *= to[k] / extent;
       return cut(k, std::move(extents));
     }
+    if (to[k] <= 1 || extent % to[k] != 0 || !has_prefix(to, before * extent)) continue;
     const std::int64_t rest = extent / to[k];
-    const bool even = std::all_of(extents.begin(), extents.end(), [&](std::int64_t e) { return e % rest == 0; });
-    if (to[k] > 1 && extent % to[k] == 0 && has_prefix(to, before * extent) && even) {
-      for (std::int64_t& e : extents) e /= rest;
-      return cut(k, std::move(extents));
-    }
+    if (std::any_of(extents.begin(), extents.end(), [&](std::int64_t e) { return e % rest != 0; })) continue;
+    for (std::int64_t& e : extents) e /= rest;
+    return cut(k, std::move(extents));
   }
   return std::nullopt;
 }

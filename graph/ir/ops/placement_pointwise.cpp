@@ -4,12 +4,21 @@
 namespace weft::ops {
 namespace {
 
+/// Whether shares are cast as exactly as their sum. Shares can be far larger than it, so floats go to wider ones only.
+/// Integers wrap, so they go to narrower ones only; i64, wide enough for any count, may become f32 or f64.
+bool sums_survive_cast(DType from, DType to) {
+  const bool wide_float = to == DType::f32 || to == DType::f64;
+  if (is_float(from)) return from == to || (wide_float && size_of(to) > size_of(from));
+  if (is_float(to)) return from == DType::i64 && wide_float;
+  return is_integer(from) && is_integer(to) && size_of(to) <= size_of(from);
+}
+
 bool is_linear_unary(const Node& node, std::span<const TensorType> operands, std::span<const TensorType> results) {
   switch (node.op) {
     case Op::neg:
     case Op::stop_gradient:
     case Op::reorder: return true;
-    case Op::cast: return is_float(results[0].dtype) || (is_integer(operands[0].dtype) && is_integer(results[0].dtype));
+    case Op::cast: return sums_survive_cast(operands[0].dtype, results[0].dtype);
     default: return false;
   }
 }

@@ -107,6 +107,10 @@ void contractions(Cases& cases) {
   }
   const Attributes pool = with(window({1, 2, 1}, {0, 1, 0}, {0, 0, 1}, {1, 1, 2}), "window", Dims{1, 3, 2});
   cases.push_back({Op::reduce_window_max, {{{2, 6, 4}}}, pool});
+  cases.push_back({Op::reduce_window_max_grad, {{{2, 6, 4}}, {{2, 3, 3}}}, pool});
+  cases.push_back({Op::reduce_window_max_grad,
+                   {{{2, 4}, -4, -2}, {{2, 3}}},
+                   with(window({1, 2}, {0, 3}, {0, 0}, {1, 1}), "window", Dims{1, 2})});  // all padding, then half
   cases.push_back({Op::reduce_window_sum, {{{2, 6, 4}}}, pool});
   cases.push_back({Op::reduce_window_sum_grad, {{{2, 3, 3}}}, with(pool, "input_shape", Dims{2, 6, 4})});
 }

@@ -120,6 +120,24 @@ TEST(Placements, RowsReadByIndexAndTheirSumsFollowTheIndices) {
             1);
 }
 
+TEST(Placements, ReshapesToAnotherNumberOfRowsGetAllSamples) {
+  EXPECT_GE(compare([](GraphBuilder& b, ValueId x, ValueId) {
+              return b.unary(Op::tanh, b.reshape(b.unary(Op::exp, x), {8, 12}));
+            }),
+            1);
+}
+
+TEST(Placements, SharesOfSumsThatWrapOrCancelAreAddedBeforeACast) {
+  GraphBuilder b;
+  const ValueId n = b.input("n", InputRole::feed, {DType::u8, {4}});
+  const ValueId x = b.input("x", InputRole::feed, {DType::f32, {4}});
+  b.output("wrapped", OutputRole::fetch, b.cast(b.reduce(Op::reduce_sum, n, {0}), DType::f32));
+  b.output("cancelled", OutputRole::fetch, b.cast(b.reduce(Op::reduce_sum, x, {0}), DType::f16));
+  const Table inputs{{"n", Tensor::from<std::uint8_t>({4}, {200, 100, 90, 80})},
+                     {"x", Tensor::from<float>({4}, {1e6F, 3, -1e6F, 2})}};
+  for (const int ranks : {1, 2, 3, 8}) expect_same_on_ranks(b.graph(), ranks, inputs, 0);
+}
+
 TEST(Placements, BroadcastAndIotaAreMadeInParts) {
   EXPECT_EQ(compare([](GraphBuilder& b, ValueId x, ValueId w) {
               const ValueId numbers = b.iota(DType::f32, {6, 4, 4}, 0);
