@@ -1,12 +1,15 @@
 // Sums over the passes of one optimiser step, kept as states between them.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <string>
 #include <vector>
 
 #include "graph/ir/builder.hpp"
 #include "graph/training/optimizer.hpp"
 #include "graph/training/training_step.hpp"
+#include "weft/error.hpp"
 
 namespace weft {
 
@@ -24,6 +27,10 @@ class Accumulator {
   ValueId total(const std::string& name, ValueId value) {
     if (pass_ == Pass::only) return value;
     const std::string state = "accumulate/" + name;
+    if (builder_.graph().find_input(state) != kNone)
+      throw UserError(
+          fmt::format("gradient accumulation: two sums of a step would be called '{}'; rename the model's tensor '{}'",
+                      state, name));
     const TensorType type = builder_.type(value);
     added_.push_back({state, Tensor(type.dtype, type.shape), StateScope::transient});
     const ValueId before = builder_.input(state, InputRole::state, type);

@@ -149,7 +149,8 @@ LossTarget find_loss_target(const Graph& forward, const LossSpec& loss, const st
 }
 
 ValueId counted_labels(GraphBuilder& builder, const LossSpec& loss, ValueId labels) {
-  return builder.binary(Op::not_equal, labels, builder.like(labels, static_cast<double>(loss.ignore_index)));
+  const ValueId ignored = builder.constant(Tensor::scalar<std::int64_t>(loss.ignore_index));  // exact above 2^53 too
+  return builder.binary(Op::not_equal, labels, ignored);
 }
 
 LossSum append_loss(GraphBuilder& builder, const LossSpec& loss, const LossTarget& about, ValueId output,

@@ -3,23 +3,33 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <initializer_list>
 #include <map>
+#include <string_view>
 
 #include "weft/error.hpp"
 
 namespace weft {
 namespace {
 
+bool is_one_of(const std::string& name, std::initializer_list<std::string_view> names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// Inputs and outputs of a step are found by name: the model's may not have those of the step's own.
 void check_name(const GraphInput& input) {
-  const bool reserved = input.role == InputRole::feed
-                            ? input.name == "target"
-                            : input.name == "step" || input.name == "seed" || input.name.starts_with("optimizer/") ||
-                                  input.name.starts_with("accumulate/");
-  if (reserved)
+  const std::string& name = input.name;
+  const bool step_input = is_one_of(name, {"target", "step", "seed", "sample_offset", "rank_sample_offset"}) ||
+                          name.starts_with("optimizer/") || name.starts_with("accumulate/");
+  const bool step_fetch =
+      input.role == InputRole::state &&
+      is_one_of(name, {"loss", "lr", "grad_norm", "finite", "accuracy", "top5", "perplexity", "mean_error"});
+  if (step_input || step_fetch)
     throw UserError(
         fmt::format("the model has an input or tensor named '{}', a name that training uses itself; rename "
                     "it in the model",
-                    input.name));
+                    name));
 }
 
 }  // namespace

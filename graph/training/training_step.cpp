@@ -179,10 +179,24 @@ class StepBuilder {
     const UpdateClock clock{rate, b_.cast(next, DType::f64)};
     check_parameter_groups();
     for (std::size_t i = 0; i < grads.size(); ++i)
-      append_update(b_, job_.optimizer, result_.trained[i], values_[i], grads[i], clock, result_.added);
+      append_update(b_, spec_of(result_.trained[i]), result_.trained[i], values_[i], grads[i], clock, result_.added);
     b_.output("lr", OutputRole::fetch, rate);
     b_.output("grad_norm", OutputRole::fetch, b_.cast(norm, DType::f32));
     b_.output("finite", OutputRole::fetch, b_.binary(Op::logical_and, is_finite(b_, loss_), is_finite(b_, norm)));
+  }
+
+  /// The optimiser of one parameter. A group that matches any of the names that are tied together is theirs.
+  OptimizerSpec spec_of(const std::string& trained) const {
+    OptimizerSpec spec = job_.optimizer;
+    const auto applies = [&](const ParameterGroup& group) {
+      return std::any_of(model_.states.begin(), model_.states.end(), [&](const ModelState& s) {
+        return parameters_.holder(s.name) == trained && matches(group.pattern, s.name);
+      });
+    };
+    const auto first = std::find_if(spec.groups.begin(), spec.groups.end(), applies);
+    spec.groups = first == spec.groups.end() ? std::vector<ParameterGroup>{} : std::vector<ParameterGroup>{*first};
+    if (!spec.groups.empty()) spec.groups[0].pattern = "*";
+    return spec;
   }
 
   void check_parameter_groups() const {

@@ -83,9 +83,9 @@ std::vector<ValueId> gradient_slice(const GradientContext& c) {
   Dims high, interior;
   for (int d = 0; d < from.rank(); ++d) {
     const auto i = static_cast<std::size_t>(d);
-    const std::int64_t covered = to[d] == 0 ? 0 : (to[d] - 1) * stride[i] + 1;
+    const std::int64_t covered = to[d] <= 1 ? to[d] : (to[d] - 1) * stride[i] + 1;
     high.push_back(from[d] - start[i] - covered);
-    interior.push_back(to[d] == 0 ? 0 : stride[i] - 1);
+    interior.push_back(to[d] <= 1 ? 0 : stride[i] - 1);  // a single element may have any stride
   }
   return {c.builder.pad(c.grad(), zero_of(c.builder, c.grad()), start, std::move(high), std::move(interior))};
 }

@@ -43,6 +43,7 @@ void movement(Cases& cases) {
   cases.push_back({Op::broadcast, {{{}}}, {{"shape", Dims{2, 2}}, {"dims", Dims{}}}});
   cases.push_back({Op::slice, {{{5, 6}}}, {{"start", Dims{1, 0}}, {"limit", Dims{4, 6}}, {"stride", Dims{1, 4}}}});
   cases.push_back({Op::slice, {{{5}}}, {{"start", Dims{2}}, {"limit", Dims{2}}, {"stride", Dims{3}}}});
+  cases.push_back({Op::slice, {{{5}}}, {{"start", Dims{2}}, {"limit", Dims{5}}, {"stride", Dims{I{1} << 40}}}});
   cases.push_back({Op::pad, {{{3, 4}}, {{}}}, {{"low", Dims{1, -1}}, {"high", Dims{2, 1}}, {"interior", Dims{1, 0}}}});
   cases.push_back({Op::pad, {{{4}}, {{}}}, {{"low", Dims{-1}}, {"high", Dims{-2}}, {"interior", Dims{2}}}});
   cases.push_back({Op::concat, {{{2, 3}}, {{2, 1}}, {{2, 2}}}, {{"axis", I{1}}}});

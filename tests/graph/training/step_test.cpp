@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -48,6 +49,15 @@ TEST(TrainingStep, AnMlpUnderSgdFollowsPyTorch) {
   job.metrics = {"accuracy"};
   job.optimizer = optimizer_spec("sgd", {{"lr", 0.1}, {"momentum", 0.9}, {"weight_decay", 1e-3}});
   expect_run(mlp(8), job, load_fixture()["runs"]["mlp"], {6}, 2e-6);
+}
+
+TEST(TrainingStep, ParameterGroupsUnderClippingAndAScheduleFollowPyTorch) {
+  JobSpec job = plain_job();
+  job.metrics = {"accuracy"};
+  job.schedule = schedule_spec({{"name", "polynomial"}, {"power", 2.0}, {"warmup", 2}});
+  job.optimizer = optimizer_spec("adamw", {{"lr", 0.02}, {"weight_decay", 0.3}, {"clip_norm", 0.4}});
+  job.optimizer.groups = {{"w1", 0.25, std::nullopt}, {"b?", std::nullopt, 0.0}};
+  expect_run(mlp(8), job, load_fixture()["runs"]["grouped"], {6}, 5e-6);
 }
 
 JobSpec conv_job() {
@@ -133,6 +143,54 @@ TEST(TrainingStep, TiedParametersStepTogether) {
   std::vector<double> expected = numbers(noise({1, 3}, 4));
   for (double& e : expected) e -= 0.5;
   expect_close(table.at("u"), expected, 1e-6, "u");
+}
+
+TEST(TrainingStep, AGroupOfOneTiedNameIsTheGroupOfAll) {
+  Model model;
+  GraphBuilder b;
+  const ValueId x = b.input("x", InputRole::feed, {DType::f32, {1, 3}});
+  const ValueId u = add_state(model, b, "u", noise({1, 3}, 4)), v = add_state(model, b, "v", noise({1, 3}, 9));
+  b.output("loss", OutputRole::fetch, b.reduce(Op::reduce_sum, b.mul(x, b.add(u, v)), {0, 1}));
+  model.forward = std::move(b).take();
+  JobSpec job = plain_job();
+  job.loss.name = "";
+  job.loss.output = "loss";
+  job.tie = {"u, v"};
+  job.optimizer.groups = {{"v", 0.0, std::nullopt}};
+  const TrainingGraph step = build_training_step(model, job, {1, 1, Pass::only, {1, 1}, std::nullopt});
+  Table table;
+  add_initial_states(table, model, step);
+  run_pass(step.graph, table, {{"x", Tensor::full(DType::f32, {1, 3}, 0.25)}});
+  expect_close(table.at("u"), numbers(noise({1, 3}, 4)), 0, "u");
+}
+
+TEST(TrainingStep, TensorsNamedAsTheStepsOwnAreRefused) {
+  for (const char* name : {"loss", "lr", "step", "target", "sample_offset", "accumulate/w", "accuracy"}) {
+    Model model;
+    GraphBuilder b;
+    const ValueId x = b.input("x", InputRole::feed, {DType::f32, {1, 3}});
+    b.output("y", OutputRole::fetch, b.mul(x, add_state(model, b, name, noise({1, 3}, 4))));
+    model.forward = std::move(b).take();
+    JobSpec job = plain_job();
+    job.loss.name = "mse";
+    try {
+      build_training_step(model, job, {1, 1, Pass::only, {1, 1}, std::nullopt});
+      ADD_FAILURE() << name;
+    } catch (const UserError& e) {
+      EXPECT_THAT(e.what(), HasSubstr(fmt::format("named '{}'", name)));
+    }
+  }
+}
+
+TEST(TrainingStep, ATensorWhoseAccumulatorIsTheLosssIsRefused) {
+  Model model;
+  GraphBuilder b;
+  const ValueId x = b.input("x", InputRole::feed, {DType::f32, {1, 3}});
+  b.output("y", OutputRole::fetch, b.mul(x, add_state(model, b, "sum/loss", noise({1, 3}, 4))));
+  model.forward = std::move(b).take();
+  JobSpec job = plain_job();
+  job.loss.name = "mse";
+  EXPECT_THROW(build_training_step(model, job, {1, 2, Pass::first, {1, 1}, std::nullopt}), UserError);
 }
 
 TEST(TrainingStep, AParameterThatTheLossDoesNotReachIsLeftAlone) {
