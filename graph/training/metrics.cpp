@@ -79,7 +79,8 @@ LossSum mean_error(GraphBuilder& b, const MetricInputs& in) {
     throw UserError("metric 'mean_error' needs a loss on real targets (mse, l1, huber, bce_with_logits)");
   LossSpec absolute = in.loss;
   absolute.name = "l1";
-  return append_loss(b, absolute, in.about, in.output, in.target, in.samples);
+  const ValueId guess = in.loss.name == "bce_with_logits" ? b.unary(Op::sigmoid, in.output) : in.output;
+  return append_loss(b, absolute, in.about, guess, in.target, in.samples);
 }
 
 }  // namespace

@@ -25,8 +25,9 @@ struct MetricSum {
 };
 
 /// `names`: accuracy (the largest logit is the label's; for bce_with_logits, the sign is right), top5, perplexity (exp
-/// of the mean cross-entropy without smoothing), mean_error (mean absolute error). Ignored labels do not count.
-/// Throws UserError for unknown names and for metrics that do not fit the loss.
+/// of the mean cross-entropy without smoothing), mean_error (mean absolute error; of the probability for
+/// bce_with_logits). Ignored labels do not count. Throws UserError for unknown names and for metrics that do not fit
+/// the loss.
 std::vector<MetricSum> append_metrics(GraphBuilder& builder, const std::vector<std::string>& names,
                                       const MetricInputs& inputs);
 

@@ -67,6 +67,14 @@ TEST(Metrics, MeanErrorIsTheMeanAbsoluteDifference) {
                   0.75F);
 }
 
+TEST(Metrics, MeanErrorOfBinaryLogitsIsThatOfTheProbability) {
+  LossSpec bce;
+  bce.name = "bce_with_logits";
+  const Tensor output = Tensor::from<float>({2, 1}, {0, 100}), target = Tensor::from<float>({2}, {1, 1});
+  EXPECT_FLOAT_EQ(static_cast<float>(metrics_of(output, target, bce, {"mean_error"}).at("mean_error").as_double(0)),
+                  0.25F);
+}
+
 TEST(Metrics, AccuracyOfBinaryLogitsIsTheRightSign) {
   LossSpec bce;
   bce.name = "bce_with_logits";
