@@ -16,8 +16,9 @@ files=(libhdf5-openmpi-dev hdf5-tools libprotobuf-dev protobuf-compiler libonnx-
   libjpeg-dev libpng-dev zlib1g-dev)
 program=(libboost-program-options-dev libfmt-dev libspdlog-dev)
 tests=(libgtest-dev libgmock-dev libbenchmark-dev libonnx-testdata dataset-fashion-mnist)
+examples=(python3)
 lint=(clang-format clang-tidy shellcheck)
-packages=("${build[@]}" "${mpi[@]}" "${compute[@]}" "${files[@]}" "${program[@]}" "${tests[@]}" "${lint[@]}")
+packages=("${build[@]}" "${mpi[@]}" "${compute[@]}" "${files[@]}" "${program[@]}" "${tests[@]}" "${examples[@]}" "${lint[@]}")
 
 say() { printf 'setup: %s\n' "$*"; }
 

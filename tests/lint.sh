@@ -46,7 +46,7 @@ if ((${#cpp[@]} > 0)); then
   fi
 fi
 if ((${#scripts[@]} > 0)); then
-  shellcheck "${scripts[@]}" || failed=1
+  shellcheck --external-sources "${scripts[@]}" || failed=1
 fi
 if $tidy && ((${#units[@]} > 0)); then
   [[ -f build/release/compile_commands.json ]] || cmake --preset release >/dev/null

@@ -25,6 +25,7 @@ struct Verb {
 std::span<const Verb> verbs();
 
 ExitCode run_data(const Arguments& arguments);
+ExitCode run_data_import(const Arguments& arguments);  // the second word of `data`
 ExitCode run_export(const Arguments& arguments);
 ExitCode run_inspect(const Arguments& arguments);
 ExitCode run_job(const Arguments& arguments);

@@ -1,6 +1,7 @@
 // A data file's description as text and as JSON.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "src/data/data_file.hpp"
@@ -22,6 +23,35 @@ std::string checksum_line(const DatasetDescription& d) {
   return d.checksum + verdict;
 }
 
+std::vector<std::string> numbers(const std::vector<double>& values, double scale) {
+  std::vector<std::string> out;
+  for (const double v : values) out.push_back(fmt::format("{:.4g}", v * scale));
+  return out;
+}
+
+std::string statistics_lines(const DatasetDescription& d) {
+  std::string out;
+  if (!d.mean.empty()) {
+    const auto line = [&](const char* what, double scale) {
+      out += fmt::format("    {}mean: [{}], std: [{}]\n", what, fmt::join(numbers(d.mean, scale), ", "),
+                         fmt::join(numbers(d.deviation, scale), ", "));
+    };
+    line(d.mean.size() > 1 ? "by channel " : "", 1);
+    // The job's `mean` and `std` are of images as they are fed, which is scaled to 0 … 1.
+    if (d.dtype == DType::u8) line("for a job's data, scaled by 1/255: ", 1.0 / 255);
+  }
+  if (d.not_finite > 0) out += fmt::format("    {} elements are NaN or infinite\n", d.not_finite);
+  if (d.class_counts.empty()) return out;
+  constexpr std::size_t kShown = 20;
+  std::vector<std::string> counts;
+  for (std::size_t i = 0; i < std::min(d.class_counts.size(), kShown); ++i)
+    counts.push_back(fmt::format("{}: {}", i < d.classes.size() ? d.classes[i] : std::to_string(i), d.class_counts[i]));
+  const auto [least, most] = std::minmax_element(d.class_counts.begin(), d.class_counts.end());
+  out += fmt::format("    {} labels, from {} to {} samples each: {}{}\n", d.class_counts.size(), *least, *most,
+                     fmt::join(counts, ", "), d.class_counts.size() > kShown ? ", …" : "");
+  return out;
+}
+
 }  // namespace
 
 std::string DataDescription::text() const {
@@ -30,7 +60,7 @@ std::string DataDescription::text() const {
   if (!source.empty()) out += fmt::format("  from {} (weft {})\n", source, weft_version);
   for (const DatasetDescription& d : datasets) {
     out += fmt::format("  {:12} {} {}", d.name, name_of(d.dtype), d.shape.str());
-    if (d.min && d.max) out += fmt::format(", from {} to {}", *d.min, *d.max);
+    if (d.min && d.max) out += fmt::format(", from {:.7g} to {:.7g}", *d.min, *d.max);
     if (!d.classes.empty()) {
       constexpr std::size_t kShown = 12;
       const std::vector<std::string> some(
@@ -39,6 +69,7 @@ std::string DataDescription::text() const {
                          d.classes.size() > kShown ? ", …" : "");
     }
     out += fmt::format(", {}\n", checksum_line(d));
+    out += statistics_lines(d);
   }
   for (const std::string& s : skipped) out += fmt::format("  not readable: {}\n", s);
   return out;
@@ -56,6 +87,10 @@ std::string DataDescription::json() const {
     if (d.min) one["min"] = *d.min;
     if (d.max) one["max"] = *d.max;
     if (!d.classes.empty()) one["classes"] = d.classes;
+    if (!d.mean.empty()) one["mean"] = d.mean;
+    if (!d.deviation.empty()) one["std"] = d.deviation;
+    if (!d.class_counts.empty()) one["class_counts"] = d.class_counts;
+    if (d.not_finite > 0) one["not_finite"] = d.not_finite;
     if (!d.checksum.empty()) one["checksum"] = d.checksum;
     if (d.checksum_holds) one["checksum_holds"] = *d.checksum_holds;
     all["datasets"].push_back(std::move(one));

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "src/data/value_statistics.hpp"
 #include "weft/error.hpp"
 #include "weft/hash.hpp"
 
@@ -59,10 +60,11 @@ DatasetDescription describe_dataset(const hdf5::File& file, const std::string& n
   return d;
 }
 
-// Measures range and checksum by reading everything.
-void measure(const hdf5::File& file, DatasetDescription& d) {
+// Measures range, statistics and checksum by reading everything; `read` is told of each piece's bytes.
+void measure(const hdf5::File& file, DatasetDescription& d, const std::function<void(std::size_t)>& read) {
   const hdf5::Dataset dataset = file.dataset("/" + d.name);
   Hash64 hash;
+  ValueStatistics statistics(d.dtype, d.shape);
   d.min = d.max = std::nullopt;
   const std::size_t row_bytes = std::max<std::size_t>(dataset.row_bytes(), 1);
   const auto rows_at_once = static_cast<std::int64_t>(std::max<std::size_t>(kReadBytes / row_bytes, 1));
@@ -73,7 +75,13 @@ void measure(const hdf5::File& file, DatasetDescription& d) {
     dataset.read_rows(first, count, {rows.mutable_data(), rows.bytes()});
     hash.update({rows.data(), rows.bytes()});
     update_range(rows, d.min, d.max);
+    statistics.add(rows);
+    read(rows.bytes());
   }
+  d.mean = statistics.mean();
+  d.deviation = statistics.standard_deviation();
+  d.class_counts = statistics.class_counts();
+  d.not_finite = statistics.not_finite();
   if (!d.checksum.empty()) d.checksum_holds = d.checksum == checksum_text(hash.digest());
 }
 
@@ -135,9 +143,16 @@ DataDescription DataFile::describe() const {
   return result;
 }
 
-DataDescription DataFile::verify() const {
+DataDescription DataFile::verify(const std::function<void(std::int64_t done, std::int64_t total)>& progress) const {
   DataDescription result = describe();
-  for (DatasetDescription& d : result.datasets) measure(file_, d);
+  std::int64_t done = 0, total = 0;
+  for (const DatasetDescription& d : result.datasets)
+    total += d.shape.elements() * static_cast<std::int64_t>(size_of(d.dtype));
+  for (DatasetDescription& d : result.datasets)
+    measure(file_, d, [&](std::size_t bytes) {
+      done += static_cast<std::int64_t>(bytes);
+      if (progress) progress(done, total);
+    });
   return result;
 }
 

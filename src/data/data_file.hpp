@@ -23,11 +23,15 @@ struct DatasetDescription {
   std::string name;
   DType dtype = DType::f32;
   Shape shape;
-  Dims chunk;                          ///< empty: contiguous
-  std::optional<double> min, max;      ///< of all elements
-  std::vector<std::string> classes;    ///< names of class labels
-  std::string checksum;                ///< "xxh64:…", or empty
-  std::optional<bool> checksum_holds;  ///< after verify()
+  Dims chunk;                        ///< empty: contiguous
+  std::optional<double> min, max;    ///< of all elements
+  std::vector<std::string> classes;  ///< names of class labels
+  std::string checksum;              ///< "xxh64:…", or empty
+  // After verify():
+  std::optional<bool> checksum_holds;
+  std::vector<double> mean, deviation;     ///< of all finite elements, by channel; see value_statistics.hpp
+  std::vector<std::int64_t> class_counts;  ///< of integers of rank 1: how many have label 0, 1, …
+  std::int64_t not_finite = 0;             ///< elements that are NaN or infinite
 };
 
 struct DataDescription {
@@ -49,8 +53,9 @@ class DataFile {
 
   /// What the file says about itself: reads no elements.
   DataDescription describe() const;
-  /// The same, with every element read: ranges are measured and checksums compared (checksum_holds).
-  DataDescription verify() const;
+  /// The same, with every element read: ranges and statistics are measured, checksums compared. `progress` is told
+  /// how many bytes of all are read, and may throw to stop.
+  DataDescription verify(const std::function<void(std::int64_t done, std::int64_t total)>& progress = {}) const;
 
  private:
   std::string path_;

@@ -53,6 +53,9 @@ void sync(int descriptor, const std::string& path) {
 DataWriter::DataWriter(const std::string& path, const std::string& source, std::vector<DatasetPlan> datasets)
     : path_(path), aside_(aside_name(path)) {
   if (std::filesystem::is_directory(path)) throw UserError(fmt::format("{}: is a folder; give a file name", path));
+  // The rename at the end would put a file in the place of a device.
+  if (std::filesystem::exists(path) && !std::filesystem::is_regular_file(path))
+    throw UserError(fmt::format("{}: is not a regular file; give another name", path));
   std::int64_t needed = 0;
   for (DatasetPlan& plan : datasets) {
     check_internal(plan.shape.rank() >= 1 && plan.shape.elements() > 0, "a data file's datasets are not empty");

@@ -21,7 +21,7 @@ ImportKind detect(const ImportRequest& request) {
   std::array<std::byte, 4> magic{};
   InputStream stream(request.source);
   const std::size_t size = stream.read(magic);
-  std::string extension = path.extension().string();
+  std::string extension = (path.extension() == ".gz" ? path.stem() : path).extension().string();
   std::transform(extension.begin(), extension.end(), extension.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   if (size == 4 && magic[0] == std::byte{'P'} && magic[1] == std::byte{'K'}) return ImportKind::npz;
@@ -42,9 +42,13 @@ std::string source_name(const ImportRequest& request, const std::string& format)
   return fmt::format("{} ({})", path.filename().string(), format);
 }
 
+ImportKind import_kind(const ImportRequest& request) {
+  return request.kind == ImportKind::automatic ? detect(request) : request.kind;
+}
+
 ImportResult import_data(const ImportRequest& request) {
   ImportResult result;
-  result.kind = request.kind == ImportKind::automatic ? detect(request) : request.kind;
+  result.kind = import_kind(request);
   switch (result.kind) {
     case ImportKind::idx: import_idx(request); break;
     case ImportKind::npz: import_npz(request); break;

@@ -46,6 +46,9 @@ struct ImportResult {
   DataDescription description;  ///< of the file written
 };
 
+/// What the source is; `request.kind` where that says so. UserError where it is none.
+ImportKind import_kind(const ImportRequest& request);
+
 /// UserError for a source that is malformed or of no known kind, SystemError for files that cannot be read or written.
 ImportResult import_data(const ImportRequest& request);
 

@@ -39,6 +39,11 @@ struct IdxFile {
   Dims extents;
 };
 
+Shape checked_shape(const Dims& extents, const std::string& path) try { return Shape(extents); } catch (UserError& e) {
+  e.add_context(path + ": its header claims");
+  throw;
+}
+
 IdxFile open_idx(const std::string& path) {
   IdxFile file{InputStream(path), DType::u8, {}};
   std::array<std::byte, 4> magic{};
@@ -58,7 +63,7 @@ IdxFile open_idx(const std::string& path) {
     for (const std::byte b : extent) value = value * 256 + std::to_integer<std::int64_t>(b);
     file.extents.push_back(value);
   }
-  const Shape shape(file.extents);
+  const Shape shape = checked_shape(file.extents, path);
   if (shape.elements() == 0) throw UserError(fmt::format("{}: is empty: its shape is {}", path, shape.str()));
   const auto claimed = static_cast<unsigned __int128>(shape.elements()) * size_of(file.dtype);
   const std::int64_t ratio = file.stream.compressed() ? kMaxDeflateRatio : 1;

@@ -52,12 +52,25 @@ TEST_F(DataVerb, ADamagedDataFileIsNamedAndExitsWithTwo) {
   bytes[at] = 'z';
   write("x.h5", bytes);
   for (const std::vector<std::string>& arguments :
-       {std::vector<std::string>{"inspect", path("x.h5")}, {"data", "show", path("x.h5"), "--verify"}}) {
+       {std::vector<std::string>{"inspect", path("x.h5")}, {"data", "show", path("x.h5")}}) {
     const auto outcome = run_weft(arguments);
     EXPECT_EQ(outcome.code, 2);
     EXPECT_THAT(outcome.err, HasSubstr("x.h5"));
     EXPECT_THAT(outcome.err, HasSubstr("images"));
   }
+}
+
+TEST_F(DataVerb, ShowMeasuresClassBalanceMeanAndSpread) {
+  ASSERT_EQ(run_weft({"data", "import", path("x-images-idx3-ubyte"), "-o", path("x.h5")}).code, 0);
+  const auto shown = run_weft({"data", "show", path("x.h5")}).out;
+  // The bytes of "abcdefghijkl" are 97 … 108.
+  EXPECT_THAT(shown, HasSubstr("mean: [102.5], std: [3.452]"));
+  EXPECT_THAT(shown, HasSubstr("scaled by 1/255: mean: [0.402], std: [0.01354]"));
+  EXPECT_THAT(shown, HasSubstr("3 labels, from 1 to 1 samples each: 0: 1, 1: 1, 2: 1"));
+  EXPECT_THAT(shown, HasSubstr(", holds"));
+  const auto quick = run_weft({"data", "show", path("x.h5"), "--quick"}).out;
+  EXPECT_THAT(quick, HasSubstr("from 97 to 108"));
+  EXPECT_THAT(quick, ::testing::Not(HasSubstr("holds")));
 }
 
 TEST_F(DataVerb, ATruncatedSourceIsRefusedAndLeavesNothing) {
