@@ -132,10 +132,10 @@ class Judge {
   }
 
   /// One entry per channel. A single number that multiplies is a constant of the formula (as in attention), one that is
-  /// added may be the bias of a single output.
+  /// added may be the bias of a single output, written [1] or [1, 1].
   static bool is_vector(const std::string& op, const Dims& extents) {
     const auto wide = std::count_if(extents.begin(), extents.end(), [](std::int64_t e) { return e != 1; });
-    return wide == 1 || (wide == 0 && extents.size() == 1 && op == "Add");
+    return wide == 1 || (wide == 0 && !extents.empty() && extents.size() <= 2 && op == "Add");
   }
 
   /// Whether a value comes from a contraction or normalisation through affine and passing operators only.
