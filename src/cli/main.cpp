@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "fmt/format.h"
+#include "src/cli/printable.hpp"
 #include "src/cli/verbs.hpp"
 #include "src/settings/nearest.hpp"
 #include "weft/version.hpp"
@@ -93,6 +94,7 @@ int main(int count, char** values) {
     code = wrapped.exit_code();
     message = wrapped.what();
   }
-  if (!message.empty()) std::fprintf(stderr, "weft: %s\n", message.c_str());
+  // Messages quote what files hold.
+  if (!message.empty()) std::fprintf(stderr, "weft: %s\n", weft::cli::printable(message).c_str());
   return static_cast<int>(code);
 }

@@ -1,84 +1,67 @@
-// weft inspect: what a file is, found from its content, and whether it is sound.
-#include <algorithm>
-#include <cerrno>
-#include <filesystem>
-#include <fstream>
-
+// weft inspect: what a file or folder is, and whether it is sound.
 #include "fmt/format.h"
-#include "graph/onnx/describe.hpp"
-#include "src/checkpoint/load.hpp"
+#include "src/cli/inspect/inspection.hpp"
+#include "src/cli/printable.hpp"
 #include "src/cli/verbs.hpp"
-#include "src/data/data_file.hpp"
-#include "src/job/job_file.hpp"
 
 namespace weft::cli {
 namespace {
 
-constexpr std::string_view kHdf5Signature = "\x89HDF\r\n\x1a\n";
+using Json = nlohmann::ordered_json;
 
-std::string first_bytes(const std::string& path, std::size_t count) {
-  errno = 0;
-  std::ifstream stream(path, std::ios::binary);
-  std::string bytes(count, '\0');
-  if (!stream.read(bytes.data(), static_cast<std::streamsize>(count)) && stream.bad())
-    throw SystemError::from_errno("cannot read " + path, errno != 0 ? errno : EIO);
-  if (!stream.is_open()) throw SystemError::from_errno("cannot read " + path, errno != 0 ? errno : EIO);
-  bytes.resize(static_cast<std::size_t>(stream.gcount()));
-  return bytes;
+void print_json(const Json& result) {
+  // Names come from files: bytes that are not UTF-8 are replaced.
+  fmt::print("{}\n", result.dump(2, ' ', false, Json::error_handler_t::replace));
 }
 
-void inspect_data(const std::string& path, bool json) {
-  const auto description = DataFile(path).verify();
-  fmt::print("{}", json ? description.json() + "\n" : "Training data\n" + description.text());
-  for (const auto& dataset : description.datasets)
-    if (!dataset.checksum_holds.value_or(true))
-      throw UserError(fmt::format("{}: dataset '{}' is damaged: its checksum does not hold", path, dataset.name));
+Json to_json(const std::string& path, const Inspection& found) {
+  Json result{{"path", path}, {"kind", found.kind}, {"sound", found.problems.empty()}};
+  if (!found.problems.empty()) result["problems"] = found.problems;
+  if (!found.notes.empty()) result["notes"] = found.notes;
+  result["details"] = found.details;
+  return result;
 }
 
-void inspect_checkpoint(FileSystem& files, const std::string& path) {
-  const auto checkpoint = describe_checkpoint(files, path);
-  const auto count = [&](StateRole role) {
-    return std::count_if(checkpoint.states.begin(), checkpoint.states.end(),
-                         [&](const LoadedState& state) { return state.role == role; });
-  };
-  fmt::print("Checkpoint, sound: step {}, {} epochs and {} batches, written by weft {}\n", checkpoint.meta.step,
-             checkpoint.meta.epoch, checkpoint.meta.batch_in_epoch, checkpoint.meta.weft_version);
-  fmt::print("{} bytes: {} parameters, {} statistics, {} other states\n", checkpoint.file_bytes,
-             count(StateRole::parameter), count(StateRole::statistic), count(StateRole::other));
-  for (const auto& state : checkpoint.states) fmt::print("  {}  {}\n", state.name, state.type.str());
+void print_text(const std::string& path, const Inspection& found) {
+  std::string out =
+      fmt::format("{}: {}, {}\n{}", path, found.kind, found.problems.empty() ? "sound" : "NOT sound", found.text);
+  for (const auto& note : found.notes) out += fmt::format("note: {}\n", note);
+  for (const auto& problem : found.problems) out += fmt::format("problem: {}\n", problem);
+  fmt::print("{}", printable(out));
 }
 
 }  // namespace
 
 ExitCode run_inspect(const Arguments& arguments) {
-  Options options("inspect", "Says what a file is and whether it is sound: every element of it is read and checked.");
-  options.argument("FILE", "a model (ONNX), a checkpoint or training data (HDF5), or a job file (YAML)")
-      .flag("json", "as JSON (training data)")
+  Options options("inspect",
+                  "Says what a file or run folder is and whether it is sound: all of it is read and checked.");
+  options.argument("FILE", "a model, checkpoint, training data, job, run folder, or a file of a run folder")
+      .flag("json", "as JSON")
+      .note(
+          "Kinds: ONNX models (which initialisers are parameters, and why), checkpoints and training data (HDF5),\n"
+          "job files (YAML), run folders, exit.json, log.jsonl, plan.json, trace.json, TensorBoard event files, and\n"
+          "ranks' records. Exits with 2 when it is not sound, and says what is wrong.")
       .example("weft inspect lenet.onnx")
       .example("weft inspect fashion-train.h5")
-      .example("weft inspect job.yaml");
+      .example("weft inspect runs/fashion --json");
   if (!options.parse(arguments)) return ExitCode::ok;
   const auto& path = options.text("FILE");
-  if (std::filesystem::is_directory(path)) throw UserError(path + ": a folder; name a file in it");
-  if (first_bytes(path, kHdf5Signature.size()) == kHdf5Signature) {
-    PosixFileSystem files;
-    if (looks_like_checkpoint(files, path))
-      inspect_checkpoint(files, path);
-    else
-      inspect_data(path, options.has("json"));
-    return ExitCode::ok;
+  PosixFileSystem files;
+  Inspection found;
+  try {
+    found = inspect(files, path);
+  } catch (const UserError& e) {
+    if (options.has("json")) print_json({{"path", path}, {"sound", false}, {"problems", {printable(e.what())}}});
+    throw;
   }
-  const auto extension = std::filesystem::path(path).extension();
-  if (extension == ".onnx") {
-    fmt::print("{}", onnx::to_text(onnx::describe_model(onnx::load_model(path))));
-    return ExitCode::ok;
-  }
-  if (extension != ".yaml" && extension != ".yml")
-    throw UserError(path + ": not HDF5, and its name ends neither in .onnx nor in .yaml; it is of no kind known here");
-  const auto job = read_job(path);
-  fmt::print("Job '{}': sound. Model {}, training data {}, {} optimiser.\nIts settings: weft job {}\n", job.name,
-             job_path(job, job.model).string(), job_path(job, job.data.train).string(), job.optimizer.name, path);
-  return ExitCode::ok;
+  if (options.has("json"))
+    print_json(to_json(path, found));
+  else
+    print_text(path, found);
+  if (found.problems.empty()) return ExitCode::ok;
+  throw UserError(printable(fmt::format(
+      "{}: not sound: {}{}", path, found.problems.front(),
+      found.problems.size() > 1 ? fmt::format(" (and {} more, see above)", found.problems.size() - 1) : "")));
 }
 
 }  // namespace weft::cli

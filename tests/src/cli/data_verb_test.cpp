@@ -87,13 +87,5 @@ TEST_F(DataVerb, AMistypedSecondWordIsAnsweredWithTheNearest) {
   EXPECT_THAT(run_weft({"data", "import", "x"}).err, HasSubstr("--output F.h5 is missing"));
 }
 
-TEST_F(DataVerb, InspectTellsAJobFromAFileOfNoKnownKind) {
-  write("job.yaml", "name: a\nmodel: m.onnx\ndata: {train: t.h5}\n");
-  EXPECT_THAT(run_weft({"inspect", path("job.yaml")}).out, HasSubstr("Job 'a': sound."));
-  EXPECT_EQ(run_weft({"inspect", path("x-labels-idx1-ubyte")}).code, 2);
-  EXPECT_EQ(run_weft({"inspect", path("nothing.h5")}).code, 3);
-  EXPECT_EQ(run_weft({"inspect", folder_.path().string()}).code, 2);
-}
-
 }  // namespace
 }  // namespace weft::testing
