@@ -81,7 +81,13 @@ class Convolution {
 
   void run() {
     const Layout w = body_.layout(w_), y = body_.layout(y_);
-    if (node_.op == Op::conv_data_grad) return data_grad(w);
+    const bool data = node_.op == Op::conv_data_grad;
+    if (cuts_blocks(w, 0, outputs_) ||
+        (data ? cuts_blocks(body_.layout(x_), 1, inputs_) : cuts_blocks(y, 1, outputs_))) {
+      plan_.refusal = "a group of channels that ends inside a block";
+      return;
+    }
+    if (data) return data_grad(w);
     const Layout x = padded_input();
     const OffsetTable positions = TableBuilder(spread(x, "strides", y.shape)).take();
     const OffsetTable taps = window(x);
@@ -106,6 +112,11 @@ class Convolution {
     return node_.attributes.integers(name)[static_cast<std::size_t>(i)];
   }
   std::int64_t tap_count(int i) const { return body_.type(w_).shape[i + 2]; }
+
+  /// Whether groups begin inside blocks of dimension `d`: their channels then lie differently in each.
+  bool cuts_blocks(const Layout& layout, int d, std::int64_t per_group) const {
+    return groups_ > 1 && per_group % layout.block_of(d) != 0;
+  }
 
   /// Samples, then spatial positions.
   OffsetTable positions_of(const Layout& layout) const {

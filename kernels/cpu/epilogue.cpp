@@ -92,6 +92,7 @@ class Matcher {
   void addend(ValueId v) {
     if (const auto it = stretched_.find(v); it != stretched_.end()) {
       if (result_.bias != kNone || result_.residual != kNone) return refuse("the bias must come first, and once");
+      if (!body_.layout(it->second.input).is_row_major()) return refuse("a bias with gaps");
       result_.bias = it->second.input;
       result_.bias_dim = it->second.dimension;
     } else if (body_.producer(v) == nullptr) {

@@ -21,6 +21,12 @@ class FlushDenormals {
   unsigned former_;
 };
 
+/// The same for good on the team's other threads, which run nothing but kernels: the library's regions use them too,
+/// and results must not depend on which thread computed them.
+inline void flush_denormals_on_worker(std::int64_t thread) {
+  if (thread != 0) _mm_setcsr(_mm_getcsr() | 0x8040u);
+}
+
 /// The size of this thread's OpenMP teams while in scope, for our regions and the library's.
 class TeamSize {
  public:
@@ -52,8 +58,8 @@ void parallel_ranges(int threads, std::int64_t count, std::int64_t grain, std::i
   }
 #pragma omp parallel num_threads(threads)
   {
-    const FlushDenormals mode;
     const std::int64_t me = omp_get_thread_num(), team = omp_get_num_threads();
+    flush_denormals_on_worker(me);
     const std::int64_t begin = std::min(count, grains * me / team * grain);
     const std::int64_t end = std::min(count, grains * (me + 1) / team * grain);
     if (begin < end) f(static_cast<int>(me), begin, end);
