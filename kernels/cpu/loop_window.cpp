@@ -127,6 +127,15 @@ T lowest() {
     return std::numeric_limits<T>::lowest();
 }
 
+/// Integers wrap.
+template <class T>
+T plus(T a, T b) {
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<T>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
+  else
+    return a + b;
+}
+
 /// A run of `count` elements at each of x and y.
 struct Run {
   std::int64_t x, y, count, x_stride, y_stride;
@@ -258,7 +267,7 @@ class WindowKernel final : public CpuKernel {
                  if (max)
                    t = v > t || v != v ? v : t;
                  else
-                   t = static_cast<C>(t + v);
+                   t = plus(t, v);
                }
              });
     for (std::int64_t i = 0; i < run.count; ++i) y[run.y + i * run.y_stride] = convert<T>(total[i]);
