@@ -1,123 +1,21 @@
-// Dimensions are either windowed or carried along ("batch"). The innermost work is a run: along the batch loop that is
-// contiguous (channels of blocked and channels-last layouts), or else along the last windowed dimension. Threads take
-// batch positions, whose results never overlap.
+// The general kernel (f32 with contiguous channels goes to window_rows.hpp). The innermost work is a run: along the
+// batch loop that is contiguous (channels of blocked and channels-last layouts), or else along the last windowed
+// dimension. Threads take batch positions, whose results never overlap.
 #include "kernels/cpu/loop_window.hpp"
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <limits>
 
-#include "kernels/cpu/nest.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/scalar_ops.hpp"
+#include "kernels/cpu/window_plan.hpp"
+#include "kernels/cpu/window_rows.hpp"
 #include "weft/error.hpp"
 
 namespace weft::cpu {
 namespace {
 
 constexpr std::int64_t kRun = 256;  ///< elements of a run handled at once
-
-struct BatchLoop {
-  std::int64_t extent, x_stride, y_stride;
-};
-
-struct WindowLoop {
-  std::int64_t outputs, inputs, window, stride, low, dilation, x_stride, y_stride;
-};
-
-/// `x` is the wide side (operand, or its gradient), `y` the narrow one.
-struct Plan {
-  std::string refusal;
-  Op op = Op::reduce_window_max;
-  DType type = DType::f32;
-  ValueId x = kNone, y = kNone;
-  std::vector<BatchLoop> batch;
-  std::vector<WindowLoop> windows;
-  BatchLoop run{1, 1, 1};      ///< innermost batch loop, extent 1 when the run is along the last window
-  std::int64_t positions = 1;  ///< product of the batch extents but the run's
-  std::int64_t x_elements = 0, y_elements = 0;
-};
-
-bool is_windowed(const Attributes& a, std::size_t d) {
-  return a.integers("window")[d] != 1 || a.integers("strides")[d] != 1 || a.integers("pads_low")[d] != 0 ||
-         a.integers("pads_high")[d] != 0;
-}
-
-std::string read_values(const Graph& body, Plan& p, const Node*& root) {
-  if (body.nodes().size() != 1 || body.outputs().size() != 1) return "one windowed operator a body";
-  const Node& node = body.nodes()[0];
-  root = &node;
-  p.op = node.op;
-  switch (node.op) {
-    case Op::reduce_window_max:
-    case Op::reduce_window_sum: p.x = node.inputs[0], p.y = node.outputs[0]; break;
-    case Op::reduce_window_max_grad: p.x = node.inputs[0], p.y = node.inputs[1]; break;
-    case Op::reduce_window_sum_grad: p.x = node.outputs[0], p.y = node.inputs[0]; break;
-    default: return fmt::format("{} has no window", name_of(node.op));
-  }
-  if (body.outputs()[0].value != node.outputs[0]) return "a result that the operator does not make";
-  p.type = body.type(p.x).dtype;
-  if (p.type == DType::boolean) return "bool is not supported";
-  return {};
-}
-
-/// Sets every layout of `body` that is free, like the one that is fixed.
-void set_layouts(Graph& body, const Node& node) {
-  std::optional<Layout> model;
-  for (const auto* list : {&node.inputs, &node.outputs})
-    for (const ValueId v : *list)
-      if (body.value(v).layout && (!model || (model->blocks.empty() && !body.value(v).layout->blocks.empty())))
-        model = body.value(v).layout;
-  for (const auto* list : {&node.inputs, &node.outputs})
-    for (const ValueId v : *list)
-      if (!body.value(v).layout)
-        body.value(v).layout = model ? same_order(*model, body.type(v).shape) : Layout::dense(body.type(v).shape);
-}
-
-std::string read_loops(const Graph& body, const Node& node, Plan& p) {
-  const Attributes& a = node.attributes;
-  const Layout x = body.layout(p.x), y = body.layout(p.y);
-  if (x.has_padding() || y.has_padding()) return "padded layouts are not supported";
-  DimMap identity;
-  for (int d = 0; d < x.shape.rank(); ++d) identity.push_back(d);
-  for (int d = 0; d < x.shape.rank(); ++d) {
-    const auto i = static_cast<std::size_t>(d);
-    if (!is_windowed(a, i)) continue;
-    if (x.block_of(d) != 1 || y.block_of(d) != 1) return "a windowed dimension is blocked";
-    p.windows.push_back({y.shape[d], x.shape[d], a.integers("window")[i], a.integers("strides")[i],
-                         a.integers("pads_low")[i], a.integers("dilations")[i], x.strides[i], y.strides[i]});
-  }
-  std::vector<Loop> loops = loops_of(x);
-  std::erase_if(loops, [&](const Loop& l) { return is_windowed(a, static_cast<std::size_t>(l.dimension)); });
-  const auto xs = strides_in(loops, x, identity), ys = strides_in(loops, y, identity);
-  if (!xs || !ys) return fmt::format("wants equal blocks, given {} and {}", x.str(), y.str());
-  for (std::size_t l = 0; l < loops.size(); ++l)
-    if (loops[l].extent != 1) p.batch.push_back({loops[l].extent, (*xs)[l], (*ys)[l]});
-  const auto run = std::find_if(p.batch.begin(), p.batch.end(),
-                                [](const BatchLoop& b) { return b.x_stride == 1 && b.y_stride == 1; });
-  if (run != p.batch.end()) {
-    p.run = *run;
-    p.batch.erase(run);
-  }
-  for (const BatchLoop& b : p.batch) p.positions *= b.extent;
-  p.x_elements = x.shape.elements();
-  p.y_elements = y.shape.elements();
-  const bool dense = x.storage_elements() == p.x_elements && y.storage_elements() == p.y_elements;
-  return dense ? "" : "layouts with gaps are not supported";
-}
-
-/// Fills a plan and sets the free layouts of `body`.
-Plan make_plan(Graph& body) {
-  Plan p;
-  const Node* root = nullptr;
-  p.refusal = read_values(body, p, root);
-  if (!p.refusal.empty()) return p;
-  const Node node = *root;
-  set_layouts(body, node);
-  p.refusal = read_loops(body, node, p);
-  return p;
-}
 
 template <class T>
 T lowest() {
@@ -146,7 +44,7 @@ class WindowKernel final : public CpuKernel {
   using C = ComputeType<T>;
 
  public:
-  WindowKernel(Plan plan, const Context& context)
+  WindowKernel(WindowPlan plan, const Context& context)
       : plan_(std::move(plan)), ops_(context.tiles.get()), context_(context) {
     taps_ = 1;
     for (const WindowLoop& w : plan_.windows) taps_ *= w.window;
@@ -190,8 +88,8 @@ class WindowKernel final : public CpuKernel {
     const std::size_t outer = plan_.windows.size() - (along_window_ ? 1 : 0);
     std::int64_t total = 1;
     for (std::size_t w = 0; w < outer; ++w) total *= plan_.windows[w].outputs;
+    Dims at(plan_.windows.size(), 0);
     for (std::int64_t i = 0; i < total; ++i) {
-      Dims at(plan_.windows.size(), 0);
       std::int64_t rest = i, offset = 0;
       for (std::size_t w = outer; w-- > 0;) {
         at[w] = rest % plan_.windows[w].outputs;
@@ -319,7 +217,7 @@ class WindowKernel final : public CpuKernel {
     });
   }
 
-  Plan plan_;
+  WindowPlan plan_;
   const TileOps* ops_;
   Context context_;
   std::int64_t taps_ = 1;
@@ -331,7 +229,7 @@ class WindowKernel final : public CpuKernel {
 Claim claim_window(const Graph& body, const Context&) {
   KernelSpec spec;
   spec.body = body;
-  const Plan plan = make_plan(spec.body);
+  const WindowPlan plan = plan_window(spec.body);
   if (!plan.refusal.empty()) return Claim::refuse(plan.refusal);
   spec.implementation = "loop.window";
   spec.bytes = operand_bytes(spec.body);
@@ -340,8 +238,9 @@ Claim claim_window(const Graph& body, const Context&) {
 
 std::unique_ptr<CpuKernel> compile_window(const KernelSpec& spec, const Context& context) {
   Graph body = spec.body;
-  Plan plan = make_plan(body);
+  WindowPlan plan = plan_window(body);
   check_internal(plan.refusal.empty(), "window kernel compiled without a claim: " + plan.refusal);
+  if (rows_take(plan)) return compile_window_rows(std::move(plan), context);
   return visit_dtype(plan.type, [&]<class T>(TypeTag<T>) -> std::unique_ptr<CpuKernel> {
     if constexpr (std::is_same_v<T, bool>)
       throw InternalError("window kernel of bool");

@@ -1,0 +1,86 @@
+// Windowed reductions and their gradients with contiguous channels, where whole rows of windows are done at once.
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "tests/kernels/cpu/check_body.hpp"
+
+namespace weft {
+namespace {
+
+using testing::Body;
+using testing::check;
+using testing::random_tensor;
+
+Layout channels_last(const Shape& shape) {
+  Dims order{0};
+  for (int d = 2; d < shape.rank(); ++d) order.push_back(d);
+  order.push_back(1);
+  return Layout::permuted(shape, order);
+}
+
+/// Forward and backward of `op`, the narrow side in `narrow(its shape)`.
+void check_both(Op op, const Tensor& x, const PoolWindow& window, const Layout& wide, Layout (*narrow)(const Shape&),
+                const CpuOptions& options = {2, CpuIsa::automatic, true}) {
+  SCOPED_TRACE(wide.str() + std::string(name_of(op)));
+  Body forward;
+  const ValueId y = forward.b.pool(op, forward.in(x), window);
+  const Shape ys = forward.b.shape(y);
+  Attributes a = forward.b.graph().producer(y)->attributes;
+  forward.out(y);
+  EXPECT_EQ(check(std::move(forward), 2e-6, options, {{{0, wide}}, {{0, narrow(ys)}}}), "loop.window");
+  Body backward;
+  const Tensor dy = random_tensor(DType::f32, ys, 2);
+  if (op == Op::reduce_window_max) {
+    const ValueId x2 = backward.in(x), dy2 = backward.in(dy);
+    backward.out(backward.b.one(Op::reduce_window_max_grad, {x2, dy2}, a));
+    EXPECT_EQ(check(std::move(backward), 2e-6, options, {{{0, wide}, {1, narrow(ys)}}, {}}), "loop.window");
+  } else {
+    a.set("input_shape", x.shape().extents());
+    backward.out(backward.b.one(Op::reduce_window_sum_grad, {backward.in(dy)}, a));
+    EXPECT_EQ(check(std::move(backward), 2e-6, options, {{{0, narrow(ys)}}, {{0, wide}}}), "loop.window");
+  }
+}
+
+const PoolWindow kOverlapping{{1, 1, 3, 3}, {1, 1, 2, 2}, {0, 0, 1, 1}, {0, 0, 1, 1}, {1, 1, 1, 1}};
+
+TEST(CpuWindows, TheNarrowSideMayLieRowMajorBesideAWideSideWithContiguousChannels) {
+  const Shape shape{3, 32, 9, 11};
+  // Few distinct values: ties must go to the first.
+  const Tensor x = random_tensor(DType::f32, shape, 1, -3, 3).cast(DType::i32).cast(DType::f32);
+  for (const Op op : {Op::reduce_window_max, Op::reduce_window_sum})
+    for (const Layout& wide :
+         {Layout::blocked(shape, {{1, 16}}), Layout::blocked(shape, {{1, 8}}), channels_last(shape)})
+      check_both(op, x, kOverlapping, wide, [](const Shape& s) { return Layout::dense(s); });
+}
+
+TEST(CpuWindows, ChannelsThatDoNotFillVectorsAndManySlicesOfThemAgree) {
+  for (const std::int64_t channels : {1, 3, 20, 300, 515}) {
+    const Shape shape{2, channels, 6, 5};
+    for (const Op op : {Op::reduce_window_max, Op::reduce_window_sum})
+      check_both(op, random_tensor(DType::f32, shape, 1), kOverlapping, channels_last(shape), channels_last);
+  }
+}
+
+TEST(CpuWindows, OneAndThreeWindowedDimensionsDilatedAndCroppedByPaddingAgree) {
+  const Shape line{2, 16, 23}, cube{2, 16, 5, 6, 7};
+  for (const CpuIsa isa : {CpuIsa::automatic, CpuIsa::avx2, CpuIsa::baseline})
+    for (const Op op : {Op::reduce_window_max, Op::reduce_window_sum}) {
+      check_both(op, random_tensor(DType::f32, line, 1), {{1, 1, 4}, {1, 1, 3}, {0, 0, 3}, {0, 0, 2}, {1, 1, 2}},
+                 channels_last(line), channels_last, {2, isa, true});
+      check_both(op, random_tensor(DType::f32, cube, 1),
+                 {{1, 1, 2, 3, 2}, {1, 1, 1, 2, 2}, {0, 0, 1, 2, 0}, {0, 0, 0, 1, 1}, {1, 1, 2, 1, 1}},
+                 channels_last(cube), channels_last, {3, isa, true});
+    }
+}
+
+TEST(CpuWindows, NotANumberWinsEveryWindowThatHoldsIt) {
+  const Shape shape{1, 16, 8, 8};
+  Tensor x = random_tensor(DType::f32, shape, 1);
+  for (const int i : {3, 70, 500, 501, 900}) x.mutable_values<float>()[i] = std::numeric_limits<float>::quiet_NaN();
+  x.mutable_values<float>()[64] = -std::numeric_limits<float>::infinity();
+  check_both(Op::reduce_window_max, x, kOverlapping, channels_last(shape), channels_last);
+}
+
+}  // namespace
+}  // namespace weft
