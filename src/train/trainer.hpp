@@ -9,10 +9,12 @@
 #include <vector>
 
 #include "comm/mpi/mpi_runtime.hpp"
+#include "scheduler/simulate.hpp"
 #include "src/files/file_system.hpp"
 #include "weft/communicator.hpp"
 #include "weft/device.hpp"
 #include "weft/job.hpp"
+#include "weft/site.hpp"
 
 namespace weft {
 
@@ -31,6 +33,8 @@ struct TrainOptions {
   bool resume = true;          ///< from the newest valid checkpoint of the run folder, if there is one
   std::filesystem::path from;  ///< resume from this checkpoint instead
   bool trace = false;          ///< write trace.json of a few steps
+  /// Measured costs of this arrangement of ranks, to predict the step time from; absent: from the device's estimates.
+  std::optional<Calibration> costs;
 };
 
 /// How a run ended, on every rank alike.
@@ -43,7 +47,7 @@ struct TrainResult {
   std::vector<std::pair<std::string, double>> evaluation;  ///< of the final weights; empty without data.eval
   double seconds_to_first_step = 0;
   double median_step_seconds = 0;
-  double predicted_step_seconds = 0;
+  std::optional<Prediction> predicted;  ///< of a full step; absent before the Programs are made
   double samples_per_second = 0;
   std::int64_t arena_bytes = 0, liveness_bound_bytes = 0, state_bytes = 0;
   std::filesystem::path folder;

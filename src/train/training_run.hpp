@@ -33,6 +33,7 @@ class TrainingRun {
   void load_model();
   void open_data();
   void compile();
+  void predict(std::int64_t step_samples);
   void restore();
   void agree();
 

@@ -164,6 +164,7 @@ void TrainingRun::compile() {
   result_.arena_bytes = summary.arena_bytes;
   result_.liveness_bound_bytes = summary.liveness_bound_bytes;
   result_.state_bytes = summary.state_bytes;
+  predict(sizes.front());
   note(fmt::format(
       "compiled {} kernels in {:.2f} s; arena {:.1f} MiB (liveness bound {:.1f}), states {:.1f} MiB, {} on {}",
       summary.kernels, summary.seconds, static_cast<double>(summary.arena_bytes) / 1048576.0,
@@ -180,6 +181,13 @@ void TrainingRun::compile() {
     }
     return std::vector<std::byte>{};
   });
+}
+
+void TrainingRun::predict(std::int64_t step_samples) {
+  std::vector<const Program*> passes;
+  for (const TrainingPass& pass : programs_->training(step_samples)) passes.push_back(&pass.executor->program());
+  const int nodes = (world_.size() + world_.node_size() - 1) / world_.node_size();
+  result_.predicted = simulate_sequence(passes, options_.costs ? &*options_.costs : nullptr, {plan_.mesh, nodes});
 }
 
 void TrainingRun::restore() {

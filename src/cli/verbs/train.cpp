@@ -7,10 +7,12 @@
 #include <nlohmann/json.hpp>
 
 #include "fmt/format.h"
+#include "scheduler/step_report.hpp"
 #include "src/cli/all_ranks.hpp"
 #include "src/cli/verbs.hpp"
 #include "src/devices/devices.hpp"
 #include "src/job/job_file.hpp"
+#include "src/launch/site_costs.hpp"
 
 namespace weft::cli {
 namespace {
@@ -44,10 +46,9 @@ void print_text(const JobSpec& job, const TrainResult& r) {
   }
   if (!r.evaluation.empty()) fmt::print("  evaluation   {}\n", listed(r.evaluation));
   if (r.median_step_seconds > 0) {
-    fmt::print("  step time    {:.2f} ms (median), {:.0f} samples/s; {:.1f} s to the first step\n",
-               1e3 * r.median_step_seconds, r.samples_per_second, r.seconds_to_first_step);
-    fmt::print("  predicted    {:.2f} ms a step: {:+.0f} %\n", 1e3 * r.predicted_step_seconds,
-               100 * (r.predicted_step_seconds / r.median_step_seconds - 1));
+    fmt::print("  {}\n", step_time_line(*r.predicted, r.median_step_seconds));
+    fmt::print("  speed        {:.0f} samples/s; {:.1f} s to the first step\n", r.samples_per_second,
+               r.seconds_to_first_step);
   }
   fmt::print("  memory       arena {:.1f} MiB (liveness bound {:.1f}), states {:.1f} MiB a rank\n",
              mebibytes(r.arena_bytes), mebibytes(r.liveness_bound_bytes), mebibytes(r.state_bytes));
@@ -69,7 +70,8 @@ void print_json(const JobSpec& job, const TrainResult& r) {
                                    {"metrics", object(r.metrics)},
                                    {"evaluation", object(r.evaluation)},
                                    {"step_ms", 1e3 * r.median_step_seconds},
-                                   {"predicted_step_ms", 1e3 * r.predicted_step_seconds},
+                                   {"predicted_step_ms", r.predicted ? 1e3 * r.predicted->seconds : 0},
+                                   {"calibrated", r.predicted && r.predicted->calibrated},
                                    {"samples_per_s", r.samples_per_second},
                                    {"seconds_to_first_step", r.seconds_to_first_step},
                                    {"arena_bytes", r.arena_bytes},
@@ -89,6 +91,7 @@ ExitCode run_train(const Arguments& arguments) {
              "auto goes on from the newest valid checkpoint of the run folder; never moves a former run aside; a file "
              "goes on from that one",
              "auto")
+      .value("site", "SITE.yaml", "predicts the step time from the costs that `weft calibrate` measured of this site")
       .flag("trace", "writes a timeline of the first steps to trace.json in the run folder (Perfetto shows it)")
       .flag("json", "the result as JSON")
       .flag("quiet", "no progress")
@@ -115,6 +118,11 @@ ExitCode run_train(const Arguments& arguments) {
     const std::string& resume = options.text("resume");
     how.resume = resume != "never";
     if (resume != "auto" && resume != "never") how.from = resume;
+    if (options.has("site")) {
+      const SiteCosts known = read_site_costs(files, options.text("site"));
+      if (const auto costs = costs_for(known, world.communicator->node_size(), device->target()))
+        how.costs = costs->costs;
+    }
     how.trace = options.has("trace");
     const TrainResult result = train(job, how, services);
     if (speaks) options.has("json") ? print_json(job, result) : print_text(job, result);
