@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "graph/ir/passes/simplify.hpp"
 #include "graph/partition/partition.hpp"
 #include "graph/training/forward.hpp"
 #include "graph/training/loss.hpp"
@@ -41,7 +42,7 @@ const Model& StepCompiler::model(std::int64_t samples) {
 TrainingProgram StepCompiler::training(const PassSpec& pass, const Plan& plan, int rank) {
   const StepShape shape{pass.samples, pass.step_samples, pass.kind, run_, shapes_.target};
   TrainingGraph step = build_training_step(model(pass.samples), job_, shape);
-  const Graph local = partition(step.graph, plan.mesh, rank);
+  const Graph local = partition(simplify(step.graph), plan.mesh, rank);
   static constexpr const char* kKinds[] = {"", " first", " middle", " last"};
   LoweringOptions options;
   options.role = fmt::format("train {} of {}{}", pass.samples, pass.step_samples, kKinds[static_cast<int>(pass.kind)]);
@@ -52,7 +53,7 @@ TrainingProgram StepCompiler::training(const PassSpec& pass, const Plan& plan, i
 
 EvaluationProgram StepCompiler::evaluation(std::int64_t samples, const Plan& plan, int rank) {
   EvaluationGraph evaluation = build_evaluation(model(samples), job_, samples, shapes_.target);
-  const Graph local = partition(evaluation.graph, plan.mesh, rank);
+  const Graph local = partition(simplify(evaluation.graph), plan.mesh, rank);
   LoweringOptions options;
   options.role = fmt::format("evaluate {}", samples);
   options.bucket_bytes = plan.bucket_bytes;

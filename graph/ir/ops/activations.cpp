@@ -67,7 +67,8 @@ std::vector<ValueId> decompose_gelu(GraphBuilder& b, const Node& node) {
 std::vector<ValueId> gradient_relu(const GradientContext& c) {
   GraphBuilder& b = c.builder;
   const ValueId zero = b.like(c.grad(), 0);
-  return {b.select(b.binary(Op::greater, c.operand(0), zero), c.grad(), zero)};
+  // The result says as much as the operand, and lets what makes the operand take the relu into its own kernel.
+  return {b.select(b.binary(Op::greater, c.result(), zero), c.grad(), zero)};
 }
 
 ValueId one_minus(GraphBuilder& b, ValueId x) { return b.sub(b.like(x, 1), x); }
