@@ -112,9 +112,9 @@ Calibration read_entry(const Json& json) {
 }
 
 double distance(const Calibration& c, int ranks, int threads) {
-  // Cores in use matter most: they share memory, caches and the clock.
-  return 2 * std::abs(std::log2(double(c.ranks) * c.threads) - std::log2(double(ranks) * threads)) +
-         std::abs(std::log2(double(c.threads)) - std::log2(double(threads)));
+  // Kernels change with a rank's threads; other ranks only share memory, caches and the clock.
+  return 2 * std::abs(std::log2(double(c.threads)) - std::log2(double(threads))) +
+         std::abs(std::log2(double(c.ranks) * c.threads) - std::log2(double(ranks) * threads));
 }
 
 void scale(std::vector<CostPoint>& points, double factor) {
@@ -190,7 +190,7 @@ std::optional<PlacementCosts> placement_costs(const CalibrationSet& set, int ran
   costs.peak_flops /= factor;
   costs.memory_bandwidth /= factor;
   costs.peak_bandwidth /= factor;
-  costs.kernels.clear();
+  if (nearest->threads != threads) costs.kernels.clear();
   scale(costs.triad, factor);
   for (auto& [implementation, points] : costs.rates) scale(points, factor);
   // Collectives are looked up by their rank count: those of other entries serve as well.

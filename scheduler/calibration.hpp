@@ -24,9 +24,9 @@ struct PlacementCosts {
   bool measured = true;  ///< false: scaled from the nearest placement that was
   std::string note;      ///< then: "scaled from 1 rank of 4 threads"; "" when measured
 };
-/// Scaled costs take rates as proportional to a rank's threads, which is the best that can be hoped for; exact kernel
-/// times are dropped then. Nothing when `set` has no entries, or none for this device: entries of another target than
-/// `target` ("" for any) do not count, whatever their thread count.
+/// Scaled costs take rates as proportional to a rank's threads, which is the best that can be hoped for, and drop exact
+/// kernel times where the threads differ. Nothing when `set` has no entries, or none for this device: entries of
+/// another target than `target` ("" for any) do not count, whatever their thread count.
 std::optional<PlacementCosts> placement_costs(const CalibrationSet& set, int ranks, int threads,
                                               std::string_view target = "");
 

@@ -40,7 +40,7 @@ long long checked_time(const std::string& time) {
   return *seconds;
 }
 
-void check_partition(const JobSpec& job, const Site& site, const Placement& placement) {
+void check_partition(const JobSpec& job, const Site& site, const ResourceRequest& request) {
   const auto& name = first_of(job.resources.partition, site.partition);
   if (name.empty() || site.partitions.empty()) return;
   const auto* partition = site.find_partition(name);
@@ -56,12 +56,12 @@ void check_partition(const JobSpec& job, const Site& site, const Placement& plac
         "the queue at the limit and resumes, so that a long training takes several turns",
         job.resources.time, partition->max_time, name));
   const int most = partition->max_nodes_per_job > 0 ? partition->max_nodes_per_job : partition->nodes;
-  if (placement.nodes > most)
+  if (request.nodes > most)
     throw UserError(fmt::format("resources.nodes: {} are more than the {} that the partition {} gives a job",
-                                placement.nodes, most, name));
+                                request.nodes, most, name));
 }
 
-std::string directives(const JobSpec& job, const Site& site, const Placement& placement, const ScriptPaths& paths) {
+std::string directives(const JobSpec& job, const Site& site, const ResourceRequest& request, const ScriptPaths& paths) {
   std::string out;
   const auto add = [&](std::string_view option, std::string_view value) {
     out += value.empty() ? fmt::format("#SBATCH --{}\n", option) : fmt::format("#SBATCH --{}={}\n", option, value);
@@ -70,11 +70,11 @@ std::string directives(const JobSpec& job, const Site& site, const Placement& pl
     if (!value.empty()) add(option, checked_name(value, option));
   };
   named("job-name", job.name);
-  add("nodes", std::to_string(placement.nodes));
-  add("ntasks-per-node", std::to_string(placement.ranks_per_node));
-  add("cpus-per-task", std::to_string(placement.threads));
+  add("nodes", std::to_string(request.nodes));
+  add("ntasks-per-node", std::to_string(request.ranks_per_node));
+  add("cpus-per-task", std::to_string(request.threads));
   add("hint", "nomultithread");  // cores are counted, not hardware threads
-  if (placement.memory_bytes > 0) add("mem", fmt::format("{}M", (placement.memory_bytes + (1 << 20) - 1) >> 20));
+  if (request.memory_bytes > 0) add("mem", fmt::format("{}M", (request.memory_bytes + (1 << 20) - 1) >> 20));
   add("time", job.resources.time);
   named("partition", first_of(job.resources.partition, site.partition));
   named("account", first_of(job.resources.account, site.account));
@@ -107,17 +107,22 @@ std::string module_lines(const Site& site) {
   return out + "set -eu\n";
 }
 
-std::string environment_lines(const Site& site, const Placement& placement) {
+std::string environment_lines(const Site& site, const ResourceRequest& request) {
   // Threads are not pinned one by one: a thread started by a pinned one would share its core, as those that
   // communicate and read data would.
   std::string out = fmt::format("\nexport OMP_NUM_THREADS={}\nexport OMP_PLACES=cores\nexport OMP_PROC_BIND=false\n",
-                                placement.threads);
+                                request.threads);
   for (const auto& [name, value] : site.environment) {
     if (!is_variable_name(name))
       throw UserError(fmt::format("environment: '{}' is not the name of a variable", printable(name)));
     out += fmt::format("export {}={}\n", name, shell_quoted(value, "environment." + name));
   }
   return out;
+}
+
+std::string site_option(const ScriptPaths& paths) {
+  if (paths.site.empty()) return "";
+  return " --site " + shell_quoted(paths.site.string(), "the path of the site file");
 }
 
 std::string ending(const Site& site) {
@@ -151,35 +156,35 @@ std::string ending(const Site& site) {
 
 }  // namespace
 
-void check_request(const JobSpec& job, const Site& site, const Placement& placement) {
+void check_request(const JobSpec& job, const Site& site, const ResourceRequest& request) {
   if (site.scheduler != "slurm")
     throw UserError(
         fmt::format("the site {} has no scheduler; start the job with `mpirun -n {} weft train`, or add "
                     "`scheduler: slurm` to the site file",
-                    printable(site.name), placement.nodes * placement.ranks_per_node));
-  if (placement.nodes < 1 || placement.ranks_per_node < 1 || placement.threads < 1)
-    throw UserError(fmt::format("resources: {} nodes of {} ranks of {} threads; each must be at least 1",
-                                placement.nodes, placement.ranks_per_node, placement.threads));
-  const auto cores = static_cast<long long>(placement.ranks_per_node) * placement.threads;
+                    printable(site.name), request.nodes * request.ranks_per_node));
+  if (request.nodes < 1 || request.ranks_per_node < 1 || request.threads < 1)
+    throw UserError(fmt::format("resources: {} nodes of {} ranks of {} threads; each must be at least 1", request.nodes,
+                                request.ranks_per_node, request.threads));
+  const auto cores = static_cast<long long>(request.ranks_per_node) * request.threads;
   if (cores > site.node.cores())
     throw UserError(fmt::format("resources.ranks_per_node: {} ranks of {} threads need {} cores; a node of {} has {}",
-                                placement.ranks_per_node, placement.threads, cores, printable(site.name),
+                                request.ranks_per_node, request.threads, cores, printable(site.name),
                                 site.node.cores()));
-  if (site.node.memory_bytes > 0 && placement.memory_bytes > site.node.memory_bytes)
+  if (site.node.memory_bytes > 0 && request.memory_bytes > site.node.memory_bytes)
     throw UserError(
         fmt::format("a node would need {} MiB of memory; one of {} has {} MiB. Use more nodes or a smaller "
                     "batch",
-                    placement.memory_bytes >> 20, printable(site.name), site.node.memory_bytes >> 20));
+                    request.memory_bytes >> 20, printable(site.name), site.node.memory_bytes >> 20));
   if (checked_time(job.resources.time) <= site.signal_seconds + kSignalResolution)
     throw UserError(fmt::format(
         "resources.time: {} is spent before the job begins: notice of its end may come {} s before (signal_seconds of "
         "the site, and {} s that Slurm may be early)",
         job.resources.time, site.signal_seconds + kSignalResolution, kSignalResolution));
-  check_partition(job, site, placement);
+  check_partition(job, site, request);
 }
 
-std::string job_script(const JobSpec& job, const Site& site, const Placement& placement, const ScriptPaths& paths) {
-  check_request(job, site, placement);
+std::string job_script(const JobSpec& job, const Site& site, const ResourceRequest& request, const ScriptPaths& paths) {
+  check_request(job, site, request);
   return fmt::format(
       "#!/bin/bash\n"
       "# Written by `weft submit` for the job {} on the site {}.\n"
@@ -191,13 +196,13 @@ std::string job_script(const JobSpec& job, const Site& site, const Placement& pl
       "rm -f -- \"$run/exit.json\"\n"
       "code=0\n"
       "srun --mpi={} --cpus-per-task={} --cpu-bind=cores --kill-on-bad-exit=1 \\\n"
-      "  {} train {} || code=$?\n"
+      "  {} train {}{} || code=$?\n"
       "{}",
-      checked_name(job.name, "name"), checked_name(site.name, "the site's name"),
-      directives(job, site, placement, paths), shell_quoted(paths.run_folder.string(), "the run folder"),
-      module_lines(site), environment_lines(site, placement), checked_name(site.mpi_plugin, "mpi_plugin"),
-      placement.threads, shell_quoted(paths.weft.string(), "the path of weft"),
-      shell_quoted(paths.job.string(), "the path of the job"), ending(site));
+      checked_name(job.name, "name"), checked_name(site.name, "the site's name"), directives(job, site, request, paths),
+      shell_quoted(paths.run_folder.string(), "the run folder"), module_lines(site), environment_lines(site, request),
+      checked_name(site.mpi_plugin, "mpi_plugin"), request.threads,
+      shell_quoted(paths.weft.string(), "the path of weft"), shell_quoted(paths.job.string(), "the path of the job"),
+      site_option(paths), ending(site));
 }
 
 }  // namespace weft

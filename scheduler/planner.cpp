@@ -48,9 +48,14 @@ Alternative consider(const Arrangement& arrangement, const Site& site, const Cal
   return a;
 }
 
-/// Scaled costs and estimates may be off by more than their intervals say.
-double low_of(const Alternative& a) { return a.prediction.low * (a.note.empty() ? 1 : 0.8); }
-double high_of(const Alternative& a) { return a.prediction.high * (a.note.empty() ? 1 : 1.2); }
+/// Bounds for comparisons. Errors that two alternatives share, such as a rate that is too high, cancel in their ratio,
+/// so intervals count half, in logarithms; scaled costs may be off by more than their intervals say.
+double low_of(const Alternative& a) {
+  return std::sqrt(a.prediction.low * a.prediction.seconds) * (a.note.empty() ? 1 : 0.9);
+}
+double high_of(const Alternative& a) {
+  return std::sqrt(a.prediction.high * a.prediction.seconds) * (a.note.empty() ? 1 : 1.1);
+}
 
 /// From few cores to many, staying where the gain is not certain. Not empty.
 std::size_t choose(const std::vector<Alternative>& by_cores) {

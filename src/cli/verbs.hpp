@@ -29,6 +29,9 @@ ExitCode run_data_import(const Arguments& arguments);  // the second word of `da
 ExitCode run_export(const Arguments& arguments);
 ExitCode run_inspect(const Arguments& arguments);
 ExitCode run_job(const Arguments& arguments);
+ExitCode run_calibrate(const Arguments& arguments);
+ExitCode run_plan(const Arguments& arguments);
+ExitCode run_submit(const Arguments& arguments);
 ExitCode run_model(const Arguments& arguments);
 ExitCode run_train(const Arguments& arguments);
 ExitCode run_verify(const Arguments& arguments);

@@ -13,10 +13,12 @@
 namespace weft {
 
 std::filesystem::path write_submission(FileSystem& files, const JobSpec& job, const Site& site,
-                                       const Placement& placement, const std::filesystem::path& weft) {
+                                       const ResourceRequest& request, const std::filesystem::path& weft,
+                                       const std::filesystem::path& site_file) {
   const auto absolute = with_absolute_paths(job);
   const auto folder = std::filesystem::path(absolute.runs) / absolute.name;
-  const auto script = job_script(absolute, site, placement, {weft, folder / "job.yaml", folder});
+  const auto script =
+      job_script(absolute, site, request, {weft, folder / "job.yaml", std::filesystem::absolute(site_file), folder});
   auto run = RunFolder::open(files, absolute.runs, absolute.name, RunStart::resume);
   run.write_job(job_to_yaml(absolute));
   const auto path = run.path() / "submit.sh";

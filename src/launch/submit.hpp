@@ -13,9 +13,11 @@
 namespace weft {
 
 /// Makes the run folder (as a training would, so that one in use is refused) and writes job.yaml, with absolute paths,
-/// and submit.sh into it. Returns the script's path. Throws UserError as job_script does; nothing is written then.
+/// and submit.sh into it, which runs `weft` and tells it of `site_file`. Returns the script's path. Throws UserError as
+/// job_script does; nothing is written then.
 std::filesystem::path write_submission(FileSystem& files, const JobSpec& job, const Site& site,
-                                       const Placement& placement, const std::filesystem::path& weft);
+                                       const ResourceRequest& request, const std::filesystem::path& weft,
+                                       const std::filesystem::path& site_file);
 
 /// Calls `sbatch --parsable SCRIPT` and returns the job's number. Throws SystemError when there is no sbatch, when it
 /// fails (with what it said), when it does not answer in time (it is killed then), or answers something else.

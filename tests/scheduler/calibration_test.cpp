@@ -94,14 +94,17 @@ TEST(Calibration, AnotherPlacementIsScaledFromTheNearest) {
   const auto exact = placement_costs(set, 2, 1);
   ASSERT_TRUE(exact);
   EXPECT_TRUE(exact->measured);
-  const auto scaled = placement_costs(set, 4, 1);
+  const auto scaled = placement_costs(set, 2, 2);
   ASSERT_TRUE(scaled);
   EXPECT_FALSE(scaled->measured);
   EXPECT_EQ(scaled->note, "scaled from 1 rank of 4 threads");
-  EXPECT_DOUBLE_EQ(scaled->costs.peak_flops, 1e11);
-  EXPECT_DOUBLE_EQ(scaled->costs.triad[1].seconds, 4e-4);
+  EXPECT_DOUBLE_EQ(scaled->costs.peak_flops, 2e11);
+  EXPECT_DOUBLE_EQ(scaled->costs.triad[1].seconds, 2e-4);
   EXPECT_TRUE(scaled->costs.kernels.empty());
   EXPECT_EQ(scaled->costs.collectives.size(), 1u) << "all-reduce of other placements serves too";
+  const auto more_ranks = placement_costs(set, 4, 1);
+  EXPECT_EQ(more_ranks->note, "scaled from 2 ranks of 1 thread");
+  EXPECT_EQ(more_ranks->costs.kernels.size(), 1u) << "kernels of as many threads are the same kernels";
 }
 
 TEST(Calibration, AnotherDeviceDoesNotCount) {

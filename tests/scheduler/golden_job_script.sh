@@ -38,7 +38,7 @@ export UCX_TLS='rc,self'
 rm -f -- "$run/exit.json"
 code=0
 srun --mpi=pmix --cpus-per-task=8 --cpu-bind=cores --kill-on-bad-exit=1 \
-  '/opt/weft/bin/weft' train '/home/a/runs/fashion/job.yaml' || code=$?
+  '/opt/weft/bin/weft' train '/home/a/runs/fashion/job.yaml' --site '/home/a/cluster.yaml' || code=$?
 
 # 75: stopped early with a good checkpoint. srun may report another rank's code: exit.json decides.
 stopped=no

@@ -27,7 +27,8 @@ class JobScriptRun : public ::testing::Test {
           "printf '%s\\n' \"$@\" > \"$HERE/srun.txt\"; env > \"$HERE/env.txt\"\n"
           "[ -z \"${EXIT_JSON:-}\" ] || printf '%s' \"$EXIT_JSON\" > \"$HERE/run/exit.json\"\nexit \"$CODE\"\n");
     write("scontrol", "printf '%s\\n' \"$@\" > \"$HERE/scontrol.txt\"; exit \"${SCONTROL_CODE:-0}\"\n");
-    where_ = {folder_ / "weft; touch canary", folder_ / "job's `touch canary`.yaml", "/run folder"};
+    where_ = {folder_ / "weft; touch canary", folder_ / "job's `touch canary`.yaml", folder_ / "$(touch canary)",
+              "/run folder"};
   }
   void TearDown() override { fs::remove_all(folder_); }
 
@@ -73,7 +74,8 @@ class JobScriptRun : public ::testing::Test {
 TEST_F(JobScriptRun, StartsTheRanksWithEveryWordWhole) {
   EXPECT_EQ(run(without_modules(), "export CODE=0"), 0) << content("out.txt");
   EXPECT_EQ(content("srun.txt"), "--mpi=pmix\n--cpus-per-task=8\n--cpu-bind=cores\n--kill-on-bad-exit=1\n" +
-                                     where_.weft.string() + "\ntrain\n" + where_.job.string() + "\n");
+                                     where_.weft.string() + "\ntrain\n" + where_.job.string() + "\n--site\n" +
+                                     where_.site.string() + "\n");
   EXPECT_THAT(content("env.txt"), HasSubstr("OMP_NUM_THREADS=8\n"));
   EXPECT_FALSE(requeued());
 }

@@ -16,7 +16,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-std::string error_of(const JobSpec& j, const Site& s, const Placement& p = four_by_eight(),
+std::string error_of(const JobSpec& j, const Site& s, const ResourceRequest& p = four_by_eight(),
                      const ScriptPaths& where = plain_paths()) {
   try {
     (void)job_script(j, s, p, where);

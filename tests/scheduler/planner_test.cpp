@@ -71,7 +71,7 @@ TEST(Planner, RecommendsMoreCoresWhereTheGainIsCertain) {
 }
 
 TEST(Planner, DoesNotRecommendAGainInsideTheNoise) {
-  Job job{[](const Arrangement& a) { return a.cores() == 4 ? 0.45 : 1.0 / a.cores(); }, 0.3, {}};
+  Job job{[](const Arrangement& a) { return a.cores() == 4 ? 0.45 : 1.0 / a.cores(); }, 0.5, {}};
   const auto report = job.plan(machine(4), {{1, 1, 1}, {1, 2, 1}, {1, 4, 1}});
   EXPECT_EQ(report.recommended()->arrangement, (Arrangement{1, 2, 1}));
   EXPECT_EQ(report.alternatives.front().verdict, "11 % faster: within the noise");

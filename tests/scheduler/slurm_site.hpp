@@ -27,10 +27,10 @@ inline Site slurm_site() {
   return s;
 }
 
-inline Placement four_by_eight() { return {1, 4, 8, 3LL << 30}; }
+inline ResourceRequest four_by_eight() { return {1, 4, 8, 3LL << 30}; }
 
 inline ScriptPaths plain_paths() {
-  return {"/opt/weft/bin/weft", "/home/a/runs/fashion/job.yaml", "/home/a/runs/fashion"};
+  return {"/opt/weft/bin/weft", "/home/a/runs/fashion/job.yaml", "/home/a/cluster.yaml", "/home/a/runs/fashion"};
 }
 
 }  // namespace weft::testing

@@ -60,7 +60,7 @@ class Submit : public ::testing::Test {
 };
 
 TEST_F(Submit, WritesAScriptAndTheJobItRuns) {
-  const auto script = write_submission(files_, job_, slurm_site(), four_by_eight(), "/opt/weft");
+  const auto script = write_submission(files_, job_, slurm_site(), four_by_eight(), "/opt/weft", "/s.yaml");
   EXPECT_EQ(script, folder_ / "runs" / "fashion" / "submit.sh");
   const auto text = read_whole_file(files_, script);
   const auto job_file = folder_ / "runs" / "fashion" / "job.yaml";
@@ -75,13 +75,13 @@ TEST_F(Submit, WritesAScriptAndTheJobItRuns) {
 TEST_F(Submit, LeavesNothingWhereTheSiteRefuses) {
   auto site = slurm_site();
   site.scheduler = "none";
-  EXPECT_THROW((void)write_submission(files_, job_, site, four_by_eight(), "/opt/weft"), UserError);
+  EXPECT_THROW((void)write_submission(files_, job_, site, four_by_eight(), "/opt/weft", "/s.yaml"), UserError);
   EXPECT_FALSE(fs::exists(folder_ / "runs"));
 }
 
 TEST_F(Submit, ARunInUseIsNotSubmittedAgain) {
   const auto running = RunFolder::open(files_, folder_ / "runs", "fashion", RunStart::resume);
-  EXPECT_THROW((void)write_submission(files_, job_, slurm_site(), four_by_eight(), "/opt/weft"), UserError);
+  EXPECT_THROW((void)write_submission(files_, job_, slurm_site(), four_by_eight(), "/opt/weft", "/s.yaml"), UserError);
 }
 
 TEST_F(Submit, ReadsTheJobNumberFromTheLastLine) {
