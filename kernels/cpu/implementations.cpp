@@ -7,6 +7,7 @@
 #include "kernels/cpu/loop_window.hpp"
 #include "kernels/cpu/onednn_conv.hpp"
 #include "kernels/cpu/onednn_matmul.hpp"
+#include "kernels/cpu/onednn_reorder.hpp"
 #include "kernels/cpu/reference.hpp"
 
 namespace weft::cpu {
@@ -19,6 +20,7 @@ std::span<const Implementation> implementations() {
       {"onednn.convolution_backward_weights", claim_convolution_backward_weights, compile_convolution_backward_weights},
       {"loop.window", claim_window, compile_window},
       {"loop.reduction", claim_reduction, compile_reduction},
+      {"onednn.reorder", claim_reorder, compile_reorder},
       {"loop.copy", claim_copy, compile_copy},
       {"loop.pointwise", claim_pointwise, compile_pointwise},
       {"loop.contraction", claim_contraction, compile_contraction},
