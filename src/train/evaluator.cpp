@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "graph/partition/partition.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
@@ -15,13 +16,14 @@ std::vector<std::int64_t> batch_sizes(std::int64_t samples, std::int64_t batch) 
 }
 
 void bind_feeds(Executor& executor, const Batch& batch, std::int64_t offset, std::int64_t count,
-                const Tensor& sample_offset) {
+                const Tensor& sample_offset, const Tensor& rank_offset) {
   for (const auto& [name, tensor] : batch.feeds) {
     if (!executor.has_feed(name)) continue;
     const std::int64_t row = tensor.shape()[0] == 0 ? 0 : static_cast<std::int64_t>(tensor.bytes()) / tensor.shape()[0];
     executor.bind(name, tensor.data() + offset * row, count * row);
   }
   if (executor.has_feed("sample_offset")) executor.bind("sample_offset", sample_offset);
+  if (executor.has_feed(kRankSampleOffset)) executor.bind(kRankSampleOffset, rank_offset);
 }
 
 Evaluator::Evaluator(ProgramSet& programs, ReaderOptions reader) : programs_(programs), reader_(reader) {}
@@ -36,7 +38,8 @@ std::vector<std::pair<std::string, double>> Evaluator::run(std::int64_t step) {
     const Batch& batch = reader_.next();
     const EvaluationPass& pass = programs_.evaluation(batch.global_count);
     totals = &pass.totals;
-    bind_feeds(*pass.executor, batch, 0, batch.local_count, no_offset);
+    const Tensor rank_offset = Tensor::scalar(programs_.share(batch.global_count).first);
+    bind_feeds(*pass.executor, batch, 0, batch.local_count, no_offset, rank_offset);
     pass.executor->run(step);
     std::map<std::string, double> fetched;  // totals may share a count
     for (const EvaluationTotal& t : pass.totals)

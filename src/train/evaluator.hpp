@@ -28,9 +28,10 @@ class Evaluator {
 /// Sizes of the global batches of `samples` samples: {batch, tail}, without those that do not occur.
 std::vector<std::int64_t> batch_sizes(std::int64_t samples, std::int64_t batch);
 
-/// Binds what `executor` is fed from `batch`: samples `offset` to `offset + count` of this rank's, whose first sample
-/// of all ranks is number `sample_offset` of the step. `scalars` keeps the memory of run-time scalars alive.
+/// Binds what `executor` is fed from `batch`: samples `offset` to `offset + count` of this rank's, of a pass whose
+/// first sample of all ranks is number `sample_offset` of the step. This rank's first is number `rank_offset` of the
+/// pass. Both scalars are bound, not copied: they must outlive the run.
 void bind_feeds(Executor& executor, const Batch& batch, std::int64_t offset, std::int64_t count,
-                const Tensor& sample_offset);
+                const Tensor& sample_offset, const Tensor& rank_offset);
 
 }  // namespace weft

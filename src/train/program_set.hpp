@@ -9,6 +9,7 @@
 #include <tuple>
 #include <vector>
 
+#include "graph/partition/partition.hpp"
 #include "src/executor/executor.hpp"
 #include "src/train/step_compiler.hpp"
 #include "weft/device.hpp"
@@ -54,6 +55,8 @@ class ProgramSet {
   const std::map<std::string, std::string>& tied() const { return tied_; }
   const std::vector<std::string>& trained() const { return trained_; }
   std::int64_t batch_norm_group() const { return batch_norm_group_; }
+  /// This rank's samples of a pass of so many.
+  SampleRange share(std::int64_t pass_samples) const { return rank_samples(pass_samples, plan_.mesh, rank_); }
   /// The Program of the first full training pass.
   const Program& main_program() const;
 

@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "graph/onnx/export.hpp"
-#include "graph/partition/partition.hpp"
 #include "src/checkpoint/agreement.hpp"
 #include "src/checkpoint/replicas.hpp"
 #include "src/checkpoint/save.hpp"
@@ -59,10 +58,9 @@ StepNumbers TrainingRun::run_step(std::int64_t step) {
   std::int64_t local_offset = 0;
   for (const TrainingPass& pass : passes) {
     Executor& executor = *pass.executor;
-    const SampleRange share = rank_samples(pass.spec.samples, plan_.mesh, world_.rank());
+    const SampleRange share = programs_->share(pass.spec.samples);
     const Tensor offset = Tensor::scalar(pass.spec.offset), rank_offset = Tensor::scalar(share.first);
-    bind_feeds(executor, batch, local_offset, share.count, offset);
-    if (executor.has_feed(kRankSampleOffset)) executor.bind(kRankSampleOffset, rank_offset);
+    bind_feeds(executor, batch, local_offset, share.count, offset, rank_offset);
     local_offset += share.count;
     LossGuard guard(executor);
     Observers observers;
