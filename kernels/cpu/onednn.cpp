@@ -87,7 +87,12 @@ memory::desc onednn_desc(const Layout& layout, DType type) {
   for (const memory::format_tag tag : usual_tags(layout.shape.rank())) {
     const memory::desc candidate(dims, t, tag);
     const std::optional<Layout> usual = layout_of(candidate);
-    if (usual && (*usual == layout || usual->same_placement(layout))) return candidate;
+    if (usual && *usual == layout) return candidate;
+  }
+  for (const memory::format_tag tag : usual_tags(layout.shape.rank())) {
+    const memory::desc candidate(dims, t, tag);
+    const std::optional<Layout> usual = layout_of(candidate);
+    if (usual && usual->same_placement(layout)) return candidate;
   }
   memory::dims padded;
   for (int d = 0; d < layout.shape.rank(); ++d) padded.push_back(layout.padded(d));

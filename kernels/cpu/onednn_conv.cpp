@@ -14,7 +14,8 @@ namespace {
 using dnnl::memory;
 
 enum class Direction { forward, backward_data, backward_weights };
-enum class Formats { library, channels_last, row_major };
+enum class Formats { library, blocks_of_8, channels_last, row_major };
+constexpr Formats kFormats[] = {Formats::library, Formats::blocks_of_8, Formats::channels_last, Formats::row_major};
 
 /// One convolution in the library's terms. `x` is the input side, `y` the output side, in every direction.
 struct Problem {
@@ -74,19 +75,42 @@ Problem read_problem(const Graph& body, Op op, const Context& context) {
 
 /// Descriptors of one attempt.
 struct Descs {
-  memory::desc x, w, y, bias;
+  memory::desc x, w, y, bias, residual;
 };
+
+Layout channels_last(const Shape& shape) {
+  Dims order{0};
+  for (int d = 2; d < shape.rank(); ++d) order.push_back(d);
+  order.push_back(1);
+  return Layout::permuted(shape, order);
+}
+
+/// Channels in blocks, as the library likes them; row-major where blocks do not divide them.
+Layout channel_blocks(const Shape& shape, std::int64_t block) {
+  return shape[1] % block == 0 ? Layout::blocked(shape, {{1, block}}) : Layout::dense(shape);
+}
+
+/// A fixed layout may be several of the library's formats at once (a 1 x 1 image is blocked, channels-last and
+/// row-major), and it has fast code for some only: `formats` says which of them to try.
+memory::desc fixed_activation(const Layout& layout, DType type, Formats formats) {
+  const Shape& shape = layout.shape;
+  Layout as = layout;
+  switch (formats) {
+    case Formats::library: as = channel_blocks(shape, 16); break;
+    case Formats::blocks_of_8: as = channel_blocks(shape, 8); break;
+    case Formats::channels_last: as = channels_last(shape); break;
+    case Formats::row_major: break;
+  }
+  return onednn_desc(as.same_placement(layout) ? as : layout, type);
+}
 
 memory::desc activation(const Graph& body, ValueId v, Formats formats) {
   const Value& value = body.value(v);
   const DType t = value.type.dtype;
-  if (value.layout) return onednn_desc(*value.layout, t);
-  if (formats == Formats::library) return onednn_any(value.type.shape, t);
+  if (value.layout) return fixed_activation(*value.layout, t, formats);
+  if (formats == Formats::library || formats == Formats::blocks_of_8) return onednn_any(value.type.shape, t);
   if (formats == Formats::row_major) return onednn_desc(Layout::dense(value.type.shape), t);
-  Dims order{0};
-  for (int d = 2; d < value.type.shape.rank(); ++d) order.push_back(d);
-  order.push_back(1);
-  return onednn_desc(Layout::permuted(value.type.shape, order), t);
+  return onednn_desc(channels_last(value.type.shape), t);
 }
 
 std::optional<Descs> descs_for(const Graph& body, const Problem& p, Formats formats) {
@@ -99,13 +123,14 @@ std::optional<Descs> descs_for(const Graph& body, const Problem& p, Formats form
   if (!weights) return std::nullopt;
   d.w = *weights;
   if (p.bias != kNone) d.bias = onednn_desc(Layout::dense(body.type(p.bias).shape), body.type(p.bias).dtype);
+  if (p.residual != kNone && body.value(p.residual).layout) d.residual = activation(body, p.residual, formats);
   return d;
 }
 
 /// For hints, which gradients must be given but do not depend on.
 Descs any_descs(const Graph& body, const Problem& p) {
   const auto any = [&](ValueId v) { return onednn_any(body.type(v).shape, body.type(v).dtype); };
-  return {any(p.x), onednn_weights_any(body.type(p.w).shape, body.type(p.w).dtype, p.groups), any(p.y), {}};
+  return {any(p.x), onednn_weights_any(body.type(p.w).shape, body.type(p.w).dtype, p.groups), any(p.y), {}, {}};
 }
 
 dnnl::convolution_forward::primitive_desc forward_desc(const Problem& p, const Descs& d,
@@ -141,26 +166,25 @@ Answer create(const Problem& p, const Descs& d, const Graph& body, bool build) {
   if (p.direction == Direction::forward) {
     if (p.residual != kNone) {
       dnnl::post_ops ops;
-      const Value& r = body.value(p.residual);
       // Free: the residual takes the result's format, which the first pass below finds.
-      const memory::desc rd = r.layout ? onednn_desc(*r.layout, r.type.dtype) : forward_desc(p, d, attr).dst_desc();
+      const memory::desc rd = body.value(p.residual).layout ? d.residual : forward_desc(p, d, attr).dst_desc();
       ops.append_binary(dnnl::algorithm::binary_add, rd);
       attr.set_post_ops(ops);
     }
     const auto desc = forward_desc(p, d, attr);
-    answer.descs = {desc.src_desc(), desc.weights_desc(), desc.dst_desc(), d.bias};
+    answer.descs = {desc.src_desc(), desc.weights_desc(), desc.dst_desc(), d.bias, d.residual};
     finish(answer, desc, build);
   } else if (p.direction == Direction::backward_data) {
     const auto hint = forward_desc(p, any_descs(body, p), attr);
     const dnnl::convolution_backward_data::primitive_desc desc(
         {algorithm, d.x, d.w, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, p.engine, hint);
-    answer.descs = {desc.diff_src_desc(), desc.weights_desc(), desc.diff_dst_desc(), {}};
+    answer.descs = {desc.diff_src_desc(), desc.weights_desc(), desc.diff_dst_desc(), {}, {}};
     finish(answer, desc, build);
   } else {
     const auto hint = forward_desc(p, any_descs(body, p), attr);
     const dnnl::convolution_backward_weights::primitive_desc desc(
         {algorithm, d.x, d.w, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, p.engine, hint);
-    answer.descs = {desc.src_desc(), desc.diff_weights_desc(), desc.diff_dst_desc(), {}};
+    answer.descs = {desc.src_desc(), desc.diff_weights_desc(), desc.diff_dst_desc(), {}, {}};
     finish(answer, desc, build);
   }
   return answer;
@@ -179,19 +203,21 @@ std::optional<Layouts> layouts_of(const Answer& answer, const Graph& body, const
 
 struct Best {
   Layouts layouts;
+  Formats formats = Formats::library;
   std::int64_t scratch = 0;
   int quality = -1;
 };
 
 Best best_of(const Graph& body, const Problem& p) {
   Best best;
-  for (const Formats formats : {Formats::library, Formats::channels_last, Formats::row_major}) {
+  for (const Formats formats : kFormats) {
     const std::optional<Descs> descs = descs_for(body, p, formats);
     if (!descs) continue;
     try {
       const Answer answer = create(p, *descs, body, false);
       if (answer.quality <= best.quality) continue;
-      if (auto layouts = layouts_of(answer, body, p)) best = {std::move(*layouts), answer.scratch, answer.quality};
+      if (auto layouts = layouts_of(answer, body, p))
+        best = {std::move(*layouts), formats, answer.scratch, answer.quality};
     } catch (const dnnl::error&) {
       continue;  // unimplemented with these formats: the next may be
     }
@@ -251,7 +277,7 @@ std::unique_ptr<CpuKernel> compile(const KernelSpec& spec, Op op, const Context&
   const Problem p = read_problem(body, op, context);
   check_internal(p.refusal.empty(), "convolution compiled without a claim: " + p.refusal);
   return onednn_call(p.what, [&] {
-    const std::optional<Descs> descs = descs_for(body, p, Formats::library);
+    const std::optional<Descs> descs = descs_for(body, p, best_of(body, p).formats);
     check_internal(descs.has_value(), "convolution weights in a layout that was not offered");
     const Answer answer = create(p, *descs, body, true);
     const bool forward = p.direction == Direction::forward;
@@ -262,8 +288,8 @@ std::unique_ptr<CpuKernel> compile(const KernelSpec& spec, Op op, const Context&
         {forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, argument_of(body, p.y), answer.descs.y}};
     if (p.bias != kNone) bindings.push_back({DNNL_ARG_BIAS, argument_of(body, p.bias), answer.descs.bias});
     if (p.residual != kNone)
-      bindings.push_back({DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, argument_of(body, p.residual),
-                          onednn_desc(body.layout(p.residual), body.type(p.residual).dtype)});
+      bindings.push_back(
+          {DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, argument_of(body, p.residual), answer.descs.residual});
     PrimitiveKernel::Options options{p.what, answer.scratch};
     check_internal(answer.scratch <= spec.scratch_bytes, "convolution needs more scratch than was planned");
     if (answer.scratch > 0)

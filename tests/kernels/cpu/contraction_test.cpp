@@ -143,5 +143,19 @@ TEST(CpuContractions, ConvolutionsOfBlockedImagesAndOfNoSamplesAgree) {
   }
 }
 
+/// Rows of channels are blocked, channels-last and row-major at once; the library has fast code for the first only.
+TEST(CpuContractions, ConvolutionsOfOnePixelImagesTakeTheLibraryInWhateverLayoutTheImagesCame) {
+  const Shape x{2, 32, 1, 1}, w{64, 32, 3, 3}, y{2, 64, 1, 1};
+  const ConvWindow window{{1, 1}, {1, 1}, {1, 1}, {1, 1}, 1};
+  for (const bool blocked : {false, true}) {
+    const auto layout = [&](const Shape& s) { return blocked ? Layout::blocked(s, {{1, 16}}) : Layout::dense(s); };
+    Body body;
+    const ValueId v = body.in(random_tensor(DType::f32, x, 1));
+    body.out(body.b.conv(v, body.in(random_tensor(DType::f32, w, 2)), window));
+    EXPECT_EQ(check(std::move(body), 1e-5, {2, CpuIsa::automatic, true}, {{{0, layout(x)}}, {{0, layout(y)}}}),
+              "onednn.convolution");
+  }
+}
+
 }  // namespace
 }  // namespace weft
