@@ -31,12 +31,12 @@ std::string content(std::FILE* file) {
 
 }  // namespace
 
-Outcome run_weft(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
-                 const std::string& folder) {
+Outcome run_program(const std::vector<std::string>& command, const std::vector<std::string>& environment,
+                    const std::string& folder) {
   const auto out = temporary_file();
   const auto err = temporary_file();
-  std::vector<char*> argv{const_cast<char*>(WEFT_BINARY)};
-  for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  std::vector<char*> argv;
+  for (const auto& argument : command) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
 
   const pid_t child = ::fork();
@@ -46,13 +46,20 @@ Outcome run_weft(const std::vector<std::string>& arguments, const std::vector<st
     ::dup2(::open("/dev/null", O_RDONLY), 0);
     ::dup2(::fileno(out.get()), 1);
     ::dup2(::fileno(err.get()), 2);
-    ::execv(WEFT_BINARY, argv.data());
+    ::execv(argv.front(), argv.data());
     std::_Exit(127);
   }
   if (child < 0) throw std::runtime_error("run_weft: fork failed");
   int status = 0;
   if (::waitpid(child, &status, 0) != child) throw std::runtime_error("run_weft: waitpid failed");
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), content(out.get()), content(err.get())};
+}
+
+Outcome run_weft(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
+                 const std::string& folder) {
+  std::vector<std::string> command{WEFT_BINARY};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return run_program(command, environment, folder);
 }
 
 }  // namespace weft::testing

@@ -1,4 +1,4 @@
-// Runs the built `weft` as its users do, and says what it printed and returned.
+// Runs the built `weft`, or another program, as users do, and says what it printed and returned.
 #pragma once
 
 #include <string>
@@ -13,6 +13,10 @@ struct Outcome {
 
 /// No shell is involved. `environment` entries ("NAME=value") are added to this process's own; `folder` is the current
 /// folder of the run, "" for this process's.
+Outcome run_program(const std::vector<std::string>& command, const std::vector<std::string>& environment = {},
+                    const std::string& folder = "");
+
+/// The same for the built `weft`.
 Outcome run_weft(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {},
                  const std::string& folder = "");
 

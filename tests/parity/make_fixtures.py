@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""Writes fixtures.json: what PyTorch reports, step by step, when it trains the networks of the parity tests.
+
+    python3 -m venv .venv && .venv/bin/pip install torch==2.15.0 torchvision==0.29.2 numpy
+    .venv/bin/python make_fixtures.py fixtures.json        # the committed file was made so, on x86-64, in f32
+
+Weights and samples come from a formula of (name, index) that formula.hpp states again, so that neither side has to
+read the other's: `values` below. Every case holds the settings of `weft model`, the job's keys as Weft reads them, and
+what PyTorch measured with PyTorch's own optimisers and losses: the loss of each step before its update, the learning
+rate, and the loss over the evaluation samples after the last step, in evaluation mode. `spread` is the largest
+relative distance to the same run in f64: how much of a difference is rounding.
+"""
+import json
+import math
+import sys
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+STEPS = 20
+
+
+def values(name, count):
+    """Integers of 24 bits: SplitMix64's output function over the FNV-1a hash of the name plus a Weyl sequence."""
+    key = 0xCBF29CE484222325
+    for byte in name.encode():
+        key = (key ^ byte) * 0x100000001B3 % 2**64
+    with np.errstate(over="ignore"):
+        z = np.uint64(key) + (np.arange(count, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return (z ^ (z >> np.uint64(31))) >> np.uint64(40)
+
+
+def uniform(name, shape, low, high):
+    unit = values(name, math.prod(shape)).astype(np.float64) / 2**24
+    return torch.from_numpy((low + (high - low) * unit).astype(np.float32).reshape(shape))
+
+
+def initial(name, shape):
+    """Weights: Kaiming's uniform bound. Scales of batch norms around 1, biases around 0, fresh running statistics.
+
+    The last scale of a residual branch is small: at 1, ResNet-18 multiplies rounding by 1e4 within ten steps, and
+    PyTorch's own f32 and f64 runs part by 1 %.
+    """
+    if name.endswith("running_mean"):
+        return torch.zeros(shape)
+    if name.endswith("running_var"):
+        return torch.ones(shape)
+    if len(shape) >= 2:
+        bound = math.sqrt(6 / math.prod(shape[1:]))
+        return uniform(name, shape, -bound, bound)
+    if name.endswith("bn2.weight"):
+        return uniform(name, shape, 0.1, 0.3)
+    return uniform(name, shape, 0.9, 1.1) if name.endswith("weight") else uniform(name, shape, -0.1, 0.1)
+
+
+def samples(prefix, data):
+    n = data["samples" if prefix == "train" else "eval_samples"]
+    x = uniform(prefix + "/input", [n] + data["input"], -1, 1)
+    if "classes" in data:
+        y = torch.from_numpy((values(prefix + "/labels", n) % np.uint64(data["classes"])).astype(np.int64))
+    else:
+        y = uniform(prefix + "/labels", [n] + data["target"], 0, 1)
+    return x, y
+
+
+class Mlp(nn.Module):
+    def __init__(self, inputs, hidden, classes):
+        super().__init__()
+        widths = [inputs] + hidden + [classes]
+        for i, (a, b) in enumerate(zip(widths, widths[1:])):
+            setattr(self, f"fc{i + 1}", nn.Linear(a, b))
+        self.layers = len(widths) - 1
+
+    def forward(self, x):
+        x = x.flatten(1)
+        for i in range(1, self.layers):
+            x = F.relu(getattr(self, f"fc{i}")(x))
+        return getattr(self, f"fc{self.layers}")(x)
+
+
+class LeNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.c1, self.c2 = nn.Conv2d(1, 32, 3, padding=1), nn.Conv2d(32, 64, 3, padding=1)
+        self.f1, self.f2 = nn.Linear(64 * 7 * 7, 128), nn.Linear(128, 10)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.c1(x)), 2)
+        x = F.max_pool2d(F.relu(self.c2(x)), 2)
+        return self.f2(F.relu(self.f1(x.flatten(1))))
+
+
+def network(case):
+    s = case["settings"]
+    if case["model"] == "mlp":
+        return Mlp(int(s["inputs"]), [int(h) for h in s["hidden"].split(",")], int(s["classes"]))
+    if case["model"] == "lenet":
+        return LeNet()
+    import torchvision
+    return torchvision.models.resnet18(num_classes=int(s["classes"]))
+
+
+def optimizer(job, parameters):
+    o = dict(job["optimizer"])
+    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW,
+            "rmsprop": torch.optim.RMSprop, "adagrad": torch.optim.Adagrad}[o.pop("name")]
+    o.pop("clip_norm", None)
+    return kind(parameters, **o)
+
+
+def schedule(job, opt, steps_per_epoch):
+    s = dict(job.get("schedule", {"name": "constant"}))
+    warmup = s.get("warmup", 0)
+    warm = round(warmup * STEPS) if warmup < 1 else warmup
+    left, final = STEPS - warm, s.get("final_factor", 0)
+    sched = torch.optim.lr_scheduler
+    after = {"constant": lambda: sched.ConstantLR(opt, 1.0),
+             "linear": lambda: sched.LinearLR(opt, 1.0, final, left),
+             "cosine": lambda: sched.CosineAnnealingLR(opt, left, final * opt.param_groups[0]["lr"]),
+             "step": lambda: sched.StepLR(opt, s["step_size"], s["gamma"]),
+             "exponential": lambda: sched.ExponentialLR(opt, s["gamma"] ** (1 / steps_per_epoch)),
+             "polynomial": lambda: sched.PolynomialLR(opt, left, s.get("power", 1))}[s["name"]]
+    if not warm:
+        return after()
+    rise = sched.LinearLR(opt, 1 / warm, 1.0, warm - 1) if warm > 1 else sched.ConstantLR(opt, 1.0)
+    return sched.SequentialLR(opt, [rise, after()], [warm])
+
+
+def loss_of(job):
+    spec = job["loss"]
+    kind = spec if isinstance(spec, str) else spec["name"]
+    return {"cross_entropy": lambda p, y: F.cross_entropy(p, y, label_smoothing=0 if kind == spec else spec["label_smoothing"]),
+            "mse": F.mse_loss, "l1": F.l1_loss,
+            "huber": lambda p, y: F.huber_loss(p, y, delta=spec["delta"]),
+            "bce_with_logits": F.binary_cross_entropy_with_logits}[kind]
+
+
+def train(case, dtype):
+    """Losses and learning rates of the steps, and the loss over the evaluation samples at the end."""
+    job, net = case["job"], network(case)
+    with torch.no_grad():
+        for name, value in net.state_dict().items():
+            if not name.endswith("num_batches_tracked"):
+                value.copy_(initial(name, list(value.shape)))
+    net = net.to(dtype)
+    real = lambda t: t.to(dtype) if t.is_floating_point() else t
+    x, y = map(real, samples("train", case["data"]))
+    batch = job["batch"]
+    per_epoch = -(-len(x) // batch)
+    opt = optimizer(job, net.parameters())
+    sched, loss_fn = schedule(job, opt, per_epoch), loss_of(job)
+    losses, rates = [], []
+    for step in range(STEPS):
+        first = step % per_epoch * batch
+        opt.zero_grad()
+        loss = loss_fn(net(x[first:first + batch]), y[first:first + batch])
+        loss.backward()
+        if "clip_norm" in job["optimizer"]:
+            nn.utils.clip_grad_norm_(net.parameters(), job["optimizer"]["clip_norm"])
+        rates.append(opt.param_groups[0]["lr"])
+        losses.append(float(loss.detach()))
+        opt.step()
+        sched.step()
+    net.eval()
+    with torch.no_grad():
+        x, y = map(real, samples("eval", case["data"]))
+        return losses, rates, float(loss_fn(net(x), y))
+
+
+def classification(shape, classes, n, n_eval):
+    return {"samples": n, "eval_samples": n_eval, "input": shape, "classes": classes}
+
+
+def regression(n):
+    return {"samples": n, "eval_samples": 12, "input": [12], "target": [5]}
+
+
+MLP = {"model": "mlp", "settings": {"inputs": "12", "hidden": "32,16", "classes": "5"}}
+CASES = {
+    # 80 samples: three batches of 24 and one of 8.
+    "mlp": MLP | {"data": classification([12], 5, 80, 20), "job": {
+        "loss": "cross_entropy", "batch": 24, "schedule": {"name": "cosine", "warmup": 5},
+        "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}}},
+    "mlp adam": MLP | {"data": classification([12], 5, 80, 20), "job": {
+        "loss": {"name": "cross_entropy", "label_smoothing": 0.1}, "batch": 24,
+        "schedule": {"name": "linear", "final_factor": 0.1},
+        "optimizer": {"name": "adam", "lr": 0.01, "weight_decay": 1e-3, "clip_norm": 0.5}}},
+    "mlp rmsprop": MLP | {"data": regression(60), "job": {
+        "loss": {"name": "huber", "delta": 0.5}, "batch": 20, "schedule": {"name": "step", "step_size": 8, "gamma": 0.3},
+        "optimizer": {"name": "rmsprop", "lr": 0.002, "momentum": 0.5, "centered": True, "alpha": 0.9}}},
+    "mlp adagrad": MLP | {"data": regression(60), "job": {
+        "loss": "bce_with_logits", "batch": 20, "schedule": {"name": "polynomial", "power": 2.0, "warmup": 2},
+        "optimizer": {"name": "adagrad", "lr": 0.05, "lr_decay": 0.01, "weight_decay": 1e-3}}},
+    "lenet": {"model": "lenet", "settings": {}, "data": classification([1, 28, 28], 10, 48, 16), "job": {
+        "loss": "cross_entropy", "batch": 16, "schedule": {"name": "exponential", "gamma": 0.8},
+        "optimizer": {"name": "adamw", "lr": 0.001, "weight_decay": 0.05}}},
+    "resnet18": {"model": "resnet18", "settings": {"image": "32", "classes": "10"},
+                 "data": classification([3, 32, 32], 10, 160, 8), "job": {
+        "loss": "cross_entropy", "batch": 8, "schedule": {"name": "cosine", "warmup": 0.25},
+        "optimizer": {"name": "sgd", "lr": 0.002, "momentum": 0.9, "weight_decay": 5e-4}}},
+}
+
+
+def main():
+    torch.set_num_threads(1)
+    cases = {}
+    for name, case in CASES.items():
+        losses, rates, evaluation = train(case, torch.float32)
+        exact, _, exact_evaluation = train(case, torch.float64)
+        distances = [abs(a - b) / abs(b) for a, b in zip(losses + [evaluation], exact + [exact_evaluation])]
+        spread = max(distances)
+        print(f"{name}: {losses[0]:.6f} to {losses[-1]:.6f}, evaluation {evaluation:.6f}, spread {spread:.1e}", flush=True)
+        cases[name] = case | {"loss": losses, "lr": rates, "evaluation": evaluation, "spread": spread}
+    with open(sys.argv[1], "w") as f:
+        json.dump({"torch": torch.__version__.split("+")[0], "steps": STEPS, "cases": cases}, f, indent=1)
+        f.write("\n")
+
+
+if __name__ == "__main__":
+    main()
