@@ -25,7 +25,9 @@ void ProgramSet::need_training(std::int64_t step_samples) {
 
 void ProgramSet::need_evaluation(std::int64_t samples) {
   if (samples == 0 || lowered_evaluation_.count(samples)) return;
-  lowered_evaluation_.emplace(samples, compiler_.evaluation(samples, plan_, rank_));
+  EvaluationProgram program = compiler_.evaluation(samples, plan_, rank_);
+  tied_ = program.tied;
+  lowered_evaluation_.emplace(samples, std::move(program));
 }
 
 namespace {

@@ -28,13 +28,7 @@ Mesh mesh_of(const JobSpec& job, int ranks) {
 
 }  // namespace
 
-std::int64_t training_memory(StepCompiler& compiler, const Plan& plan, std::int64_t step_samples) {
-  ProgramSet programs(compiler, plan, 0);
-  programs.need_training(step_samples);
-  return programs.memory_bytes();
-}
-
-Plan resolve_plan(const JobSpec& job, int ranks, StepCompiler& compiler, std::int64_t memory_bytes) {
+Plan unsplit_plan(const JobSpec& job, int ranks) {
   Plan plan;
   plan.mesh = mesh_of(job, ranks);
   plan.global_batch = job.batch;
@@ -43,6 +37,17 @@ Plan resolve_plan(const JobSpec& job, int ranks, StepCompiler& compiler, std::in
   plan.threads = job.threads;
   if (job.precision != DType::f32)
     throw UserError("precision: this version trains in f32 only, not " + std::string(name_of(job.precision)));
+  return plan;
+}
+
+std::int64_t training_memory(StepCompiler& compiler, const Plan& plan, std::int64_t step_samples) {
+  ProgramSet programs(compiler, plan, 0);
+  programs.need_training(step_samples);
+  return programs.memory_bytes();
+}
+
+Plan resolve_plan(const JobSpec& job, int ranks, StepCompiler& compiler, std::int64_t memory_bytes) {
+  Plan plan = unsplit_plan(job, ranks);
   if (job.micro_batch) {
     const std::int64_t per_pass = *job.micro_batch * ranks;
     plan.micro_batches = (job.batch + per_pass - 1) / per_pass;

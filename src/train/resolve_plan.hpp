@@ -9,9 +9,13 @@
 
 namespace weft {
 
+/// Data parallelism over all ranks, every step in one pass: enough for evaluation. Throws UserError where the job asks
+/// for a mesh that does not have `ranks` ranks, or for what this version does not do.
+Plan unsplit_plan(const JobSpec& job, int ranks);
+
 /// Data parallelism over all ranks; as few micro-batches as fit `memory_bytes` of a rank (0: no limit known), or what
-/// job.micro_batch says. Throws UserError where the job asks for a mesh that does not have `ranks` ranks, or where one
-/// sample a pass still does not fit (saying how much is needed and how much there is). Lowers the step to know.
+/// job.micro_batch says. Throws UserError as above, and where one sample a pass still does not fit (saying how much is
+/// needed and how much there is). Lowers the step to know.
 Plan resolve_plan(const JobSpec& job, int ranks, StepCompiler& compiler, std::int64_t memory_bytes);
 
 /// Bytes that rank 0 holds in training under `plan`: arena, states, constants, feeds.

@@ -7,6 +7,7 @@
 #include "graph/partition/partition.hpp"
 #include "graph/training/forward.hpp"
 #include "graph/training/loss.hpp"
+#include "graph/training/parameters.hpp"
 #include "weft/error.hpp"
 #include "weft/mesh.hpp"
 
@@ -47,8 +48,9 @@ TrainingProgram StepCompiler::training(const PassSpec& pass, const Plan& plan, i
   LoweringOptions options;
   options.role = fmt::format("train {} of {}{}", pass.samples, pass.step_samples, kKinds[static_cast<int>(pass.kind)]);
   options.bucket_bytes = plan.bucket_bytes;
-  return {lower(local, oracle_, options), std::move(step.added), std::move(step.tied), std::move(step.trained),
-          step.batch_norm_group};
+  Lowered lowered = lower(local, oracle_, options);
+  return {std::move(lowered),      std::move(step.graph), local, std::move(step.added), std::move(step.tied),
+          std::move(step.trained), step.batch_norm_group};
 }
 
 EvaluationProgram StepCompiler::evaluation(std::int64_t samples, const Plan& plan, int rank) {
@@ -57,7 +59,11 @@ EvaluationProgram StepCompiler::evaluation(std::int64_t samples, const Plan& pla
   LoweringOptions options;
   options.role = fmt::format("evaluate {}", samples);
   options.bucket_bytes = plan.bucket_bytes;
-  return {lower(local, oracle_, options), std::move(evaluation.totals)};
+  const Model& source = model(samples);
+  Parameters parameters = choose_parameters(source, job_, trained_statistics(source.forward, job_.freeze));
+  Lowered lowered = lower(local, oracle_, options);
+  return {std::move(lowered), std::move(evaluation.graph), local, std::move(evaluation.totals),
+          std::move(parameters.tied)};
 }
 
 Lowered StepCompiler::inference(std::int64_t samples) {

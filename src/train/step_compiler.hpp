@@ -21,6 +21,7 @@ namespace weft {
 /// A training pass for this rank.
 struct TrainingProgram {
   Lowered lowered;
+  Graph whole, local;             ///< the step, and this rank's part of it
   std::vector<AddedState> added;  ///< states beyond the model's, with their first values
   std::map<std::string, std::string> tied;
   std::vector<std::string> trained;
@@ -29,7 +30,9 @@ struct TrainingProgram {
 
 struct EvaluationProgram {
   Lowered lowered;
+  Graph whole, local;
   std::vector<EvaluationTotal> totals;
+  std::map<std::string, std::string> tied;
 };
 
 /// One pass of an optimiser step, over all ranks.

@@ -1,0 +1,103 @@
+// Opening a job's files, and the reader's options that follow from model and loss.
+#include "src/train/job_inputs.hpp"
+
+#include <fmt/format.h>
+
+#include <optional>
+#include <span>
+
+#include "graph/onnx/file_io.hpp"
+#include "src/checkpoint/agreement.hpp"
+#include "src/train/job_shapes.hpp"
+#include "weft/error.hpp"
+#include "weft/hash.hpp"
+
+namespace weft {
+namespace {
+
+std::vector<std::byte> bytes_of(const std::string& text) {
+  const auto bytes = std::as_bytes(std::span(text));
+  return {bytes.begin(), bytes.end()};
+}
+
+std::string fingerprint(std::span<const std::byte> bytes) { return fmt::format("xxh64:{:016x}", hash64(bytes)); }
+
+/// What the datasets are, wherever the file lies and whoever wrote it.
+std::string fingerprint(DataDescription data) {
+  data.path = data.source = data.weft_version = "";
+  return fingerprint(bytes_of(data.json()));
+}
+
+}  // namespace
+
+JobModel open_model(Communicator& world, const JobSpec& job) {
+  std::optional<JobModel> model;
+  together(world, "reading the model", [&] {
+    onnx::ModelFile file = onnx::load_model(job.model);
+    model.emplace(
+        JobModel{std::move(file), fingerprint(bytes_of(onnx::read_file(job.model, onnx::ModelLimits{}.file_bytes)))});
+    return std::vector<std::byte>{};
+  });
+  return *std::move(model);
+}
+
+JobData open_data(Communicator& world, const JobSpec& job, const onnx::ModelFile& model, const std::string& path) {
+  const std::string what = "opening " + path;
+  JobData data;
+  data.path = path;
+  const auto printed = on_rank_0(world, what, [&] { return bytes_of(fingerprint(DataFile(path).describe())); });
+  data.fingerprint = {reinterpret_cast<const char*>(printed.data()), printed.size()};
+  together(world, what, [&] {
+    data.description = DataFile(path).describe();
+    return std::vector<std::byte>{};
+  });
+  data.samples = data.description.samples;
+  if (data.samples < 1)
+    throw UserError(fmt::format(
+        "{}: {}", path,
+        data.samples == 0 ? "it holds no samples" : "the datasets do not share their first dimension, the samples"));
+  data.shapes = sample_shapes(model, job, data.description);
+  return data;
+}
+
+ReaderOptions reader_options(const JobSpec& job, StepCompiler& compiler, const std::string& path, std::int64_t samples,
+                             const Plan& plan, const Communicator& world) {
+  ReaderOptions reader;
+  reader.path = path;
+  reader.inputs = job.data.inputs;
+  if (!job.data.target.empty()) reader.inputs["target"] = job.data.target;
+  const Model& model = compiler.model(samples);
+  for (const GraphInput& i : model.forward.inputs())
+    if (i.role == InputRole::feed) reader.wanted[i.name] = model.forward.type(i.value);
+  if (const auto target = compiler.target(samples)) {
+    reader.wanted["target"] = *target;
+    reader.targets.insert("target");
+    if (is_integer(target->dtype) && job.loss.name == "cross_entropy") {
+      reader.classes["target"] = compiler.classes(samples);
+      reader.ignored_class = job.loss.ignore_index;
+    }
+  }
+  reader.batch = job.batch;
+  reader.shuffle = job.data.shuffle;
+  reader.seed = job.seed;
+  reader.rank = world.rank();
+  reader.ranks = world.size();
+  reader.micro_batches = plan.micro_batches;
+  reader.augmentation = job.data;
+  reader.timeout_seconds = job.timeout_seconds;
+  return reader;
+}
+
+ReaderOptions evaluation_reader(ReaderOptions training, const std::string& path) {
+  training.path = path;
+  training.training = false;
+  training.micro_batches = 1;
+  return training;
+}
+
+void add_model_states(StateTable& states, const Model& model, const std::map<std::string, std::string>& tied) {
+  for (const ModelState& state : model.states)
+    if (!tied.count(state.name)) states.add(state.name, state.initial);
+}
+
+}  // namespace weft

@@ -1,0 +1,51 @@
+// What training, evaluation and `weft compile` start from: a job's model file, what its data says about shapes, and how
+// its batches are read.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "graph/onnx/model_file.hpp"
+#include "src/data/batch_reader.hpp"
+#include "src/data/data_file.hpp"
+#include "src/train/step_compiler.hpp"
+#include "weft/communicator.hpp"
+#include "weft/job.hpp"
+#include "weft/plan.hpp"
+#include "weft/state.hpp"
+
+namespace weft {
+
+struct JobModel {
+  onnx::ModelFile file;
+  std::string fingerprint;  ///< of the file's bytes
+};
+
+/// Collective. Throws the same on all ranks: UserError for a model that is not sound, SystemError for files.
+JobModel open_model(Communicator& world, const JobSpec& job);
+
+/// One file of samples, as the job's model sees it.
+struct JobData {
+  std::string path;
+  DataDescription description;
+  std::int64_t samples = 0;
+  SampleShapes shapes;
+  std::string fingerprint;  ///< of the file's description
+};
+
+/// Collective. Describes `path`, which is job.data.train or job.data.eval; reads no elements. Throws as open_model;
+/// UserError too where the datasets do not share their first dimension or have no samples.
+JobData open_data(Communicator& world, const JobSpec& job, const onnx::ModelFile& model, const std::string& path);
+
+/// This rank's share of `path` in batches of job.batch: feeds as the model with `samples` samples wants them, targets
+/// and classes as the loss does. In training; micro-batches as `plan` has them.
+ReaderOptions reader_options(const JobSpec& job, StepCompiler& compiler, const std::string& path, std::int64_t samples,
+                             const Plan& plan, const Communicator& world);
+/// The same samples in file order, each once, not augmented.
+ReaderOptions evaluation_reader(ReaderOptions training, const std::string& path);
+
+/// Adds the model's states with their first values; tied ones once.
+void add_model_states(StateTable& states, const Model& model, const std::map<std::string, std::string>& tied);
+
+}  // namespace weft
