@@ -16,6 +16,9 @@ std::span<const Verb> verbs() {
       {"submit", "plans a job, writes its job script, and gives it to Slurm", RunsOn::first_rank, run_submit},
       {"train", "trains", RunsOn::all_ranks, run_train},
       {"export", "trained weights of a checkpoint back in the user's ONNX model", RunsOn::first_rank, run_export},
+      {"eval", "loss and metrics of a checkpoint on the evaluation set", RunsOn::all_ranks, run_eval},
+      {"predict", "a model's outputs for the samples of a file", RunsOn::first_rank, run_predict},
+      {"compile", "plan, memory, instructions and kernels of a job or model", RunsOn::first_rank, run_compile},
       {"inspect", "says what a file is and whether it is sound", RunsOn::first_rank, run_inspect},
       {"verify", "runs ONNX backend-test folders", RunsOn::first_rank, run_verify},
   });

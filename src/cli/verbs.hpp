@@ -28,6 +28,9 @@ ExitCode run_data(const Arguments& arguments);
 ExitCode run_data_import(const Arguments& arguments);  // the second word of `data`
 ExitCode run_export(const Arguments& arguments);
 ExitCode run_inspect(const Arguments& arguments);
+ExitCode run_eval(const Arguments& arguments);
+ExitCode run_predict(const Arguments& arguments);
+ExitCode run_compile(const Arguments& arguments);
 ExitCode run_job(const Arguments& arguments);
 ExitCode run_calibrate(const Arguments& arguments);
 ExitCode run_plan(const Arguments& arguments);

@@ -1,0 +1,46 @@
+// Compilation of a job or a model without running it: the Programs that `weft train` or `weft predict` would run, and
+// the graphs on the way there.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "graph/lowering/lower.hpp"
+#include "weft/device.hpp"
+#include "weft/job.hpp"
+#include "weft/plan.hpp"
+
+namespace weft {
+
+/// One Program and how it came to be. Which graphs there are depends on what is compiled.
+struct CompiledProgram {
+  Lowered lowered;
+  Graph before;                ///< the whole step, or the model's forward pass
+  std::optional<Graph> local;  ///< this rank's part of it (jobs)
+};
+
+struct Compilation {
+  std::string source;                     ///< the file
+  std::string device;                     ///< the target, printed
+  std::optional<Plan> plan;               ///< jobs
+  std::optional<std::string> model;       ///< jobs: the model's file
+  std::vector<CompiledProgram> programs;  ///< of rank 0, in the order of their first use
+  double seconds = 0;                     ///< that compilation took
+};
+
+struct ModelSizes {
+  std::int64_t batch = 0;                            ///< 0: what the model fixes, or 1
+  std::map<std::string, std::int64_t> dimensions{};  ///< of open dimensions, by name
+};
+
+/// The inference Program of a model. Throws UserError for what is open or not supported.
+Compilation compile_model(const std::string& file, const ModelSizes& sizes, const Device& device);
+
+/// Every Program of rank 0 of `ranks` ranks: passes of full and tail steps, evaluation. Reads the shapes of the job's
+/// data, no samples. Throws UserError as training would.
+Compilation compile_job(const std::string& file, const JobSpec& job, int ranks, const Device& device);
+
+}  // namespace weft

@@ -1,0 +1,259 @@
+// Counting and printing.
+#include "src/compile/report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "scheduler/simulate.hpp"
+#include "src/settings/nearest.hpp"
+#include "weft/error.hpp"
+
+namespace weft {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double mebibytes(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+double milliseconds(double seconds) { return 1e3 * seconds; }
+
+std::int64_t arena_of(const Program& p) { return p.arena_bytes[0] + p.arena_bytes[1] + p.arena_bytes[2]; }
+
+const char* class_of_node(const Node& node) {
+  switch (node.op) {
+    case Op::dot_general: return "matrix product";
+    case Op::conv_general:
+    case Op::conv_data_grad:
+    case Op::conv_filter_grad: return "convolution";
+    case Op::random_bits: return "random numbers";
+    case Op::reorder: return "reorder";
+    case Op::softmax:
+    case Op::log_softmax:
+    case Op::cross_entropy:
+    case Op::moments:
+    case Op::batch_norm:
+    case Op::batch_norm_grad:
+    case Op::layer_norm: return "reduction";
+    default: break;
+  }
+  switch (class_of(node.op)) {
+    case OpClass::contraction: return "pooling";
+    case OpClass::indexing: return "gather, scatter";
+    case OpClass::reduction: return "reduction";
+    case OpClass::movement:
+    case OpClass::source: return "data movement";
+    default: return "elementwise";
+  }
+}
+
+/// A fused kernel is of the class of its most telling node: these, in this order.
+constexpr const char* kKernelClasses[] = {"convolution",    "matrix product", "pooling", "gather, scatter", "reduction",
+                                          "random numbers", "elementwise",    "reorder", "data movement"};
+
+std::string class_of_kernel(const KernelSpec& kernel) {
+  for (const char* candidate : kKernelClasses)
+    for (const Node& node : kernel.body.nodes())
+      if (node.op != Op::constant && std::string_view(class_of_node(node)) == candidate) return candidate;
+  return "data movement";
+}
+
+std::string class_of_instruction(const Program& program, const Instruction& i) {
+  switch (i.kind) {
+    case InstructionKind::kernel: return class_of_kernel(program.kernels[static_cast<std::size_t>(i.kernel)]);
+    case InstructionKind::collective_start:
+      return i.collective.kind == CollectiveKind::all_reduce ? "all-reduce" : "collective";
+    case InstructionKind::wait: return "wait";
+    case InstructionKind::copy: return "copy";
+    case InstructionKind::if_:
+    case InstructionKind::while_: break;
+  }
+  return "control";
+}
+
+Mesh mesh_of(const Compilation& c) { return c.plan ? c.plan->mesh : Mesh{}; }
+
+Json json_of(const ProgramSummary& s, const CompiledProgram& program, bool explain) {
+  const Program& p = program.lowered.program;
+  Json out{{"role", p.role},
+           {"instructions", p.instructions.size()},
+           {"predicted_ms", milliseconds(s.predicted)},
+           {"predicted_low_ms", milliseconds(s.low)},
+           {"predicted_high_ms", milliseconds(s.high)},
+           {"kernels_ms", milliseconds(s.seconds)},
+           {"arena_bytes", s.arena_bytes},
+           {"liveness_bound_bytes", s.liveness_bound_bytes},
+           {"reorders", s.reorders},
+           {"classes", Json::array()},
+           {"kernels", Json::object()}};
+  for (const ClassTotal& c : s.classes)
+    out["classes"].push_back({{"class", c.name},
+                              {"instructions", c.instructions},
+                              {"estimated_ms", milliseconds(c.seconds)},
+                              {"flops", c.flops},
+                              {"bytes", c.bytes}});
+  for (const auto& [name, count] : s.kernels) out["kernels"][name] = count;
+  if (!explain) return out;
+  out["decisions"] = Json::array();
+  for (const lowering::Decision& d : program.lowered.decisions) {
+    Json refusals = Json::array();
+    for (const KernelRefusal& r : d.refusals)
+      refusals.push_back({{"implementation", r.implementation}, {"reason", r.reason}});
+    out["decisions"].push_back({{"kernel", d.unit},
+                                {"implementation", d.implementation},
+                                {"estimated_ms", milliseconds(d.seconds)},
+                                {"refusals", std::move(refusals)}});
+  }
+  return out;
+}
+
+std::string program_text(const CompiledProgram& compiled, const Mesh& mesh) {
+  const Program& p = compiled.lowered.program;
+  const ProgramSummary s = summarise(p, mesh);
+  std::string text =
+      fmt::format("\nprogram '{}': {} instructions, predicted {:.3f} ms ({:.3f} to {:.3f})\n", p.role,
+                  p.instructions.size(), milliseconds(s.predicted), milliseconds(s.low), milliseconds(s.high));
+  text += fmt::format("  arena {:.2f} MiB (liveness bound {:.2f})\n", mebibytes(s.arena_bytes),
+                      mebibytes(s.liveness_bound_bytes));
+  text += fmt::format("  {:<16} {:>6} {:>10} {:>7} {:>10} {:>10}\n", "class", "count", "ms", "share", "GFLOP", "MiB");
+  for (const ClassTotal& c : s.classes) {
+    const double share = s.seconds > 0 ? 100 * c.seconds / s.seconds : 0;
+    text += fmt::format("  {:<16} {:>6}", c.name, c.instructions);
+    if (c.bytes > 0)
+      text += fmt::format(" {:>10.3f} {:>5.1f} % {:>10.3f} {:>10.2f}", milliseconds(c.seconds), share, c.flops / 1e9,
+                          c.bytes / (1 << 20));
+    text += "\n";
+  }
+  std::vector<std::string> kernels;
+  for (const auto& [name, count] : s.kernels) kernels.push_back(fmt::format("{} x{}", name, count));
+  text += fmt::format("  kernels: {}; {} of them reorder{}\n",
+                      kernels.empty() ? "none" : fmt::format("{}", fmt::join(kernels, ", ")), s.reorders,
+                      s.reorders == 1 ? "s" : "");
+  return text;
+}
+
+}  // namespace
+
+ProgramSummary summarise(const Program& program, const Mesh& mesh) {
+  ProgramSummary summary;
+  std::map<std::string, ClassTotal> classes;
+  std::map<std::string, std::int64_t> kernels;
+  for (const Instruction& i : program.instructions) {
+    const std::string name = class_of_instruction(program, i);
+    ClassTotal& total = classes[name];
+    total.name = name;
+    ++total.instructions;
+    if (i.kind != InstructionKind::kernel) continue;
+    const auto k = static_cast<std::size_t>(i.kernel);
+    total.seconds += program.kernel_seconds[k];
+    total.flops += program.kernels[k].flops;
+    total.bytes += program.kernels[k].bytes;
+    summary.seconds += program.kernel_seconds[k];
+    ++kernels[program.kernels[k].implementation];
+    if (name == "reorder") ++summary.reorders;
+  }
+  for (auto& [name, total] : classes) summary.classes.push_back(std::move(total));
+  std::stable_sort(summary.classes.begin(), summary.classes.end(),
+                   [](const ClassTotal& a, const ClassTotal& b) { return a.seconds > b.seconds; });
+  summary.kernels.assign(kernels.begin(), kernels.end());
+  std::stable_sort(summary.kernels.begin(), summary.kernels.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  summary.arena_bytes = arena_of(program);
+  summary.liveness_bound_bytes = program.liveness_bound_bytes;
+  const Prediction prediction = simulate(program, nullptr, {mesh, 1});
+  summary.predicted = prediction.seconds;
+  summary.low = prediction.low;
+  summary.high = prediction.high;
+  return summary;
+}
+
+MemorySummary memory_of(const Compilation& compilation) {
+  MemorySummary memory;
+  std::map<std::string, std::int64_t> states;
+  for (const CompiledProgram& c : compilation.programs) {
+    const Program& p = c.lowered.program;
+    if (arena_of(p) >= memory.arena) {
+      memory.arena = arena_of(p);
+      memory.liveness_bound = p.liveness_bound_bytes;
+    }
+    for (const Buffer& b : p.buffers)
+      if (b.kind == BufferKind::state)
+        states[b.name] = b.bytes;
+      else if (b.kind != BufferKind::arena)
+        memory.others += b.bytes;
+  }
+  for (const auto& [name, bytes] : states) memory.states += bytes;
+  return memory;
+}
+
+std::string summary_text(const Compilation& c) {
+  std::string text = fmt::format("{}", c.source);
+  if (c.model) text += fmt::format(" (model {})", *c.model);
+  text += fmt::format(", compiled in {:.2f} s for {}\n", c.seconds, c.device);
+  if (c.plan)
+    text += fmt::format("plan: {}, batch {}, {} micro-batch{}, {}{}\n", c.plan->mesh.str(), c.plan->global_batch,
+                        c.plan->micro_batches, c.plan->micro_batches == 1 ? "" : "es", name_of(c.plan->compute),
+                        c.plan->deterministic ? ", deterministic" : "");
+  const MemorySummary m = memory_of(c);
+  text += fmt::format(
+      "memory{}: {:.2f} MiB = arena {:.2f} (liveness bound {:.2f}) + states {:.2f} + constants, feeds "
+      "and fetches {:.2f}\n",
+      c.plan ? " a rank" : "", mebibytes(m.total()), mebibytes(m.arena), mebibytes(m.liveness_bound),
+      mebibytes(m.states), mebibytes(m.others));
+  for (const CompiledProgram& p : c.programs) text += program_text(p, mesh_of(c));
+  return text;
+}
+
+std::string explain_text(const Compilation& compilation) {
+  std::string text;
+  for (const CompiledProgram& c : compilation.programs) {
+    text += fmt::format("\nkernels of '{}':\n", c.lowered.program.role);
+    for (const lowering::Decision& d : c.lowered.decisions) {
+      text += fmt::format("  {}: {}, {:.4f} ms (estimated)\n", d.unit, d.implementation, milliseconds(d.seconds));
+      for (const KernelRefusal& r : d.refusals)
+        text += fmt::format("      {} refused: {}\n", r.implementation, r.reason);
+    }
+  }
+  return text;
+}
+
+std::string report_json(const Compilation& c, bool explain) {
+  const MemorySummary m = memory_of(c);
+  Json out{{"source", c.source}, {"device", c.device}, {"seconds", c.seconds}};
+  if (c.plan) out["plan"] = Json::parse(c.plan->json());
+  out["memory"] = {{"total_bytes", m.total()},
+                   {"arena_bytes", m.arena},
+                   {"liveness_bound_bytes", m.liveness_bound},
+                   {"state_bytes", m.states},
+                   {"other_bytes", m.others}};
+  out["programs"] = Json::array();
+  for (const CompiledProgram& p : c.programs)
+    out["programs"].push_back(json_of(summarise(p.lowered.program, mesh_of(c)), p, explain));
+  return out.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
+std::vector<std::string> dump_passes() { return {"graph", "partition", "simplify", "program"}; }
+
+std::string dump(const Compilation& compilation, const std::string& pass) {
+  const std::vector<std::string> passes = dump_passes();
+  if (std::find(passes.begin(), passes.end(), pass) == passes.end())
+    throw UserError(fmt::format("--dump {}: there is no such pass{}; there are: {}", pass, did_you_mean(pass, passes),
+                                fmt::join(passes, ", ")));
+  std::string text;
+  for (const CompiledProgram& c : compilation.programs) {
+    if (pass == "partition" && !c.local)
+      throw UserError(
+          "--dump partition: a model by itself is not partitioned; name a job, or dump graph, simplify or "
+          "program");
+    text += fmt::format("# {}\n", c.lowered.program.role);
+    text += pass == "graph"       ? c.before.str()
+            : pass == "partition" ? c.local->str()
+            : pass == "simplify"  ? c.lowered.graph.str()
+                                  : c.lowered.program.str();
+    text += "\n";
+  }
+  return text;
+}
+
+}  // namespace weft

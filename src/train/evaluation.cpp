@@ -1,0 +1,117 @@
+// One pass over the evaluation set with the states of a checkpoint.
+#include "src/train/evaluation.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <map>
+#include <ostream>
+
+#include "comm/first_difference.hpp"
+#include "src/checkpoint/agreement.hpp"
+#include "src/checkpoint/load.hpp"
+#include "src/job/job_file.hpp"
+#include "src/run/run_folder.hpp"
+#include "src/train/evaluator.hpp"
+#include "src/train/job_inputs.hpp"
+#include "src/train/resolve_plan.hpp"
+#include "weft/error.hpp"
+
+namespace weft {
+namespace {
+
+namespace fs = std::filesystem;
+
+void check_job(const JobSpec& job) {
+  if (job.data.eval.empty())
+    throw UserError(
+        "data.eval is not set: the job names no evaluation set. Add it to the job, or give --set "
+        "data.eval=FILE.h5");
+}
+
+LoadedCheckpoint newest_of_run(const JobSpec& job, const EvaluationServices& services) {
+  check_run_name(job.name);
+  const fs::path folder = fs::path(job.runs) / job.name;
+  std::vector<RejectedCheckpoint> passed_over;
+  on_rank_0(services.world, "looking for the run folder", [&] {
+    if (!services.files.exists(folder))
+      throw UserError(fmt::format("there is no run folder '{}': train the job first, or name a file with --checkpoint",
+                                  folder.string()));
+    return std::vector<std::byte>{};
+  });
+  auto found = load_newest(services.world, services.files, folder / "checkpoints", passed_over);
+  if (!found) {
+    std::string why;
+    for (const RejectedCheckpoint& r : passed_over) why += "\n  " + r.reason;
+    throw UserError(fmt::format("'{}' holds no {}checkpoint: train the job until it has saved one{}",
+                                (folder / "checkpoints").string(), passed_over.empty() ? "" : "valid ", why));
+  }
+  if (services.world.rank() == 0 && services.progress != nullptr)
+    for (const RejectedCheckpoint& r : passed_over)
+      *services.progress << fmt::format("passing over {}: {}", r.path.string(), r.reason) << std::endl;
+  return *std::move(found);
+}
+
+/// The model's states from the checkpoint; the optimiser's stay unread.
+void restore_model(StateTable& states, const LoadedCheckpoint& checkpoint, const JobSpec& job) {
+  std::map<std::string, const LoadedState*> have;
+  for (const LoadedState& state : checkpoint.states) have[state.name] = &state;
+  for (const std::string& name : states.names()) {
+    const auto found = have.find(name);
+    const std::string mine = states.at(name).type.str();
+    const std::string theirs = found == have.end() ? "is not in it" : "is " + found->second->type.str() + " in it";
+    if (found == have.end() || found->second->type != states.at(name).type)
+      throw UserError(fmt::format(
+          "'{}' does not fit {}: state '{}' ({}) {}. Evaluate with the job that it was trained by (tie, freeze)",
+          checkpoint.path.string(), job.model, name, mine, theirs));
+    states.write(name, found->second->value);
+  }
+}
+
+}  // namespace
+
+EvaluationResult evaluate_checkpoint(const JobSpec& given, const fs::path& path, const EvaluationServices& services) {
+  const JobSpec job = with_absolute_paths(given);
+  Communicator& world = services.world;
+  Device& device = services.device;
+  check_job(job);
+  const LoadedCheckpoint checkpoint =
+      path.empty() ? newest_of_run(job, services) : load_checkpoint(world, services.files, path);
+  const JobModel model = open_model(world, job);
+  if (checkpoint.meta.model_fingerprint != model.fingerprint)
+    throw UserError(
+        fmt::format("'{}' was made from another model file than {}: name the model that was trained, or another "
+                    "checkpoint",
+                    checkpoint.path.string(), job.model));
+  const JobData data = open_data(world, job, model.file, job.data.eval);
+  StepCompiler compiler(model.file, job, data.shapes, {}, device.oracle());
+  const Plan plan = unsplit_plan(job, world.size());
+  ProgramSet programs(compiler, plan, world.rank());
+  const std::vector<std::int64_t> sizes = batch_sizes(data.samples, job.batch);
+  for (const std::int64_t size : sizes) programs.need_evaluation(size);
+
+  StateTable states(device);
+  add_model_states(states, compiler.model(sizes.front()), programs.tied());
+  restore_model(states, checkpoint, job);
+  std::map<std::string, std::string> mine = programs.signatures();
+  mine["job"] = job_to_yaml(job);
+  mine["device"] = device.target().str();
+  if (const std::string difference = first_difference(world, mine); !difference.empty())
+    throw UserError("ranks do not agree: " + difference);
+
+  std::unique_ptr<CommunicatorSet> groups;
+  if (world.size() > 1) groups = std::make_unique<CommunicatorSet>(world, plan.mesh);
+  programs.build(device, states, groups.get());
+  std::unique_ptr<Evaluator> evaluator;
+  together(world, "opening the evaluation data", [&] {
+    const ReaderOptions reader = reader_options(job, compiler, data.path, sizes.front(), plan, world);
+    evaluator = std::make_unique<Evaluator>(programs, evaluation_reader(reader, data.path));
+    return std::vector<std::byte>{};
+  });
+  const auto start = std::chrono::steady_clock::now();
+  EvaluationResult result{checkpoint.meta.step, checkpoint.path, data.samples, 0, evaluator->run(checkpoint.meta.step)};
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+}  // namespace weft
