@@ -121,8 +121,6 @@ RunFolder RunFolder::open(FileSystem& files, const fs::path& runs, const std::st
   }
   files.make_folders(run.checkpoints());
   files.make_folders(run.ranks());
-  // How an earlier job ended says nothing about this one.
-  files.remove(run.path_ / "exit.json");
   return run;
 }
 

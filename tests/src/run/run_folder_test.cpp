@@ -53,7 +53,7 @@ TEST_F(Runs, ANewFolderHasItsParts) {
   EXPECT_EQ(run.warning(), "");
 }
 
-TEST_F(Runs, ResumingKeepsWhatIsThereButNotHowItEnded) {
+TEST_F(Runs, ResumingKeepsWhatIsThereAndHowItEnded) {
   {
     RunFolder run = open("a");
     run.write_job("x");
@@ -62,7 +62,7 @@ TEST_F(Runs, ResumingKeepsWhatIsThereButNotHowItEnded) {
   }
   const RunFolder run = open("a");
   EXPECT_TRUE(fs::exists(run.checkpoints() / "step-1.h5"));
-  EXPECT_FALSE(fs::exists(run.path() / "exit.json"));
+  EXPECT_TRUE(fs::exists(run.path() / "exit.json")) << "the next start tells its user, and then removes it";
 }
 
 TEST_F(Runs, StartingAfreshMovesOlderRunsAside) {
