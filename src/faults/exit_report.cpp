@@ -120,7 +120,8 @@ void write_exit_json(const std::filesystem::path& file, const ExitReport& report
   // Bytes that are not UTF-8 (a file name, say) must not stop the report.
   const std::string text = json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 
-  const std::string aside = file.string() + fmt::format(".{}", getpid());
+  // Two threads may write at a time.
+  const std::string aside = file.string() + fmt::format(".{}", gettid());
   const int fd = open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) throw SystemError::from_errno(aside, errno);
   int code = 0;

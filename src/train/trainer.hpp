@@ -10,6 +10,7 @@
 
 #include "comm/mpi/mpi_runtime.hpp"
 #include "scheduler/simulate.hpp"
+#include "src/faults/stop_signals.hpp"
 #include "src/files/file_system.hpp"
 #include "weft/communicator.hpp"
 #include "weft/device.hpp"
@@ -24,7 +25,7 @@ struct TrainServices {
   Device& device;
   FileSystem& files;
   MpiRuntime* mpi = nullptr;         ///< of `world`; nullptr for a process alone
-  bool catch_signals = false;        ///< SIGUSR1, SIGINT and SIGTERM end the run with a checkpoint
+  StopSignals* signals = nullptr;    ///< signals end the run with a checkpoint; nullptr: they do not
   double terminate_grace = 1;        ///< seconds that the launcher leaves between SIGTERM and SIGKILL
   std::ostream* progress = nullptr;  ///< rank 0's progress and remarks; nullptr: silent
 };

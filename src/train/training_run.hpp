@@ -13,7 +13,7 @@
 #include "src/data/batch_reader.hpp"
 #include "src/faults/crash_notes.hpp"
 #include "src/faults/last_operation.hpp"
-#include "src/faults/stop_signals.hpp"
+#include "src/faults/termination_watch.hpp"
 #include "src/train/evaluator.hpp"
 #include "src/train/observers.hpp"
 #include "src/train/program_set.hpp"
@@ -25,13 +25,19 @@ namespace weft {
 class TrainingRun {
  public:
   TrainingRun(const JobSpec& job, const TrainOptions& options, const TrainServices& services);
+  ~TrainingRun();
+  TrainingRun(const TrainingRun&) = delete;
+  TrainingRun& operator=(const TrainingRun&) = delete;
   TrainResult run();
 
  private:
   // Set-up, in order. Each is collective.
+  /// What decides who takes part in which exchange is compared before the first that depends on it.
+  void agree_on_job();
   void open_folder();
   void load_model();
   void open_data();
+  void agree_on_files();
   void compile();
   void predict(std::int64_t step_samples);
   void restore();
@@ -70,13 +76,13 @@ class TrainingRun {
   std::filesystem::path path_;
   std::optional<LastOperationFile> last_operation_;
   std::optional<CrashNotes> crash_notes_;
-  std::optional<StopSignals> signals_;
+  std::optional<TerminationWatch> termination_watch_;
   std::optional<onnx::ModelFile> model_file_;
-  std::string model_fingerprint_, data_fingerprint_;
+  std::string model_fingerprint_, data_fingerprint_, evaluation_fingerprint_;
   std::unique_ptr<StepCompiler> compiler_;
   Plan plan_;
   RunLength length_;
-  std::int64_t samples_ = 0;
+  std::int64_t samples_ = 0, evaluation_samples_ = 0;
   std::unique_ptr<StateTable> states_;
   std::unique_ptr<CommunicatorSet> groups_;
   std::unique_ptr<ProgramSet> programs_;

@@ -35,6 +35,14 @@ std::string text_of(const std::vector<std::byte>& bytes) {
 
 std::string fingerprint(std::span<const std::byte> bytes) { return fmt::format("xxh64:{:016x}", hash64(bytes)); }
 
+/// Of what the data is, wherever it lies.
+std::string fingerprint(const DataDescription& data) {
+  std::string text = fmt::format("{}", data.samples);
+  for (const DatasetDescription& d : data.datasets)
+    text += fmt::format("\n{} {} {} {}", d.name, name_of(d.dtype), d.shape.str(), d.checksum);
+  return fingerprint(bytes_of(text));
+}
+
 }  // namespace
 
 TrainingRun::TrainingRun(const JobSpec& job, const TrainOptions& options, const TrainServices& services)
@@ -45,12 +53,32 @@ TrainingRun::TrainingRun(const JobSpec& job, const TrainOptions& options, const 
       began_(std::chrono::steady_clock::now()),
       saved_at_(began_) {}
 
+TrainingRun::~TrainingRun() {
+  if (services_.signals != nullptr) services_.signals->mark_in(nullptr);
+}
+
 void TrainingRun::note(const std::string& text) {
   if (!speaks()) return;
   if (reporter_)
     reporter_->note(text);
   else if (services_.progress != nullptr)
     *services_.progress << text << std::endl;
+}
+
+void TrainingRun::agree_on_job() {
+  const std::string resume = !options_.from.empty() ? options_.from.string() : options_.resume ? "auto" : "never";
+  const std::map<std::string, std::string> mine{
+      {"job", job_to_yaml(job_)}, {"--resume", resume}, {"--trace", options_.trace ? "given" : "not given"}};
+  if (const std::string difference = first_difference(world_, mine); !difference.empty())
+    throw UserError("ranks do not agree: " + difference);
+}
+
+void TrainingRun::agree_on_files() {
+  const std::map<std::string, std::string> mine{{job_.model, model_fingerprint_},
+                                                {job_.data.train, data_fingerprint_},
+                                                {job_.data.eval, evaluation_fingerprint_}};
+  if (const std::string difference = first_difference(world_, mine); !difference.empty())
+    throw UserError("ranks do not see the same files: " + difference);
 }
 
 void TrainingRun::open_folder() {
@@ -76,9 +104,10 @@ void TrainingRun::open_folder() {
   });
   if (services_.mpi != nullptr)
     services_.mpi->set_describe_peer([path = path_](int rank) { return describe_rank(path, rank); });
-  if (services_.catch_signals) {
+  if (services_.signals != nullptr) {
     crash_notes_.emplace(*last_operation_);
-    signals_.emplace(&*last_operation_);
+    services_.signals->mark_in(&*last_operation_);
+    termination_watch_.emplace(*services_.signals, path_);
   }
 }
 
@@ -104,12 +133,15 @@ void TrainingRun::load_model() {
 }
 
 void TrainingRun::open_data() {
-  const auto described = on_rank_0(world_, "opening the training data",
-                                   [&] { return bytes_of(DataFile(job_.data.train).describe().json()); });
-  data_fingerprint_ = fingerprint(described);
   DataDescription data;
-  together(world_, "opening the training data", [&] {
+  together(world_, "opening the data", [&] {
     data = DataFile(job_.data.train).describe();
+    data_fingerprint_ = fingerprint(data);
+    if (!job_.data.eval.empty()) {
+      const DataDescription evaluation = DataFile(job_.data.eval).describe();
+      evaluation_samples_ = evaluation.samples;
+      evaluation_fingerprint_ = fingerprint(evaluation);
+    }
     return std::vector<std::byte>{};
   });
   samples_ = data.samples;
@@ -148,11 +180,7 @@ void TrainingRun::compile() {
   reader.augmentation = job_.data;
   reader.timeout_seconds = job_.timeout_seconds;
 
-  std::int64_t evaluation_samples = 0;
-  if (!job_.data.eval.empty()) {
-    evaluation_samples = DataFile(job_.data.eval).describe().samples;
-    for (const std::int64_t size : batch_sizes(evaluation_samples, job_.batch)) programs_->need_evaluation(size);
-  }
+  for (const std::int64_t size : batch_sizes(evaluation_samples_, job_.batch)) programs_->need_evaluation(size);
   states_ = std::make_unique<StateTable>(services_.device);
   for (const ModelState& state : model.states)
     if (!programs_->tied().count(state.name)) states_->add(state.name, state.initial);
@@ -172,7 +200,7 @@ void TrainingRun::compile() {
       static_cast<double>(summary.state_bytes) / 1048576.0, plan_.mesh.str(), services_.device.target().str()));
   together(world_, "opening the training data", [&] {
     reader_ = std::make_unique<BatchReader>(reader);
-    if (evaluation_samples > 0) {
+    if (evaluation_samples_ > 0) {
       ReaderOptions evaluation = reader;
       evaluation.path = job_.data.eval;
       evaluation.training = false;
@@ -241,7 +269,6 @@ void TrainingRun::check_same_data_position(const LoadedCheckpoint& loaded) const
 
 void TrainingRun::agree() {
   std::map<std::string, std::string> mine = programs_->signatures();
-  mine["job"] = job_to_yaml(job_);
   mine["plan"] = plan_.json();
   mine["first step"] = std::to_string(result_.first_step);
   mine["device"] = services_.device.target().str();

@@ -166,7 +166,7 @@ void TrainingRun::save(std::int64_t step) {
 bool TrainingRun::time_to_save(const StopDecision& stop) {
   if (stop.kind != StopKind::terminate) return true;
   const auto answer = on_rank_0(world_, "judging the time left to save", [&] {
-    const auto since = signals_ ? signals_->since_terminate() : std::nullopt;
+    const auto since = services_.signals != nullptr ? services_.signals->since_terminate() : std::nullopt;
     const double gone = since ? std::chrono::duration<double>(*since).count() : 0;
     // Before the first save there is only a guess: a slow disk's rate.
     const double needed =
@@ -190,7 +190,7 @@ void TrainingRun::train_steps() {
   const bool timed = job_.checkpoint.unit == CheckpointSpec::Unit::minutes;
   for (std::int64_t step = result_.first_step + 1; step <= length_.total_steps; ++step) {
     const bool minutes_passed = timed && seconds_since(saved_at_) > 60 * job_.checkpoint.every;
-    agreement.propose(signals_ ? signals_->kind() : StopKind::none, minutes_passed, step);
+    agreement.propose(services_.signals != nullptr ? services_.signals->kind() : StopKind::none, minutes_passed, step);
     const StepNumbers numbers = run_step(step);
     step_seconds_.push_back(numbers.seconds);
     if (step == result_.first_step + 1) result_.seconds_to_first_step = seconds_since(began_) - numbers.seconds;
@@ -247,9 +247,11 @@ void TrainingRun::finish() {
 
 TrainResult TrainingRun::run() {
   try {
+    agree_on_job();
     open_folder();
     load_model();
     open_data();
+    agree_on_files();
     compile();
     restore();
     agree();

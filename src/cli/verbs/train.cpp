@@ -95,13 +95,16 @@ ExitCode run_train(const Arguments& arguments) {
       .flag("trace", "writes a timeline of the first steps to trace.json in the run folder (Perfetto shows it)")
       .flag("json", "the result as JSON")
       .flag("quiet", "no progress")
-      .note("SIGUSR1, or Ctrl-C, finishes the step, writes a checkpoint and leaves with 75: the same command goes on.")
+      .note(
+          "SIGUSR1, SIGUSR2 or Ctrl-C finishes the step, writes a checkpoint and leaves with 75: the same command goes "
+          "on. Send SIGUSR2 to Open MPI's mpirun, which passes it on and keeps SIGUSR1 to itself.")
       .note(
           "Exit codes: 0 trained, 2 wrong input, 3 the system failed, 4 a fault of Weft's, 75 stopped early with a "
           "good checkpoint. Under mpirun or srun, see exit.json in the run folder.")
       .example("weft train job.yaml")
       .example("mpirun -n 2 weft train job.yaml --set epochs=10");
   if (!options.parse(arguments)) return ExitCode::ok;
+  StopSignals signals;  // from here to the very end: a signal while ranks join or part must not kill
   return on_all_ranks([&](World& world, const LaunchInfo& launch) {
     const JobSpec job = read_job(options.text("JOB.yaml"), options.texts("set"));
     if (world.runtime)
@@ -110,7 +113,7 @@ ExitCode run_train(const Arguments& arguments) {
     PosixFileSystem files;
     TrainServices services{*world.communicator, *device, files};
     services.mpi = world.runtime.get();
-    services.catch_signals = true;
+    services.signals = &signals;
     services.terminate_grace = terminate_grace(launch.launcher);
     const bool speaks = world.communicator->rank() == 0;
     if (speaks && !options.has("quiet")) services.progress = &std::cerr;

@@ -13,8 +13,8 @@ namespace {
 using test::in_child;
 class StopSignalsTest : public test::RunFolder {};
 
-TEST_F(StopSignalsTest, UserSignalAndInterruptAskForAGracefulStop) {
-  for (const int signal : {SIGUSR1, SIGINT}) {
+TEST_F(StopSignalsTest, UserSignalsAndInterruptAskForAGracefulStop) {
+  for (const int signal : {SIGUSR1, SIGUSR2, SIGINT}) {
     const StopSignals signals(nullptr);
     EXPECT_FALSE(signals.requested());
     raise(signal);
