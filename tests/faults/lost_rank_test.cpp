@@ -1,0 +1,134 @@
+// A rank that is killed, hangs, or is told to go: the job ends everywhere, says who and where, and loses nothing.
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <cstdlib>
+#include <random>
+
+#include "tests/faults/training_case.hpp"
+
+namespace weft::testing {
+namespace {
+
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr std::int64_t kSteps = 400;
+
+class LostRank : public TrainingCase {
+ protected:
+  static std::vector<std::string> job(const std::string& name) {
+    return {"--set", "name=" + name, "--set", fmt::format("steps={}", kSteps), "--set", "checkpoint.every=10 steps"};
+  }
+  void expect_nothing_lost(const std::string& name, const std::string& whole) const {
+    const std::vector<std::int64_t> before = sound_checkpoints(name);
+    ASSERT_FALSE(before.empty());
+    const Ended ended = run(train(2, job(name)));
+    ASSERT_EQ(ended.code, 0) << ended.str();
+    EXPECT_THAT(ended.err, HasSubstr(fmt::format("(step {} of {})", before.front(), kSteps)));
+    EXPECT_EQ(log(name), log(whole));
+    EXPECT_EQ(first_difference(checkpoint(name, kSteps), checkpoint(whole, kSteps)), "");
+  }
+};
+
+int failures() {
+  const auto* result = ::testing::UnitTest::GetInstance()->current_test_info()->result();
+  int count = 0;
+  for (int i = 0; i < result->total_part_count(); ++i) count += result->GetTestPartResult(i).failed() ? 1 : 0;
+  return count;
+}
+
+/// WEFT_KILLS of them; three unless told.
+int kills() {
+  const char* wanted = std::getenv("WEFT_KILLS");
+  return wanted != nullptr ? std::atoi(wanted) : 3;
+}
+
+TEST_F(LostRank, KilledAtARandomStepEndsTheJobSaysSoAndResumesBitForBit) {
+  ASSERT_EQ(run(train(2, job("whole"))).code, 0);
+  std::mt19937 random(11);
+  int passed = 0;
+  for (int k = 0; k < kills(); ++k) {
+    const std::string name = fmt::format("killed-{}", k);
+    const int failures_before = failures();
+    const int victim = static_cast<int>(random() % 2);
+    const auto from = static_cast<std::int64_t>(15 + random() % (kSteps - 100));
+    Process process(train(2, job(name)), folder());
+    const LastOperation at = wait_for_step(name, victim, from, process);
+    ASSERT_GT(at.pid, 0);
+    ASSERT_EQ(::kill(at.pid, SIGKILL), 0);
+    const Ended ended = process.wait(kLimit);
+    EXPECT_FALSE(ended.timed_out) << ended.str();
+    EXPECT_NE(ended.code, 0) << ended.str();
+    EXPECT_TRUE(process.gone_within(10)) << "ranks were left behind";
+
+    // What rank, step and operation were, its record tells; the report must say the same.
+    const auto record = read_last_operation(rank_record_path(run_folder(name), victim));
+    ASSERT_TRUE(record);
+    const auto report = exit_report(name);
+    ASSERT_TRUE(report) << "no exit.json\n" << ended.str();
+    const std::string told = fmt::format("rank {} (host {}) was killed by signal 9 at step {} in '{}'", victim,
+                                         this_host(), record->step, record->operation);
+    EXPECT_EQ(report->reason, ExitReason::killed);
+    EXPECT_EQ(report->rank, victim);
+    EXPECT_EQ(report->step, record->step);
+    EXPECT_EQ(report->operation, record->operation);
+    EXPECT_EQ(report->message, told);
+    EXPECT_GE(record->step, from);
+    expect_nothing_lost(name, "whole");
+    if (failures() == failures_before) ++passed;
+    std::printf("kill -9 of rank %d at step %ld in '%s': ended everywhere in %.1f s, resumed bit for bit: %d of %d\n",
+                victim, record->step, record->operation.c_str(), ended.seconds, passed, k + 1);
+    std::fflush(stdout);
+    std::filesystem::remove_all(run_folder(name));
+  }
+}
+
+TEST_F(LostRank, TheNextStartSaysWhoWasKilled) {
+  Process process(train(2, job("run")), folder());
+  const LastOperation at = wait_for_step("run", 1, 30, process);
+  ASSERT_EQ(::kill(at.pid, SIGKILL), 0);
+  process.wait(kLimit);
+  ASSERT_TRUE(process.gone_within(10));
+  const Ended next = run(train(2, job("run")));
+  EXPECT_EQ(next.code, 0) << next.str();
+  EXPECT_THAT(next.err, HasSubstr("the former start ended: rank 1 (host"));
+  EXPECT_THAT(next.err, HasSubstr("was killed by signal 9 at step"));
+}
+
+TEST_F(LostRank, HangingIsNamedByItsPeersAfterTheTimeoutAndNothingIsLeftBehind) {
+  ASSERT_EQ(run(train(2, job("whole"))).code, 0);
+  auto options = job("run");
+  options.insert(options.end(), {"--set", "timeout_seconds=3"});
+  Process process(train(2, options), folder());
+  const LastOperation at = wait_for_step("run", 1, 50, process);
+  ASSERT_EQ(::kill(at.pid, SIGSTOP), 0);
+  const Ended ended = process.wait(30);
+  EXPECT_FALSE(ended.timed_out) << ended.str();
+  EXPECT_NE(ended.code, 0);
+  EXPECT_THAT(ended.err, HasSubstr("did not finish within 3.0 s: still waiting for rank 1"));
+  EXPECT_THAT(ended.err, HasSubstr("rank 1: ")) << "what it was last seen doing";
+  EXPECT_TRUE(process.gone_within(10));
+  const auto report = exit_report("run");
+  ASSERT_TRUE(report) << ended.str();
+  EXPECT_EQ(report->reason, ExitReason::lost_peer);
+  EXPECT_THAT(report->message, HasSubstr("rank 1"));
+  expect_nothing_lost("run", "whole");
+}
+
+TEST_F(LostRank, TerminatingTheLauncherLosesNothingGood) {
+  ASSERT_EQ(run(train(2, job("whole"))).code, 0);
+  Process process(train(2, job("run")), folder());
+  wait_for_step("run", 0, 60, process);
+  process.signal(SIGTERM);
+  const Ended ended = process.wait(30);
+  EXPECT_FALSE(ended.timed_out) << ended.str();
+  EXPECT_NE(ended.code, 0);
+  EXPECT_TRUE(process.gone_within(10));
+  EXPECT_GE(sound_checkpoints("run").front(), 50) << "the newest checkpoint before the signal, at least";
+  expect_nothing_lost("run", "whole");
+}
+
+}  // namespace
+}  // namespace weft::testing
