@@ -165,9 +165,11 @@ void WriteStatus::check(const std::string& file, const std::string& what) const 
 }
 
 void use_posix_driver(Id access_properties, WriteStatus& status) {
-  const Handle driver(H5FDregister(&driver_class()), H5FDunregister);
+  // Registered once in a process and never given back: where a file is the last to hold its driver, HDF5 1.10 frees the
+  // driver's class first and then looks up in it how to close the file.
+  static const Id driver = H5FDregister(&driver_class());
   const WriteStatus* pointer = &status;  // the properties copy the pointer itself
-  check_internal(driver && H5Pset_driver(access_properties, driver.id(), &pointer) >= 0, "HDF5 refuses a file driver");
+  check_internal(driver >= 0 && H5Pset_driver(access_properties, driver, &pointer) >= 0, "HDF5 refuses a file driver");
 }
 
 }  // namespace weft::hdf5
