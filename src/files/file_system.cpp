@@ -60,7 +60,7 @@ class PosixFile final : public File {
   std::int64_t size() const override {
     struct stat info {};
     if (::fstat(handle_, &info) != 0) fail("examine", path_, errno);
-    if (!S_ISREG(info.st_mode)) throw SystemError(fmt::format("'{}' is not a regular file", path_.string()));
+    if (!S_ISREG(info.st_mode)) throw UserError(fmt::format("'{}' is not a regular file", path_.string()));
     return info.st_size;
   }
 
@@ -140,6 +140,19 @@ std::vector<std::string> PosixFileSystem::list(const fs::path& folder) const {
   if (error && error != std::errc::no_such_file_or_directory) fail("list the folder", folder, error.value());
   std::sort(names.begin(), names.end());
   return names;
+}
+
+void append_whole(File& file, std::span<const std::byte> bytes, std::int64_t end) {
+  try {
+    file.write_at(bytes, end);
+  } catch (const SystemError&) {
+    try {
+      file.truncate(end);
+    } catch (const SystemError&) {
+      // The first failure is what there is to say.
+    }
+    throw;
+  }
 }
 
 void write_whole_file(FileSystem& files, const fs::path& path, std::string_view text) {

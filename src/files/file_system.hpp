@@ -63,6 +63,8 @@ class PosixFileSystem final : public FileSystem {
   std::vector<std::string> list(const std::filesystem::path& folder) const override;
 };
 
+/// Writes at the end of a file, whole or not at all: where the disk is full half-way, the file is cut back to `end`.
+void append_whole(File& file, std::span<const std::byte> bytes, std::int64_t end);
 /// Writes a small file whole or not at all: aside, synced, renamed.
 void write_whole_file(FileSystem& files, const std::filesystem::path& path, std::string_view text);
 /// The text of a file of at most `limit` bytes; UserError when it is larger.

@@ -134,7 +134,7 @@ void EventWriter::write(std::int64_t step, std::span<const ScalarValue> values) 
 }
 
 void EventWriter::append(std::string_view record) {
-  file_->write_at(std::as_bytes(std::span(record.data(), record.size())), end_);
+  append_whole(*file_, std::as_bytes(std::span(record.data(), record.size())), end_);
   end_ += static_cast<std::int64_t>(record.size());
 }
 

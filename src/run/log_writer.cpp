@@ -19,13 +19,19 @@ void put_number(Json& line, Json& nonfinite, const std::string& name, double val
   nonfinite[name] = std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
 }
 
-/// The step of a line; nothing when the line is not one that a LogWriter finished.
-std::optional<std::int64_t> step_of(std::string_view line) {
+/// What is to be known of a line that is there already.
+struct FormerLine {
+  std::int64_t step = 0;
+  bool eval = false;
+};
+
+/// Nothing when the line is not one that a LogWriter finished.
+std::optional<FormerLine> former_line(std::string_view line) {
   const Json parsed = Json::parse(line, nullptr, false);
   if (!parsed.is_object()) return std::nullopt;
-  const auto step = parsed.find("step");
+  const auto step = parsed.find("step"), eval = parsed.find("eval");
   if (step == parsed.end() || !step->is_number_integer()) return std::nullopt;
-  return step->get<std::int64_t>();
+  return FormerLine{step->get<std::int64_t>(), eval != parsed.end() && *eval == true};
 }
 
 /// Reads a file line by line, in blocks.
@@ -69,18 +75,6 @@ class LineReader {
   std::size_t begin_ = 0;
 };
 
-/// Where the first line starts that does not belong before step `resumed_step + 1`.
-std::int64_t end_of_kept_lines(const File& file, std::int64_t resumed_step) {
-  LineReader reader(file);
-  std::int64_t end = 0;
-  while (const auto line = reader.next()) {
-    const auto step = step_of(*line);
-    if (!step || *step > resumed_step) break;
-    end = reader.offset();
-  }
-  return end;
-}
-
 }  // namespace
 
 std::string to_json(const LogRecord& record) {
@@ -99,15 +93,22 @@ std::string to_json(const LogRecord& record) {
 }
 
 LogWriter::LogWriter(FileSystem& files, const std::filesystem::path& path, std::int64_t resumed_step)
-    : file_(files.open(path, resumed_step > 0 && files.exists(path) ? OpenMode::write : OpenMode::create)),
-      end_(end_of_kept_lines(*file_, resumed_step)) {
+    : file_(files.open(path, resumed_step > 0 && files.exists(path) ? OpenMode::write : OpenMode::create)) {
+  LineReader reader(*file_);
+  while (const auto text = reader.next()) {
+    const auto line = former_line(*text);
+    if (!line || line->step > resumed_step) break;
+    if (line->eval) last_evaluated_ = line->step;
+    end_ = reader.offset();
+  }
   file_->truncate(end_);
 }
 
 void LogWriter::write(const LogRecord& record) {
   const std::string line = to_json(record) + "\n";
-  file_->write_at(std::as_bytes(std::span(line)), end_);
+  append_whole(*file_, std::as_bytes(std::span(line)), end_);
   end_ += static_cast<std::int64_t>(line.size());
+  if (record.eval) last_evaluated_ = record.step;
 }
 
 }  // namespace weft

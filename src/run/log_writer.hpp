@@ -39,10 +39,12 @@ class LogWriter {
   LogWriter(FileSystem& files, const std::filesystem::path& path, std::int64_t resumed_step);
   /// Handed to the system at once: a kill loses no line.
   void write(const LogRecord& record);
+  /// The step of the last evaluation line, of a former job's too; 0: none.
+  std::int64_t last_evaluated() const { return last_evaluated_; }
 
  private:
   std::unique_ptr<File> file_;
-  std::int64_t end_ = 0;
+  std::int64_t end_ = 0, last_evaluated_ = 0;
 };
 
 }  // namespace weft

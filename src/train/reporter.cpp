@@ -57,9 +57,10 @@ void Reporter::evaluation(std::int64_t step, double epoch, const std::vector<std
     values.push_back({"eval/" + name, value});
     text += fmt::format("  {} {:.4f}", name, value);
   }
+  note(text);
+  if (step <= log_.last_evaluated()) return;
   log_.write(record);
   events_.write(step, values);
-  note(text);
 }
 
 void Reporter::note(const std::string& text) {

@@ -38,7 +38,9 @@ class Reporter {
   Reporter(FileSystem& files, const RunFolder& folder, std::ostream* progress, ReporterOptions options);
 
   void step(const StepNumbers& numbers);
+  /// Logged once a step: a run that is started again when it is complete evaluates its weights again.
   void evaluation(std::int64_t step, double epoch, const std::vector<std::pair<std::string, double>>& totals);
+  std::int64_t last_evaluated() const { return log_.last_evaluated(); }
   void note(const std::string& text);
   void finish();
 

@@ -49,6 +49,7 @@ class TrainingRun {
   void train_steps();
   StepNumbers run_step(std::int64_t step);
   void evaluate(std::int64_t step);
+  void make_up_for_evaluation();
   void save(std::int64_t step);
   /// Collective. Whether a stop of this kind leaves the time for a checkpoint.
   bool time_to_save(const StopDecision& stop);

@@ -185,7 +185,18 @@ void TrainingRun::evaluate(std::int64_t step) {
                           result_.evaluation);
 }
 
+/// A stop at the end of an epoch left the time for a checkpoint, not for the evaluation that is due there.
+void TrainingRun::make_up_for_evaluation() {
+  const std::int64_t step = result_.first_step;
+  if (step == 0 || step % length_.steps_per_epoch != 0 || step >= length_.total_steps) return;
+  const auto due = on_rank_0(world_, "reading the log", [&] {
+    return std::vector<std::byte>{static_cast<std::byte>(reporter_->last_evaluated() < step)};
+  });
+  if (due.at(0) != std::byte{0}) evaluate(step);
+}
+
 void TrainingRun::train_steps() {
+  make_up_for_evaluation();
   StepAgreement agreement(world_);
   const bool timed = job_.checkpoint.unit == CheckpointSpec::Unit::minutes;
   for (std::int64_t step = result_.first_step + 1; step <= length_.total_steps; ++step) {

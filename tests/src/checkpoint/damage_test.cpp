@@ -106,7 +106,7 @@ TEST_F(Damage, AFileOfAnotherKindIsCalledThat) {
 TEST_F(Damage, AMissingFileIsTheSystems) {
   EXPECT_THAT(message_of<SystemError>([&] { load_checkpoint(files, folder.path() / "none.h5"); }),
               AllOf(HasSubstr("none.h5"), HasSubstr("No such file")));
-  EXPECT_THAT(message_of<SystemError>([&] { load_checkpoint(files, folder.path()); }), HasSubstr("not a regular file"));
+  EXPECT_THAT(message_of<UserError>([&] { load_checkpoint(files, folder.path()); }), HasSubstr("not a regular file"));
 }
 
 TEST_F(Damage, ANewerFormatAsksForANewerWeft) {
