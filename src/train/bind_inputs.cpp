@@ -2,7 +2,11 @@
 #include "src/train/bind_inputs.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
+
+#include "src/settings/nearest.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
@@ -29,19 +33,35 @@ void bind(Bindings& bindings, const std::string& symbol, std::int64_t extent, co
                     where(file, input), symbol, extent, at->second.extent, at->second.input));
 }
 
+const std::string& dataset_of(const JobSpec& job, const std::string& input) {
+  const auto named = job.data.inputs.find(input);
+  return named == job.data.inputs.end() ? input : named->second;
+}
+
+/// Throws UserError where data.inputs names an input that the model lacks.
+void check_names(const std::vector<onnx::DeclaredInput>& inputs, const onnx::ModelFile& file, const JobSpec& job) {
+  std::vector<std::string> names;
+  for (const onnx::DeclaredInput& input : inputs) names.push_back(input.name);
+  for (const auto& [name, dataset] : job.data.inputs)
+    if (std::find(names.begin(), names.end(), name) == names.end())
+      throw UserError(fmt::format("data.inputs: {} has no input '{}'{}. Its inputs: {}", file.path(), name,
+                                  did_you_mean(name, names), fmt::join(names, ", ")));
+}
+
 /// Takes what the data says about the input's open dimensions.
 void bind_from_data(Bindings& bindings, const onnx::ModelFile& file, const onnx::DeclaredInput& input,
-                    const SampleShapes& shapes) {
+                    const JobSpec& job, const SampleShapes& shapes) {
   const auto data = shapes.inputs.find(input.name);
   for (std::size_t d = 1; d < input.dimensions.size(); ++d) {
     const std::string& symbol = input.dimensions[d].symbol;
     if (symbol.empty()) continue;
     if (data == shapes.inputs.end()) continue;  // another input may say; if none does, that is an error below
     if (data->second.rank() + 1 != static_cast<int>(input.dimensions.size()))
-      throw UserError(fmt::format(
-          "{}: leaves dimension {} ('{}') open, and the dataset's samples of shape {} do not "
-          "say what it is: they have {} dimensions, the model wants {}",
-          where(file, input), d, symbol, data->second.str(), data->second.rank(), input.dimensions.size() - 1));
+      throw UserError(
+          fmt::format("{}: leaves dimension {} ('{}') open, and the samples of dataset '{}', of shape {}, do not "
+                      "say what it is: they have {} dimensions, the model wants {}",
+                      where(file, input), d, symbol, dataset_of(job, input.name), data->second.str(),
+                      data->second.rank(), input.dimensions.size() - 1));
     bind(bindings, symbol, data->second[static_cast<int>(d) - 1], file, input);
   }
 }
@@ -51,11 +71,12 @@ void bind_from_data(Bindings& bindings, const onnx::ModelFile& file, const onnx:
 onnx::ImportOptions bind_inputs(const onnx::ModelFile& file, const JobSpec& job, const SampleShapes& shapes,
                                 std::int64_t samples) {
   const std::vector<onnx::DeclaredInput> inputs = onnx::declared_inputs(file);
+  check_names(inputs, file, job);
   Bindings bindings;
   for (const onnx::DeclaredInput& input : inputs)
     if (!input.dimensions.empty() && !input.dimensions[0].symbol.empty())
       bind(bindings, input.dimensions[0].symbol, samples, file, input);
-  for (const onnx::DeclaredInput& input : inputs) bind_from_data(bindings, file, input, shapes);
+  for (const onnx::DeclaredInput& input : inputs) bind_from_data(bindings, file, input, job, shapes);
 
   onnx::ImportOptions options;
   options.train = job.train;
