@@ -134,12 +134,27 @@ TEST_F(StopAndResume, ResumingOnAnotherRankCountGivesTheSameLossesWithinRounding
   }
 }
 
+TEST_F(StopAndResume, AnEvaluationThatAStopAtAnEpochsEndLeftOutIsMadeUpFor) {
+  for (const int ranks : {1, 2}) {
+    const std::string whole = fmt::format("whole-{}", ranks), name = fmt::format("from-{}", ranks);
+    ASSERT_EQ(run(train(ranks, {"--set", "data.eval=data.h5", "--set", "name=" + whole})).code, 0);
+    start_from(name, whole, 6);
+    const Ended ended = run(train(ranks, {"--set", "data.eval=data.h5", "--set", "name=" + name}));
+    ASSERT_EQ(ended.code, 0) << ended.str();
+    EXPECT_EQ(evaluations(name), evaluations(whole));
+  }
+}
+
 TEST_F(StopAndResume, ARunThatIsCompleteStaysSoWhenStartedAgain) {
-  ASSERT_EQ(run(train(1)).code, 0);
+  const std::vector<std::string> evaluated{"--set", "data.eval=data.h5"};
+  ASSERT_EQ(run(train(1, evaluated)).code, 0);
   const auto before = log("run");
-  const Ended again = run(train(1));
+  const auto evaluations_before = evaluations("run");
+  ASSERT_EQ(evaluations_before.size(), 2U);
+  const Ended again = run(train(1, evaluated));
   EXPECT_EQ(again.code, 0) << again.str();
   EXPECT_EQ(log("run"), before);
+  EXPECT_EQ(evaluations("run"), evaluations_before);
   EXPECT_EQ(exit_report("run")->reason, ExitReason::completed);
 }
 

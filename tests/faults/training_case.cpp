@@ -9,6 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <stdexcept>
 #include <thread>
 
 #include "graph/onnx/model_writer.hpp"
@@ -22,8 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kPixels = 100;
-
 Tensor drawn(std::mt19937& random, const Shape& shape, float bound) {
   Tensor tensor(DType::f32, shape);
   for (float& value : tensor.mutable_values<float>())
@@ -33,19 +32,21 @@ Tensor drawn(std::mt19937& random, const Shape& shape, float bound) {
 
 }  // namespace
 
-void write_data(const fs::path& path, std::int64_t samples, std::int64_t classes) {
+void write_data(const fs::path& path, std::int64_t samples, std::int64_t classes, std::int64_t pixels) {
+  const std::int64_t area = pixels * pixels;
   std::mt19937 random(7);
-  std::vector<std::byte> images(static_cast<std::size_t>(samples * kPixels));
+  std::vector<std::byte> images(static_cast<std::size_t>(samples * area));
   std::vector<std::int64_t> labels(static_cast<std::size_t>(samples));
   for (std::int64_t s = 0; s < samples; ++s) {
     const auto label = static_cast<std::int64_t>(random() % static_cast<unsigned>(classes));
     labels[static_cast<std::size_t>(s)] = label;
-    for (std::int64_t p = 0; p < kPixels; ++p)
-      images[static_cast<std::size_t>(s * kPixels + p)] =
+    for (std::int64_t p = 0; p < area; ++p)
+      images[static_cast<std::size_t>(s * area + p)] =
           static_cast<std::byte>(random() % 100 + 15 * static_cast<unsigned>(label % 10));
   }
-  DataWriter writer(path, "a test",
-                    {{"images", DType::u8, Shape{samples, 1, 10, 10}, {}}, {"labels", DType::i64, Shape{samples}, {}}});
+  DataWriter writer(
+      path, "a test",
+      {{"images", DType::u8, Shape{samples, 1, pixels, pixels}, {}}, {"labels", DType::i64, Shape{samples}, {}}});
   writer.append(0, images);
   writer.append(1, std::as_bytes(std::span(labels)));
   writer.finish();
@@ -111,12 +112,17 @@ std::vector<std::string> TrainingCase::weft(const std::vector<std::string>& argu
   return command;
 }
 
-std::vector<std::string> TrainingCase::train(int ranks, const std::vector<std::string>& options) {
+std::vector<std::string> TrainingCase::train_in_one_pass(int ranks, const std::vector<std::string>& options) {
   std::vector<std::string> command;
   if (ranks > 1) command = {WEFT_MPIRUN, std::to_string(ranks)};
-  for (const char* word : {WEFT_BINARY, "train", "job.yaml", "--set"}) command.emplace_back(word);
-  command.push_back(fmt::format("micro_batch={}", (8 + ranks - 1) / ranks));
+  for (const char* word : {WEFT_BINARY, "train", "job.yaml"}) command.emplace_back(word);
   command.insert(command.end(), options.begin(), options.end());
+  return command;
+}
+
+std::vector<std::string> TrainingCase::train(int ranks, const std::vector<std::string>& options) {
+  std::vector<std::string> command = train_in_one_pass(ranks, options);
+  command.insert(command.end(), {"--set", fmt::format("micro_batch={}", (8 + ranks - 1) / ranks)});
   return command;
 }
 
@@ -151,6 +157,14 @@ std::map<std::int64_t, LoggedStep> TrainingCase::log(const std::string& name) co
   return steps;
 }
 
+std::vector<std::string> TrainingCase::evaluations(const std::string& name) const {
+  std::vector<std::string> lines;
+  std::ifstream stream(run_folder(name) / "log.jsonl");
+  for (std::string line; std::getline(stream, line);)
+    if (line.find("\"eval\":true") != std::string::npos) lines.push_back(line);
+  return lines;
+}
+
 std::optional<ExitReport> TrainingCase::exit_report(const std::string& name) const {
   return read_exit_json(run_folder(name) / "exit.json");
 }
@@ -182,8 +196,7 @@ LastOperation TrainingCase::wait_for_step(const std::string& name, int rank, std
     if (record && record->pid != former && record->step >= step) return *record;
     std::this_thread::sleep_for(std::chrono::microseconds(100));
   }
-  ADD_FAILURE() << "rank " << rank << " did not come to step " << step << " of " << name << ":\n" << process.err();
-  return {};
+  throw std::runtime_error(fmt::format("rank {} did not come to step {} of {}:\n{}", rank, step, name, process.err()));
 }
 
 std::string first_difference(const fs::path& one, const fs::path& other) {

@@ -37,6 +37,7 @@ class TrainingCase : public ::testing::Test {
   static std::string job_text();
   /// "weft train job.yaml …" alone, or under mpirun, in two passes a step.
   static std::vector<std::string> train(int ranks, const std::vector<std::string>& options = {});
+  static std::vector<std::string> train_in_one_pass(int ranks, const std::vector<std::string>& options = {});
   static std::vector<std::string> weft(const std::vector<std::string>& arguments);
   Ended run(const std::vector<std::string>& command, double seconds = kLimit) const;
 
@@ -46,6 +47,8 @@ class TrainingCase : public ::testing::Test {
   /// Makes run `name` as if it had been stopped after that checkpoint of `other`.
   void start_from(const std::string& name, const std::string& other, std::int64_t step) const;
   std::map<std::int64_t, LoggedStep> log(const std::string& name) const;
+  /// The evaluation lines, as they are.
+  std::vector<std::string> evaluations(const std::string& name) const;
   std::optional<ExitReport> exit_report(const std::string& name) const;
   /// Steps of the run's checkpoints, of which each must be sound.
   std::vector<std::int64_t> sound_checkpoints(const std::string& name) const;
@@ -64,7 +67,9 @@ class TrainingCase : public ::testing::Test {
 
 /// "" when two checkpoints hold the same states, bit for bit; otherwise the first difference.
 std::string first_difference(const std::filesystem::path& one, const std::filesystem::path& other);
-void write_data(const std::filesystem::path& path, std::int64_t samples, std::int64_t classes = 10);
+/// Square images of `pixels` a side.
+void write_data(const std::filesystem::path& path, std::int64_t samples, std::int64_t classes = 10,
+                std::int64_t pixels = 10);
 /// Convolution, batch norm, ReLU, dropout of `dropout`, global pooling, one dense layer.
 void write_network(const std::filesystem::path& path, double dropout, std::int64_t classes = 10);
 /// True, with a message on the test's log, when `path` could be made a small file system of its own.
