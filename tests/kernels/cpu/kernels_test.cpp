@@ -180,6 +180,48 @@ TEST(CpuKernels, ConvolutionsAndTheirGradientsAgree) {
   }
 }
 
+// A convolution, plain or with bias, residual and relu; and its two gradients, all of x, w and what comes of them.
+std::vector<Body> convolution_bodies(const Shape& xs, const Shape& ws) {
+  std::vector<Body> bodies(4);
+  const ConvWindow window{{1, 1}, {1, 1}, {1, 1}, {1, 1}, 1};
+  const Tensor x = random_tensor(DType::f32, xs, 1), w = random_tensor(DType::f32, ws, 2);
+  for (const bool fused : {false, true}) {
+    Body& body = bodies[fused ? 1 : 0];
+    ValueId y = body.b.conv(body.in(x), body.in(w), window);
+    if (fused) {
+      const Shape ys = body.b.shape(y);
+      y = body.b.add(y, body.b.broadcast_in(body.in(random_tensor(DType::f32, Shape{ws[0]}, 3)), ys, {1}));
+      y = body.b.unary(Op::relu, body.b.add(y, body.in(random_tensor(DType::f32, ys, 4))));
+    }
+    body.out(y);
+  }
+  const Node& node = bodies[0].b.graph().nodes().front();
+  const Shape ys = bodies[0].b.shape(node.outputs[0]);
+  const Tensor dy = random_tensor(DType::f32, ys, 5);
+  Attributes data = node.attributes, filter = node.attributes;
+  data.set("input_shape", xs.extents());
+  filter.set("filter_shape", ws.extents());
+  bodies[2].out(bodies[2].b.one(Op::conv_data_grad, {bodies[2].in(dy), bodies[2].in(w)}, data));
+  bodies[3].out(bodies[3].b.one(Op::conv_filter_grad, {bodies[3].in(x), bodies[3].in(dy)}, filter));
+  return bodies;
+}
+
+TEST(CpuKernels, AConvolutionTakesBackTheLayoutsThatItOffered) {
+  // 8 and 16 channels fill one block: their layout has two names, and the library's fast kernels may know only one.
+  const auto device = make_cpu_device({2, CpuIsa::automatic, true});
+  for (const auto& [in, out] : {std::pair{1, 16}, {3, 8}, {8, 16}, {16, 8}, {16, 16}, {16, 32}, {32, 16}})
+    for (Body& body : convolution_bodies({2, in, 14, 14}, {out, in, 3, 3})) {
+      SCOPED_TRACE(body.b.graph().str());
+      const KernelAnswer first = device->oracle().ask(body.b.graph());
+      ASSERT_TRUE(first.offer);
+      const KernelAnswer again = device->oracle().ask(first.offer->spec.body);
+      ASSERT_TRUE(again.offer);
+      EXPECT_EQ(again.offer->spec.implementation, first.offer->spec.implementation);
+      const std::string implementation = first.offer->spec.implementation;
+      EXPECT_EQ(check(std::move(body), 2e-4), implementation);
+    }
+}
+
 TEST(CpuKernels, WindowsAndTheirGradientsAgreeInEveryLayout) {
   const Shape shape{2, 16, 9, 10};
   const PoolWindow window{{1, 1, 3, 3}, {1, 1, 2, 2}, {0, 0, 1, 1}, {0, 0, 1, 1}, {1, 1, 1, 1}};
