@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs a build to a folder of its own and builds and runs a program against it: check.sh BUILD
+# Installs a build to a folder of its own and builds and runs a program that trains through it: check.sh BUILD
 set -euo pipefail
 build=$1
 sources=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -16,4 +16,5 @@ if grep --recursive --fixed-strings "$(cd "$build/../.." && pwd)/" "$work/prefix
 fi
 cmake -S "$sources/consumer" -B "$work/consumer" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_BUILD_TYPE=Debug >/dev/null
 cmake --build "$work/consumer"
+cd "$work"
 "$work/consumer/consumer"
