@@ -207,6 +207,7 @@ std::vector<Body> convolution_bodies(const Shape& xs, const Shape& ws) {
 }
 
 TEST(CpuKernels, AConvolutionTakesBackTheLayoutsThatItOffered) {
+  const auto device = make_cpu_device({2, CpuIsa::automatic, true});
   // Channels that fill one block, and images of one pixel: their layouts have several names, and the library's fast
   // kernels may know only one.
   struct Case {
