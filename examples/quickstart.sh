@@ -76,4 +76,5 @@ What next:
   $weft job --schema                           every setting of a job
   $weft train job.yaml --set optimizer.lr=0.02 --set name=slower    another run
   $weft inspect trained.onnx                   what is in the model
+  $weft compile job.yaml --explain             the programs that the job becomes, and who computes what
 TEXT
