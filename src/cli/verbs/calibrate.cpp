@@ -166,6 +166,7 @@ ExitCode run_calibrate(const Arguments& arguments) {
     const int allowed = agreed(world, static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
     const auto list = to_measure(world.size(), allowed, known.site, options.has("all"));
     known.costs.machine = processor();
+    if (speaks) write_costs(files, known.site, known.costs);  // what cannot be written is not worth measuring
     for (const auto& arrangement : list) {
       auto costs = measure(world, arrangement, job ? &*job : nullptr, how);
       if (!speaks) continue;
