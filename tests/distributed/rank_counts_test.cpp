@@ -23,7 +23,7 @@ class RankCounts : public TrainingCase, public ::testing::WithParamInterface<con
     }
     write_job(R"(name: run
 model: lenet.onnx
-data: {train: data.h5, inputs: {input: images}, target: labels}
+data: {train: data.h5, eval: data.h5, inputs: {input: images}, target: labels}
 loss: cross_entropy
 optimizer: {name: sgd, lr: 0.02, momentum: 0.9, weight_decay: 5.0e-4}
 schedule: {name: cosine, warmup: 5}
@@ -56,6 +56,7 @@ TEST_P(RankCounts, GiveTheSameLossesWithinRounding) {
     for (const auto& [step, values] : expected)
       worst = std::max(worst, std::abs(got.at(step).loss - values.loss) / std::abs(values.loss));
     EXPECT_LT(worst, 1e-5) << ranks << " ranks";
+    EXPECT_NEAR(evaluated_loss(name), evaluated_loss("on-1"), 1e-5 * evaluated_loss("on-1")) << ranks << " ranks";
     std::printf("%s on %d ranks: losses of %ld steps within %.1e of one rank's\n", GetParam(), ranks, long{kSteps},
                 worst);
   }

@@ -72,6 +72,7 @@ TEST_F(LostRank, KilledAtARandomStepEndsTheJobSaysSoAndResumesBitForBit) {
     EXPECT_EQ(report->step, record->step);
     EXPECT_EQ(report->operation, record->operation);
     EXPECT_EQ(report->message, told);
+    EXPECT_THAT(run(weft({"inspect", run_folder(name).string()})).out, HasSubstr(told));
     EXPECT_GE(record->step, from);
     expect_nothing_lost(name, "whole");
     if (failures() == failures_before) ++passed;
@@ -80,6 +81,29 @@ TEST_F(LostRank, KilledAtARandomStepEndsTheJobSaysSoAndResumesBitForBit) {
     std::fflush(stdout);
     std::filesystem::remove_all(run_folder(name));
   }
+}
+
+TEST_F(LostRank, KilledWhileACheckpointIsWrittenLeavesTheOneBefore) {
+  auto every_step = [](const std::string& name) {
+    return std::vector<std::string>{"--set", "name=" + name, "--set", "steps=60", "--set", "checkpoint.every=1 steps"};
+  };
+  ASSERT_EQ(run(train(2, every_step("whole"))).code, 0);
+  Process process(train(2, every_step("run")), folder());
+  LastOperation at = wait_for_step("run", 1, 20, process);
+  while (process.running() && at.state != RankState::saving)
+    if (const auto now = read_last_operation(rank_record_path(run_folder("run"), 1))) at = *now;
+  ASSERT_EQ(at.state, RankState::saving) << process.err();
+  ASSERT_EQ(::kill(at.pid, SIGKILL), 0);
+  process.wait(kLimit);
+  ASSERT_TRUE(process.gone_within(10));
+  EXPECT_EQ(exit_report("run").value_or(ExitReport{}).operation, "saving a checkpoint");
+  EXPECT_GE(sound_checkpoints("run").front(), at.step - 1);
+  const Ended ended = run(train(2, every_step("run")));
+  ASSERT_EQ(ended.code, 0) << ended.str();
+  EXPECT_EQ(log("run"), log("whole"));
+  EXPECT_EQ(first_difference(checkpoint("run", 60), checkpoint("whole", 60)), "");
+  for (const auto& entry : std::filesystem::directory_iterator(run_folder("run") / "checkpoints"))
+    EXPECT_EQ(entry.path().extension(), ".h5") << "what the save left is gone: " << entry.path();
 }
 
 TEST_F(LostRank, TheNextStartSaysWhoWasKilled) {

@@ -137,7 +137,8 @@ TEST_F(StopAndResume, ResumingOnAnotherRankCountGivesTheSameLossesWithinRounding
 TEST_F(StopAndResume, AnEvaluationThatAStopAtAnEpochsEndLeftOutIsMadeUpFor) {
   for (const int ranks : {1, 2}) {
     const std::string whole = fmt::format("whole-{}", ranks), name = fmt::format("from-{}", ranks);
-    ASSERT_EQ(run(train(ranks, {"--set", "data.eval=data.h5", "--set", "name=" + whole})).code, 0);
+    const Ended before = run(train(ranks, {"--set", "data.eval=data.h5", "--set", "name=" + whole}));
+    ASSERT_EQ(before.code, 0) << before.str();
     start_from(name, whole, 6);
     const Ended ended = run(train(ranks, {"--set", "data.eval=data.h5", "--set", "name=" + name}));
     ASSERT_EQ(ended.code, 0) << ended.str();

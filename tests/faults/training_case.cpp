@@ -165,6 +165,12 @@ std::vector<std::string> TrainingCase::evaluations(const std::string& name) cons
   return lines;
 }
 
+double TrainingCase::evaluated_loss(const std::string& name) const {
+  const auto lines = evaluations(name);
+  if (lines.empty()) throw std::runtime_error("run " + name + " has logged no evaluation");
+  return nlohmann::json::parse(lines.back()).at("loss").get<double>();
+}
+
 std::optional<ExitReport> TrainingCase::exit_report(const std::string& name) const {
   return read_exit_json(run_folder(name) / "exit.json");
 }

@@ -47,6 +47,8 @@ class TrainingCase : public ::testing::Test {
   /// Makes run `name` as if it had been stopped after that checkpoint of `other`.
   void start_from(const std::string& name, const std::string& other, std::int64_t step) const;
   std::map<std::int64_t, LoggedStep> log(const std::string& name) const;
+  /// The loss of the last evaluation line.
+  double evaluated_loss(const std::string& name) const;
   /// The evaluation lines, as they are.
   std::vector<std::string> evaluations(const std::string& name) const;
   std::optional<ExitReport> exit_report(const std::string& name) const;
