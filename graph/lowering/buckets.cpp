@@ -12,53 +12,46 @@
 namespace weft::lowering {
 namespace {
 
+/// Members start on cache lines.
+std::int64_t padded(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+bool is_collective(const Node& node) { return class_of(node.op) == OpClass::collective; }
+
+/// Collectives whose result some other collective's operand depends on.
+std::set<NodeId> depended_on_by_collectives(const Graph& graph) {
+  std::set<NodeId> found;
+  std::vector<bool> feeds_collective(graph.values().size(), false);
+  for (auto n = static_cast<NodeId>(graph.nodes().size()); n-- > 0;) {
+    const Node& node = graph.node(n);
+    const bool feeds = std::any_of(node.outputs.begin(), node.outputs.end(),
+                                   [&](ValueId v) { return feeds_collective[static_cast<std::size_t>(v)]; });
+    if (feeds && is_collective(node)) found.insert(n);
+    if (feeds || is_collective(node))
+      for (const ValueId v : node.inputs) feeds_collective[static_cast<std::size_t>(v)] = true;
+  }
+  return found;
+}
+
 class Bucketing {
  public:
-  Bucketing(LoweredGraph graph, std::int64_t bucket_bytes, const KernelOracle& oracle)
-      : graph_(std::move(graph)), bucket_bytes_(bucket_bytes), oracle_(oracle) {}
+  Bucketing(LoweredGraph graph, const KernelOracle& oracle) : graph_(std::move(graph)), oracle_(oracle) {}
 
-  LoweredGraph run() {
+  LoweredGraph run(const std::vector<std::vector<NodeId>>& buckets) {
     find_readers();
-    const std::set<int> inner = depended_on_by_collectives();
-    std::vector<int> order;
+    std::map<NodeId, int> unit_of;
     for (int u = 0; u < static_cast<int>(graph_.units.size()); ++u)
-      if (graph_.unit(u).kind == UnitKind::collective) order.push_back(u);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](int a, int b) { return graph_.unit(a).rank < graph_.unit(b).rank; });
-
-    using Key = std::tuple<std::vector<std::string>, ReduceKind, DType>;
-    std::map<Key, std::vector<int>> open;
-    std::vector<std::vector<int>> buckets;
-    for (const int u : order) {
-      const CollectiveSpec& c = graph_.unit(u).collective;
-      if (inner.count(u)) {
-        buckets.push_back({u});
-        continue;
-      }
-      auto& members = open[{c.axes, c.reduce, c.dtype}];
-      if (!members.empty() && bytes_of(members) + bytes_of({u}) > bucket_bytes_)
-        buckets.push_back(std::exchange(members, {}));
-      members.push_back(u);
+      if (graph_.unit(u).kind == UnitKind::collective) unit_of[graph_.unit(u).rank] = u;
+    for (std::size_t i = 0; i < buckets.size(); ++i) {
+      std::vector<int> members;
+      for (const NodeId n : buckets[i]) members.push_back(unit_of.at(n));
+      merge(members, static_cast<int>(i));
     }
-    for (auto& [key, members] : open)
-      if (!members.empty()) buckets.push_back(members);
-    std::sort(buckets.begin(), buckets.end(),
-              [&](const auto& a, const auto& b) { return graph_.unit(a.back()).rank < graph_.unit(b.back()).rank; });
-    for (std::size_t i = 0; i < buckets.size(); ++i) merge(buckets[i], static_cast<int>(i));
     std::erase_if(graph_.units,
                   [](const LoweredUnit& u) { return u.kind == UnitKind::collective && u.inputs.empty(); });
     return std::move(graph_);
   }
 
  private:
-  std::int64_t bytes_of(const std::vector<int>& members) const {
-    std::int64_t total = 0;
-    for (const int u : members) total += padded(graph_.tensor(graph_.unit(u).inputs[0]).bytes());
-    return total;
-  }
-  /// Members start on cache lines.
-  static std::int64_t padded(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
-
   void find_readers() {
     for (int u = 0; u < static_cast<int>(graph_.units.size()); ++u)
       for (const int t : graph_.unit(u).inputs) root_readers_[graph_.root(t)].insert(u);
@@ -66,39 +59,13 @@ class Bucketing {
     for (const auto& [name, t] : graph_.fetches) kept_.insert(graph_.root(t));
   }
 
-  /// Collectives whose result some other collective's operand depends on.
-  std::set<int> depended_on_by_collectives() const {
-    std::map<int, int> maker;
-    for (int u = 0; u < static_cast<int>(graph_.units.size()); ++u)
-      for (const int t : graph_.unit(u).outputs) maker[t] = u;
-    std::set<int> found, seen;
-    std::vector<int> stack;
-    const auto push_inputs = [&](int u) {
-      for (const int t : graph_.unit(u).inputs) {
-        const auto m = maker.find(graph_.origin(t));
-        if (m != maker.end()) stack.push_back(m->second);
-      }
-    };
-    for (int u = 0; u < static_cast<int>(graph_.units.size()); ++u)
-      if (graph_.unit(u).kind == UnitKind::collective) push_inputs(u);
-    while (!stack.empty()) {
-      const int u = stack.back();
-      stack.pop_back();
-      if (!seen.insert(u).second) continue;
-      if (graph_.unit(u).kind == UnitKind::collective) found.insert(u);
-      push_inputs(u);
-    }
-    return found;
-  }
-
   /// Whether the operand's memory can become a window of the bucket: only this collective reads it.
   bool can_move(int tensor, int unit) const {
     const int root = graph_.root(tensor);
     const LoweredTensor& r = graph_.tensor(root);
-    const auto readers = root_readers_.find(root);
-    return r.kind == BufferKind::arena && !kept_.count(root) && !moved_.count(root) &&
-           r.bytes() == graph_.tensor(tensor).bytes() && readers->second.size() == 1 &&
-           *readers->second.begin() == unit;
+    const bool read_elsewhere = !root_readers_.contains(root) || root_readers_.at(root) != std::set<int>{unit};
+    return !read_elsewhere && r.kind == BufferKind::arena && !kept_.count(root) && !moved_.count(root) &&
+           r.bytes() == graph_.tensor(tensor).bytes();
   }
 
   /// A copy of `tensor` in memory of its own, made right before the collective.
@@ -129,7 +96,7 @@ class Bucketing {
 
   void merge(const std::vector<int>& members, int sequence) {
     LoweredTensor bucket;
-    bucket.dtype = graph_.unit(members[0]).collective.dtype;
+    bucket.dtype = graph_.unit(members.at(0)).collective.dtype;
     bucket.name = "bucket " + std::to_string(sequence);
     const int id = static_cast<int>(graph_.tensors.size());
     graph_.tensors.push_back(bucket);
@@ -173,7 +140,6 @@ class Bucketing {
   }
 
   LoweredGraph graph_;
-  std::int64_t bucket_bytes_;
   const KernelOracle& oracle_;
   std::map<int, std::set<int>> root_readers_;
   std::set<int> kept_, moved_;
@@ -181,8 +147,40 @@ class Bucketing {
 
 }  // namespace
 
-LoweredGraph bucket_collectives(LoweredGraph graph, std::int64_t bucket_bytes, const KernelOracle& oracle) {
-  return Bucketing(std::move(graph), bucket_bytes, oracle).run();
+std::vector<std::vector<NodeId>> plan_buckets(const Graph& graph, std::int64_t bucket_bytes) {
+  struct Open {
+    std::vector<NodeId> members;
+    std::int64_t bytes = 0;
+  };
+  using Key = std::tuple<std::vector<std::string>, std::string, DType>;
+  std::map<Key, Open> open;
+  std::vector<std::vector<NodeId>> buckets;
+  const std::set<NodeId> inner = depended_on_by_collectives(graph);
+  for (NodeId n = 0; n < static_cast<NodeId>(graph.nodes().size()); ++n) {
+    const Node& node = graph.node(n);
+    if (!is_collective(node)) continue;
+    if (node.op != Op::all_reduce || inner.count(n)) {
+      buckets.push_back({n});
+      continue;
+    }
+    const TensorType& type = graph.type(node.inputs.at(0));
+    const std::int64_t bytes = padded(type.shape.elements() * static_cast<std::int64_t>(size_of(type.dtype)));
+    Open& bucket = open[{node.attributes.texts("axes"), node.attributes.text("kind"), type.dtype}];
+    if (!bucket.members.empty() && bucket.bytes + bytes > bucket_bytes)
+      buckets.push_back(std::exchange(bucket, {}).members);
+    bucket.members.push_back(n);
+    bucket.bytes += bytes;
+  }
+  for (auto& [key, bucket] : open)
+    if (!bucket.members.empty()) buckets.push_back(std::move(bucket.members));
+  // A bucket starts when its last member can.
+  std::sort(buckets.begin(), buckets.end(), [](const auto& a, const auto& b) { return a.back() < b.back(); });
+  return buckets;
+}
+
+LoweredGraph bucket_collectives(LoweredGraph graph, const std::vector<std::vector<NodeId>>& buckets,
+                                const KernelOracle& oracle) {
+  return Bucketing(std::move(graph), oracle).run(buckets);
 }
 
 }  // namespace weft::lowering

@@ -2,15 +2,22 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "graph/lowering/units.hpp"
+#include "weft/graph.hpp"
 
 namespace weft::lowering {
 
-/// Merges all-reduces of equal axes, type and kind on which no other collective depends into buckets of at most
-/// `bucket_bytes` (a larger single one stays alone). Members become windows of one tensor, reduced in place: producers
-/// write straight into it. Numbers all collectives: `sequence` is the order in which every rank starts them, and
-/// follows the order of the step graph only, so that ranks of different roles agree.
-LoweredGraph bucket_collectives(LoweredGraph graph, std::int64_t bucket_bytes, const KernelOracle& oracle);
+/// The collectives of `graph`, those that start together in one bucket, in the order in which they start. All-reduces
+/// of equal axes, type and kind on which no other collective depends share buckets of at most `bucket_bytes` (a larger
+/// single one stays alone). Looks at nothing but the graph, so that ranks of different roles agree, whatever their
+/// devices fuse.
+std::vector<std::vector<NodeId>> plan_buckets(const Graph& graph, std::int64_t bucket_bytes);
+
+/// Merges the collectives of each bucket: members become windows of one tensor, reduced in place, and producers write
+/// straight into it. `sequence` becomes the bucket's number.
+LoweredGraph bucket_collectives(LoweredGraph graph, const std::vector<std::vector<NodeId>>& buckets,
+                                const KernelOracle& oracle);
 
 }  // namespace weft::lowering

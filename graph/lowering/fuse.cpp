@@ -22,9 +22,10 @@ class Fusion {
  public:
   Fusion(const Graph& graph, const KernelOracle& oracle) : groups_(graph), oracle_(oracle) {}
 
-  std::vector<Unit> run() {
+  std::vector<Unit> run(const std::vector<std::vector<NodeId>>& buckets) {
     claim_epilogues();
     claim_others();
+    groups_.order_collectives(buckets);
     claim_reductions();
     claim_pointwise();
     return units_of(groups_, oracle_);
@@ -261,6 +262,9 @@ class Fusion {
 
 }  // namespace
 
-std::vector<Unit> fuse(const Graph& graph, const KernelOracle& oracle) { return Fusion(graph, oracle).run(); }
+std::vector<Unit> fuse(const Graph& graph, const std::vector<std::vector<NodeId>>& buckets,
+                       const KernelOracle& oracle) {
+  return Fusion(graph, oracle).run(buckets);
+}
 
 }  // namespace weft::lowering

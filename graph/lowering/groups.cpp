@@ -51,6 +51,18 @@ std::vector<NodeId> Groups::makers(const std::set<NodeId>& nodes) const {
   return result;
 }
 
+void Groups::order_collectives(const std::vector<std::vector<NodeId>>& buckets) {
+  std::vector<NodeId> reads;
+  for (const std::vector<NodeId>& bucket : buckets) {
+    for (const NodeId n : bucket) {
+      const std::vector<NodeId>& own = groups_[index(owner(n))].reads;
+      reads.insert(reads.end(), own.begin(), own.end());
+    }
+    for (const NodeId n : bucket) groups_[index(owner(n))].reads = reads;
+    reads = {bucket.back()};
+  }
+}
+
 bool Groups::makes_cycle(int id, const std::set<NodeId>& nodes, NodeId owned) const {
   ++stamp_;
   std::vector<NodeId> stack = makers(nodes);

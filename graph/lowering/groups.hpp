@@ -46,6 +46,8 @@ class Groups {
   int add(Group group);
   /// `nodes` become part of group `id`, of which `owned` its own.
   void join(int id, const std::set<NodeId>& nodes, NodeId owned);
+  /// To the search for cycles a bucket's collectives, already groups, start together, after the buckets before it.
+  void order_collectives(const std::vector<std::vector<NodeId>>& buckets);
   /// Whether `id`, with `nodes` (of which `owned` its own, the rest copies) joined to it, would depend on itself
   /// through something outside.
   bool makes_cycle(int id, const std::set<NodeId>& nodes, NodeId owned) const;

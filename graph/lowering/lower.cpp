@@ -36,11 +36,12 @@ Lowered lower(const Graph& graph, const KernelOracle& oracle, const LoweringOpti
                       ") cannot be compiled yet: control flow runs on the host interpreter only");
   Lowered result;
   result.graph = simplify(decompose_for(graph, oracle));
-  const std::vector<lowering::Unit> units = lowering::fuse(result.graph, oracle);
+  const std::vector<std::vector<NodeId>> buckets = lowering::plan_buckets(result.graph, options.bucket_bytes);
+  const std::vector<lowering::Unit> units = lowering::fuse(result.graph, buckets, oracle);
   lowering::LoweredGraph lowered = lowering::assign_layouts(result.graph, units, oracle);
   result.decisions = std::move(lowered.decisions);
-  lowered = lowering::bucket_collectives(std::move(lowered), options.bucket_bytes, oracle);
-  const std::vector<lowering::Step> steps = lowering::schedule(lowered);
+  lowered = lowering::bucket_collectives(std::move(lowered), buckets, oracle);
+  const std::vector<lowering::Step> steps = lowering::schedule(lowered, options.guard);
   result.program = lowering::emit(std::move(lowered), steps, options.role, options.arena);
   return result;
 }

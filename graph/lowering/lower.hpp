@@ -14,6 +14,7 @@ namespace weft {
 struct LoweringOptions {
   std::string role;                     ///< names the Program
   std::int64_t bucket_bytes = 4 << 20;  ///< gradient bytes an all-reduce
+  std::string guard;                    ///< a fetch that is known before any state changes; empty: none
   MemorySpace arena = MemorySpace::host;
 };
 
@@ -23,7 +24,7 @@ struct Lowered {
   Graph graph;                                ///< what fusion saw: decomposed and simplified
 };
 
-/// Decomposes what the device does not claim, simplifies, fuses, assigns layouts, buckets collectives, schedules and
+/// Decomposes what the device does not claim, simplifies, buckets collectives, fuses, assigns layouts, schedules and
 /// plans memory. Pure: equal graphs, options and oracle answers give equal Programs. Throws UserError naming node and
 /// refusals where the device has no kernel.
 Lowered lower(const Graph& graph, const KernelOracle& oracle, const LoweringOptions& options);

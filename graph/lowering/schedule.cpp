@@ -15,11 +15,13 @@ std::size_t index(int i) { return static_cast<std::size_t>(i); }
 
 class Scheduler {
  public:
-  explicit Scheduler(LoweredGraph& graph) : graph_(graph), after_(graph.units.size()), before_(graph.units.size()) {}
+  Scheduler(LoweredGraph& graph, const std::string& guard)
+      : graph_(graph), after_(graph.units.size()), before_(graph.units.size()), guard_name_(guard) {}
 
   std::vector<Step> run() {
     add_data_edges();
     add_collective_chain();
+    guard_ = guard_unit();
     std::vector<int> copies;
     for (int i = 0; i < static_cast<int>(graph_.state_updates.size()); ++i)
       if (!update_in_place(i)) copies.push_back(i);
@@ -55,6 +57,13 @@ class Scheduler {
       add_edge(graph_collectives_[i - 1], graph_collectives_[i]);
   }
 
+  /// The unit that makes the guarding fetch, or -1.
+  int guard_unit() const {
+    for (const auto& [name, t] : graph_.fetches)
+      if (const auto m = maker_.find(graph_.origin(t)); name == guard_name_ && m != maker_.end()) return m->second;
+    return -1;
+  }
+
   bool reaches(int from, int to) const {
     std::vector<int> stack{from};
     std::set<int> seen;
@@ -85,8 +94,7 @@ class Scheduler {
     if (state < 0 || m == maker_.end() || t.view_of >= 0 || t.storage >= 0 || t.kind != BufferKind::arena) return false;
     const LoweredUnit& maker = graph_.unit(m->second);
     if (maker.kind != UnitKind::kernel) return false;
-    for (const int other : fetched_or_updated(value, i))
-      if (other != i) return false;
+    if (taken_by_another_update(value, i)) return false;
     for (const int r : maker.inputs)
       if (graph_.root(r) == state &&
           !(overwrites_operands(maker) && r == state && graph_.tensor(r).layout.same_placement(t.layout)))
@@ -94,19 +102,19 @@ class Scheduler {
     const auto& readers = readers_[state];
     for (const int reader : readers)
       if (reader != m->second && reaches(m->second, reader)) return false;
+    if (guard_ >= 0 && reaches(m->second, guard_)) return false;
     for (const int reader : readers) add_edge(reader, m->second);
+    if (guard_ >= 0) add_edge(guard_, m->second);
     t.storage = state;
     for (LoweredTensor& view : graph_.tensors)
       if (view.storage == value) view.storage = state;
     return true;
   }
 
-  /// Updates, other than `self`, that take the same tensor.
-  std::vector<int> fetched_or_updated(int value, int self) const {
-    std::vector<int> result;
+  bool taken_by_another_update(int value, int self) const {
     for (int j = 0; j < static_cast<int>(graph_.state_updates.size()); ++j)
-      if (j != self && graph_.root(graph_.state_updates[index(j)].second) == value) result.push_back(j);
-    return result;
+      if (j != self && graph_.root(graph_.state_updates[index(j)].second) == value) return true;
+    return false;
   }
 
   /// Units that depend on a collective on which no other collective depends (a gradient bucket) run last.
@@ -243,6 +251,8 @@ class Scheduler {
 
   LoweredGraph& graph_;
   std::vector<std::set<int>> after_, before_;
+  const std::string& guard_name_;
+  int guard_ = -1;                        ///< the unit that makes that fetch
   std::map<int, int> maker_;              ///< tensor -> unit
   std::map<int, std::set<int>> readers_;  ///< root tensor -> units
   std::map<int, int> uses_;               ///< root tensor -> readers that have not run
@@ -258,6 +268,6 @@ bool overwrites_operands(const LoweredUnit& unit) {
   return unit.kind == UnitKind::kernel && unit.spec.implementation == "loop.pointwise";
 }
 
-std::vector<Step> schedule(LoweredGraph& graph) { return Scheduler(graph).run(); }
+std::vector<Step> schedule(LoweredGraph& graph, const std::string& guard) { return Scheduler(graph, guard).run(); }
 
 }  // namespace weft::lowering

@@ -1,6 +1,7 @@
 // Scheduling: the order of units, where collectives start and are waited for, and which states are updated in place.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "graph/lowering/units.hpp"
@@ -11,7 +12,8 @@ namespace weft::lowering {
 /// where every reader of the old value can come first; otherwise it is copied at the end. A list scheduler: collectives
 /// start as soon as their operands exist, in `sequence` order; what needs no pending collective goes first; among
 /// those, what frees memory; then the order of the step graph. Waits stand right before their first reader.
-std::vector<Step> schedule(LoweredGraph& graph);
+/// No state changes before the fetch `guard`, where the graph has it, is made.
+std::vector<Step> schedule(LoweredGraph& graph, const std::string& guard);
 
 /// Runs kernels whose result may overwrite an operand of the same size and layout: elementwise ones.
 bool overwrites_operands(const LoweredUnit& unit);

@@ -48,6 +48,7 @@ TrainingProgram StepCompiler::training(const PassSpec& pass, const Plan& plan, i
   LoweringOptions options;
   options.role = fmt::format("train {} of {}{}", pass.samples, pass.step_samples, kKinds[static_cast<int>(pass.kind)]);
   options.bucket_bytes = plan.bucket_bytes;
+  options.guard = "loss";
   Lowered lowered = lower(local, oracle_, options);
   return {std::move(lowered),      std::move(step.graph), local, std::move(step.added), std::move(step.tied),
           std::move(step.trained), step.batch_norm_group};
