@@ -23,7 +23,7 @@ class LostRank : public TrainingCase {
     const std::vector<std::int64_t> before = sound_checkpoints(name);
     ASSERT_FALSE(before.empty());
     const Ended ended = run(train(2, job(name)));
-    ASSERT_EQ(ended.code, 0) << ended.str();
+    ASSERT_EQ(ended.code, 0) << ended.str() << exit_report(name).value_or(ExitReport{}).message;
     EXPECT_THAT(ended.err, HasSubstr(fmt::format("(step {} of {})", before.front(), kSteps)));
     EXPECT_EQ(log(name), log(whole));
     EXPECT_EQ(first_difference(checkpoint(name, kSteps), checkpoint(whole, kSteps)), "");
