@@ -151,7 +151,7 @@ class Fusion {
       group.nodes.insert(n);
       const int joined = node(n).op == Op::moments ? kUngrouped : reduction_to_join(group, cone, open, operands);
       if (joined != kUngrouped) {
-        groups_.join(joined, group.nodes, n);
+        groups_.join(joined, group.nodes, {n});
         operands[joined].insert(cone.operands.begin(), cone.operands.end());
         continue;
       }
@@ -171,7 +171,7 @@ class Fusion {
       const auto& held = operands.at(*it);
       if (std::none_of(cone.operands.begin(), cone.operands.end(), [&](ValueId v) { return held.count(v) != 0; }))
         continue;
-      if (groups_.makes_cycle(*it, mine.nodes, *mine.owned.begin())) continue;
+      if (groups_.makes_cycle(*it, mine.nodes, mine.owned)) continue;
       Group merged = theirs;
       merged.nodes.insert(mine.nodes.begin(), mine.nodes.end());
       merged.owned.insert(mine.owned.begin(), mine.owned.end());
@@ -196,14 +196,31 @@ class Fusion {
       for (const ValueId v : node(n).inputs) {
         const NodeId producer = groups_.producer(v);
         const int g = producer == kNone ? kUngrouped : groups_.owner(producer);
-        if (g > best && joinable(g, added, n, iteration)) best = g;
+        if (g > best && joinable(g, added, {n}, iteration)) best = g;
       }
       if (best == kUngrouped) {
         groups_.add({added, {n}, iteration, {}, UnitKind::kernel});
       } else {
-        groups_.join(best, added, n);
+        groups_.join(best, added, {n});
+        merge_makers(n, best);
       }
     }
+  }
+
+  /// Chains that began apart meet at `n`, which joined one of them: the others come along where that makes no cycle.
+  void merge_makers(NodeId n, int group) {
+    for (const ValueId v : node(n).inputs) {
+      const NodeId producer = groups_.producer(v);
+      const int other = producer == kNone ? kUngrouped : groups_.owner(producer);
+      if (other == kUngrouped || other == group || !is_elementwise(groups_[other])) continue;
+      if (joinable(group, groups_[other].nodes, groups_[other].owned, groups_[other].iteration))
+        groups_.merge(group, other);
+    }
+  }
+
+  bool is_elementwise(const Group& group) const {
+    return group.kind == UnitKind::kernel && group.reduced.empty() &&
+           std::all_of(group.owned.begin(), group.owned.end(), [&](NodeId m) { return elementwise(m); });
   }
 
   /// Elementwise and inlineable nodes whose results have to exist in memory or feed one that has.
@@ -244,16 +261,15 @@ class Fusion {
     return nodes;
   }
 
-  /// Whether `n`, with what is copied along with it, can become part of group `g`.
-  bool joinable(int g, const std::set<NodeId>& added, NodeId n, const Shape& iteration) {
+  /// Whether `owned`, with what is copied along with them, can become part of group `g`.
+  bool joinable(int g, const std::set<NodeId>& added, const std::set<NodeId>& owned, const Shape& iteration) {
     const Group& group = groups_[g];
-    if (group.kind != UnitKind::kernel || group.iteration != iteration || !group.reduced.empty()) return false;
-    if (!std::all_of(group.owned.begin(), group.owned.end(), [&](NodeId m) { return elementwise(m); })) return false;
+    if (group.iteration != iteration || !is_elementwise(group)) return false;
     Group merged = group;
     merged.nodes.insert(added.begin(), added.end());
     if (static_cast<int>(merged.nodes.size()) > kMaxGroupNodes) return false;
     if (static_cast<int>(groups_.operands(merged.nodes).size()) > kMaxGroupOperands) return false;
-    return !groups_.makes_cycle(g, added, n);
+    return !groups_.makes_cycle(g, added, owned);
   }
 
   Groups groups_;

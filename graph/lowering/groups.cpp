@@ -35,12 +35,17 @@ int Groups::add(Group group) {
   return id;
 }
 
-void Groups::join(int id, const std::set<NodeId>& nodes, NodeId owned) {
+void Groups::join(int id, const std::set<NodeId>& nodes, const std::set<NodeId>& owned) {
   Group& group = groups_[index(id)];
   group.nodes.insert(nodes.begin(), nodes.end());
-  group.owned.insert(owned);
+  group.owned.insert(owned.begin(), owned.end());
   group.reads = makers(group.nodes);
-  owner_[index(owned)] = id;
+  for (const NodeId n : owned) owner_[index(n)] = id;
+}
+
+void Groups::merge(int into, int from) {
+  const Group group = std::exchange(groups_[index(from)], Group{});
+  join(into, group.nodes, group.owned);
 }
 
 std::vector<NodeId> Groups::makers(const std::set<NodeId>& nodes) const {
@@ -63,18 +68,18 @@ void Groups::order_collectives(const std::vector<std::vector<NodeId>>& buckets) 
   }
 }
 
-bool Groups::makes_cycle(int id, const std::set<NodeId>& nodes, NodeId owned) const {
+bool Groups::makes_cycle(int id, const std::set<NodeId>& nodes, const std::set<NodeId>& owned) const {
   ++stamp_;
   std::vector<NodeId> stack = makers(nodes);
   std::erase_if(stack, [&](NodeId p) { return owner(p) == id; });
   for (const NodeId p : groups_[index(id)].reads)
-    if (p != owned) stack.push_back(p);
+    if (!owned.count(p)) stack.push_back(p);
   while (!stack.empty()) {
     const NodeId p = stack.back();
     stack.pop_back();
     if (std::exchange(node_seen_[index(p)], stamp_) == stamp_) continue;
     const int group = owner(p);
-    if (group == id || p == owned) return true;
+    if (group == id || owned.count(p)) return true;
     if (group == kUngrouped) {
       for (const ValueId v : node(p).inputs)
         if (const NodeId maker = producer(v); maker != kNone) stack.push_back(maker);

@@ -45,12 +45,14 @@ class Groups {
 
   int add(Group group);
   /// `nodes` become part of group `id`, of which `owned` its own.
-  void join(int id, const std::set<NodeId>& nodes, NodeId owned);
+  void join(int id, const std::set<NodeId>& nodes, const std::set<NodeId>& owned);
+  /// Group `from` becomes part of group `into`; nothing is left of it.
+  void merge(int into, int from);
   /// To the search for cycles a bucket's collectives, already groups, start together, after the buckets before it.
   void order_collectives(const std::vector<std::vector<NodeId>>& buckets);
   /// Whether `id`, with `nodes` (of which `owned` its own, the rest copies) joined to it, would depend on itself
   /// through something outside.
-  bool makes_cycle(int id, const std::set<NodeId>& nodes, NodeId owned) const;
+  bool makes_cycle(int id, const std::set<NodeId>& nodes, const std::set<NodeId>& owned) const;
 
   /// Values that `nodes` read from outside, scalar constants aside.
   std::set<ValueId> operands(const std::set<NodeId>& nodes) const;

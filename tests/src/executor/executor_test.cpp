@@ -9,6 +9,7 @@
 #include "graph/ir/autodiff.hpp"
 #include "graph/ir/builder.hpp"
 #include "graph/ir/interpret.hpp"
+#include "graph/lowering/lower.hpp"
 #include "kernels/cpu/cpu_device.hpp"
 #include "tests/support/run_compiled.hpp"
 
@@ -163,6 +164,29 @@ TEST(Executor, RandomElementwiseAndReductionGraphsAgreeWithTheInterpreter) {
     SCOPED_TRACE(seed);
     expect_same(b.graph(), {{"x", random_tensor(shape, seed + 100)}, {"y", random_tensor(shape, seed + 200)}}, 1e-4);
   }
+}
+
+TEST(Executor, ElementwiseChainsThatMeetRunAsOneKernel) {
+  GraphBuilder b;
+  const TensorType type{DType::f32, {40, 50}};
+  const ValueId x = b.input("x", InputRole::feed, type), y = b.input("y", InputRole::feed, type);
+  const ValueId left = b.mul(x, b.like(x, 3)), right = b.unary(Op::exp, b.sub(y, b.like(y, 1)));
+  b.output("z", OutputRole::fetch, b.add(left, right));
+  expect_same(b.graph(), {{"x", random_tensor({40, 50}, 1)}, {"y", random_tensor({40, 50}, 2)}});
+  auto device = make_cpu_device({});
+  EXPECT_EQ(lower(b.graph(), device->oracle(), {}).program.instructions.size(), 1u);
+}
+
+TEST(Executor, ChainsThatMeetAcrossAReductionStayApart) {
+  GraphBuilder b;
+  const TensorType type{DType::f32, {40, 50}};
+  const ValueId x = b.input("x", InputRole::feed, type);
+  const ValueId chain = b.unary(Op::exp, x);
+  b.output("chain", OutputRole::fetch, chain);
+  const ValueId spread =
+      b.broadcast_in(b.reduce(Op::reduce_sum, b.dot(chain, x, {}, {}, {0}, {0}), {1}), {40, 50}, {1});
+  b.output("z", OutputRole::fetch, b.add(b.mul(x, spread), chain));
+  expect_same(b.graph(), {{"x", random_tensor({40, 50}, 1)}});
 }
 
 }  // namespace
