@@ -1,4 +1,4 @@
-// BodyBuilder: copies some nodes of a graph into a kernel body.
+// Kernel bodies: some nodes of a graph as a graph of their own.
 #pragma once
 
 #include <map>

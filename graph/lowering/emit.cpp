@@ -139,6 +139,17 @@ class Emitter {
     return it->second;
   }
 
+  View scratch_of(const LoweredUnit& unit) {
+    Buffer scratch;
+    scratch.name = "scratch of " + unit.name;
+    scratch.bytes = unit.spec.scratch_bytes;
+    scratch.space = space_;
+    scratch.dtype = DType::u8;
+    scratch.layout = Layout::dense(Shape{unit.spec.scratch_bytes});
+    program_.buffers.push_back(scratch);
+    return {static_cast<int>(program_.buffers.size()) - 1, 0, DType::u8, scratch.layout};
+  }
+
   void emit_step(const Step& step) {
     Instruction i;
     switch (step.kind) {
@@ -159,16 +170,7 @@ class Emitter {
           started_[step.unit] = static_cast<int>(program_.instructions.size());
         } else {
           i.kernel = kernel_of(unit);
-          if (unit.spec.scratch_bytes > 0) {
-            Buffer scratch;
-            scratch.name = "scratch of " + unit.name;
-            scratch.bytes = unit.spec.scratch_bytes;
-            scratch.space = space_;
-            scratch.dtype = DType::u8;
-            scratch.layout = Layout::dense(Shape{unit.spec.scratch_bytes});
-            program_.buffers.push_back(scratch);
-            i.scratch = {static_cast<int>(program_.buffers.size()) - 1, 0, DType::u8, scratch.layout};
-          }
+          if (unit.spec.scratch_bytes > 0) i.scratch = scratch_of(unit);
         }
         break;
       }

@@ -10,8 +10,7 @@ namespace weft::lowering {
 /// Walks the units in dependency order and settles each kernel's layouts with the oracle: convolutions choose freely,
 /// others are offered what their operands have, then one layout for all, then row-major. A reorder kernel is inserted
 /// (once for each tensor and layout) where an operand lies otherwise. States, feeds, fetches and operands of
-/// collectives are row-major. `name_of_state_output` pairs and fetches come from the graph's outputs. Throws UserError
-/// when no layout is accepted, with the refusals.
+/// collectives are row-major. Throws UserError when no layout is accepted, with the refusals.
 LoweredGraph assign_layouts(const Graph& graph, const std::vector<Unit>& units, const KernelOracle& oracle);
 
 /// Units in dependency order, ties by position in the graph.

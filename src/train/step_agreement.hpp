@@ -15,7 +15,7 @@ namespace weft {
 struct StepDecision {
   StopDecision stop;
   bool save = false;
-  std::string reason() const;  ///< "SIGUSR1 or SIGINT on rank 2"
+  std::string reason() const;  ///< "a stop signal on rank 2"
 };
 
 class StepAgreement {
