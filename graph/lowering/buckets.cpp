@@ -127,7 +127,10 @@ class Bucketing {
     kept.sources = std::move(sources);
     kept.collective.count = elements;
     kept.collective.sequence = sequence;
-    if (members.size() > 1) kept.name = "bucket " + std::to_string(sequence) + " of " + std::to_string(members.size());
+    if (members.size() > 1)
+      kept.name = "bucket " + std::to_string(sequence) + " of " + std::to_string(members.size());
+    else if (kept.sources.empty())
+      kept.name = std::to_string(sequence);
     kept.name = "all-reduce " + kept.name;
   }
 

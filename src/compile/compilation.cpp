@@ -110,11 +110,13 @@ Compilation compile_job(const std::string& path, const JobSpec& given, int ranks
       TrainingProgram program = compiler.training(pass, *result.plan, 0);
       result.programs.push_back({std::move(program.lowered), std::move(program.whole), std::move(program.local)});
     }
-  if (!job.data.eval.empty())
-    for (const std::int64_t size : batch_sizes(open_data(*world, job, model.file, job.data.eval).samples, job.batch)) {
+  if (!job.data.eval.empty()) {
+    const JobData evaluated = open_data(*world, job, model.file, job.data.eval);
+    for (const std::int64_t size : batch_sizes(evaluated.samples, evaluation_batch(*result.plan))) {
       EvaluationProgram program = compiler.evaluation(size, *result.plan, 0);
       result.programs.push_back({std::move(program.lowered), std::move(program.whole), std::move(program.local)});
     }
+  }
   result.seconds = seconds_since(start);
   return result;
 }

@@ -87,7 +87,7 @@ EvaluationResult evaluate_checkpoint(const JobSpec& given, const fs::path& path,
   StepCompiler compiler(model.file, job, data.shapes, {}, device.oracle());
   const Plan plan = unsplit_plan(job, world.size());
   ProgramSet programs(compiler, plan, world.rank());
-  const std::vector<std::int64_t> sizes = batch_sizes(data.samples, job.batch);
+  const std::vector<std::int64_t> sizes = batch_sizes(data.samples, evaluation_batch(plan));
   for (const std::int64_t size : sizes) programs.need_evaluation(size);
 
   StateTable states(device);
@@ -105,7 +105,7 @@ EvaluationResult evaluate_checkpoint(const JobSpec& given, const fs::path& path,
   std::unique_ptr<Evaluator> evaluator;
   together(world, "opening the evaluation data", [&] {
     const ReaderOptions reader = reader_options(job, compiler, data.path, sizes.front(), plan, world);
-    evaluator = std::make_unique<Evaluator>(programs, evaluation_reader(reader, data.path));
+    evaluator = std::make_unique<Evaluator>(programs, evaluation_reader(reader, data.path, plan));
     return std::vector<std::byte>{};
   });
   const auto start = std::chrono::steady_clock::now();

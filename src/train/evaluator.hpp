@@ -14,7 +14,7 @@ namespace weft {
 
 class Evaluator {
  public:
-  /// `programs` holds the evaluation Programs of a full batch and of the tail (evaluation_batches).
+  /// `programs` holds the evaluation Programs of a full batch and of the tail (batch_sizes of evaluation_batch).
   Evaluator(ProgramSet& programs, ReaderOptions reader);
   /// Loss first, then the metrics in the job's order. Collective.
   std::vector<std::pair<std::string, double>> run(std::int64_t step);

@@ -22,10 +22,11 @@ std::vector<std::byte> bytes_of(const std::string& text) {
 
 std::string fingerprint(std::span<const std::byte> bytes) { return fmt::format("xxh64:{:016x}", hash64(bytes)); }
 
-/// What the datasets are, wherever the file lies and whoever wrote it.
-std::string fingerprint(DataDescription data) {
-  data.path = data.source = data.weft_version = "";
-  return fingerprint(bytes_of(data.json()));
+std::string fingerprint(const DataDescription& data) {
+  std::string text = fmt::format("{}", data.samples);
+  for (const DatasetDescription& d : data.datasets)
+    text += fmt::format("\n{} {} {} {}", d.name, name_of(d.dtype), d.shape.str(), d.checksum);
+  return fingerprint(bytes_of(text));
 }
 
 }  // namespace
@@ -42,20 +43,14 @@ JobModel open_model(Communicator& world, const JobSpec& job) {
 }
 
 JobData open_data(Communicator& world, const JobSpec& job, const onnx::ModelFile& model, const std::string& path) {
-  const std::string what = "opening " + path;
   JobData data;
   data.path = path;
-  const auto printed = on_rank_0(world, what, [&] { return bytes_of(fingerprint(DataFile(path).describe())); });
-  data.fingerprint = {reinterpret_cast<const char*>(printed.data()), printed.size()};
-  together(world, what, [&] {
+  together(world, "opening " + path, [&] {
     data.description = DataFile(path).describe();
+    data.samples = sample_count(data.description);
     return std::vector<std::byte>{};
   });
-  data.samples = data.description.samples;
-  if (data.samples < 1)
-    throw UserError(fmt::format(
-        "{}: {}", path,
-        data.samples == 0 ? "it holds no samples" : "the datasets do not share their first dimension, the samples"));
+  data.fingerprint = fingerprint(data.description);
   data.shapes = sample_shapes(model, job, data.description);
   return data;
 }
@@ -88,9 +83,14 @@ ReaderOptions reader_options(const JobSpec& job, StepCompiler& compiler, const s
   return reader;
 }
 
-ReaderOptions evaluation_reader(ReaderOptions training, const std::string& path) {
+std::int64_t evaluation_batch(const Plan& plan) {
+  return (plan.global_batch + plan.micro_batches - 1) / plan.micro_batches;
+}
+
+ReaderOptions evaluation_reader(ReaderOptions training, const std::string& path, const Plan& plan) {
   training.path = path;
   training.training = false;
+  training.batch = evaluation_batch(plan);
   training.micro_batches = 1;
   return training;
 }

@@ -31,19 +31,21 @@ struct JobData {
   DataDescription description;
   std::int64_t samples = 0;
   SampleShapes shapes;
-  std::string fingerprint;  ///< of the file's description
+  std::string fingerprint;  ///< of what the datasets are, wherever the file lies and whoever wrote it
 };
 
-/// Collective. Describes `path`, which is job.data.train or job.data.eval; reads no elements. Throws as open_model;
-/// UserError too where the datasets do not share their first dimension or have no samples.
+/// Collective. Describes `path`, which is job.data.train or job.data.eval; reads no elements. Throws as open_model and
+/// sample_count do.
 JobData open_data(Communicator& world, const JobSpec& job, const onnx::ModelFile& model, const std::string& path);
 
 /// This rank's share of `path` in batches of job.batch: feeds as the model with `samples` samples wants them, targets
 /// and classes as the loss does. In training; micro-batches as `plan` has them.
 ReaderOptions reader_options(const JobSpec& job, StepCompiler& compiler, const std::string& path, std::int64_t samples,
                              const Plan& plan, const Communicator& world);
-/// The same samples in file order, each once, not augmented.
-ReaderOptions evaluation_reader(ReaderOptions training, const std::string& path);
+/// Samples of a full evaluation batch: those of a training pass, which fit memory.
+std::int64_t evaluation_batch(const Plan& plan);
+/// Samples of `path` in such batches, in file order, each once, not augmented.
+ReaderOptions evaluation_reader(ReaderOptions training, const std::string& path, const Plan& plan);
 
 /// Adds the model's states with their first values; tied ones once.
 void add_model_states(StateTable& states, const Model& model, const std::map<std::string, std::string>& tied);

@@ -34,11 +34,19 @@ SampleShapes sample_shapes(const onnx::ModelFile& model, const JobSpec& job, con
   return shapes;
 }
 
+std::int64_t sample_count(const DataDescription& data) {
+  if (data.samples < 0)
+    throw UserError(
+        fmt::format("{}: the datasets do not share their first dimension, the samples; `weft data show {}` "
+                    "lists them. Keep what is not samples in another file",
+                    data.path, data.path));
+  if (data.samples == 0) throw UserError(fmt::format("{}: holds no samples", data.path));
+  return data.samples;
+}
+
 RunLength run_length(const JobSpec& job, const DataDescription& data) {
-  if (data.samples < 1)
-    throw UserError(fmt::format("{}: the datasets do not share their first dimension, the samples", job.data.train));
   RunLength length;
-  length.steps_per_epoch = (data.samples + job.batch - 1) / job.batch;
+  length.steps_per_epoch = (sample_count(data) + job.batch - 1) / job.batch;
   length.total_steps =
       job.steps ? *job.steps
                 : static_cast<std::int64_t>(std::ceil(job.epochs * static_cast<double>(length.steps_per_epoch) - 1e-9));

@@ -48,7 +48,7 @@ class ProgramSet {
 
   /// Bytes of arena, states and constants that this rank will hold.
   std::int64_t memory_bytes() const;
-  /// What must agree between ranks: collectives of every Program, by role.
+  /// What must agree between ranks: collectives of every Program, by role. Before `build`, which takes the Programs.
   std::map<std::string, std::string> signatures() const;
   /// States that training adds to the model's, with their first values.
   const std::map<std::string, AddedState>& added_states() const { return added_; }

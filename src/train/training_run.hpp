@@ -41,8 +41,10 @@ class TrainingRun {
   void compile();
   void predict(std::int64_t step_samples);
   void restore();
-  void agree();
+  void begin();
 
+  std::int64_t memory_for_each_rank();
+  void agree_on_programs();
   void check_same_data_position(const LoadedCheckpoint& loaded) const;
 
   // One step after another.
@@ -58,6 +60,7 @@ class TrainingRun {
   [[noreturn]] void diverged_in_forward(std::int64_t step, Executor& executor);
   [[noreturn]] void diverged_in_backward(std::int64_t step);
   std::string first_non_finite_state() const;
+  std::string what_is_left() const;
   void finish();
 
   void tell_former_end();

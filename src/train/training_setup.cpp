@@ -5,21 +5,18 @@
 #include <cmath>
 
 #include "comm/first_difference.hpp"
-#include "graph/onnx/file_io.hpp"
-#include "graph/onnx/import.hpp"
 #include "src/checkpoint/agreement.hpp"
 #include "src/checkpoint/folder.hpp"
 #include "src/checkpoint/load.hpp"
 #include "src/checkpoint/replicas.hpp"
-#include "src/data/data_file.hpp"
 #include "src/faults/exit_report.hpp"
 #include "src/faults/rank_records.hpp"
 #include "src/job/job_file.hpp"
+#include "src/train/job_inputs.hpp"
 #include "src/train/job_shapes.hpp"
 #include "src/train/resolve_plan.hpp"
 #include "src/train/training_run.hpp"
 #include "weft/error.hpp"
-#include "weft/hash.hpp"
 
 namespace weft {
 namespace {
@@ -31,16 +28,6 @@ std::vector<std::byte> bytes_of(const std::string& text) {
 
 std::string text_of(const std::vector<std::byte>& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-std::string fingerprint(std::span<const std::byte> bytes) { return fmt::format("xxh64:{:016x}", hash64(bytes)); }
-
-/// Of what the data is, wherever it lies.
-std::string fingerprint(const DataDescription& data) {
-  std::string text = fmt::format("{}", data.samples);
-  for (const DatasetDescription& d : data.datasets)
-    text += fmt::format("\n{} {} {} {}", d.name, name_of(d.dtype), d.shape.str(), d.checksum);
-  return fingerprint(bytes_of(text));
 }
 
 }  // namespace
@@ -125,65 +112,54 @@ void TrainingRun::tell_former_end() {
 }
 
 void TrainingRun::load_model() {
-  together(world_, "reading the model", [&] {
-    model_file_.emplace(onnx::load_model(job_.model));
-    model_fingerprint_ = fingerprint(bytes_of(onnx::read_file(job_.model, onnx::ModelLimits{}.file_bytes)));
-    return std::vector<std::byte>{};
-  });
+  JobModel model = open_model(world_, job_);
+  model_file_.emplace(std::move(model.file));
+  model_fingerprint_ = std::move(model.fingerprint);
 }
 
 void TrainingRun::open_data() {
-  DataDescription data;
-  together(world_, "opening the data", [&] {
-    data = DataFile(job_.data.train).describe();
-    data_fingerprint_ = fingerprint(data);
-    if (!job_.data.eval.empty()) {
-      const DataDescription evaluation = DataFile(job_.data.eval).describe();
-      evaluation_samples_ = evaluation.samples;
-      evaluation_fingerprint_ = fingerprint(evaluation);
-    }
-    return std::vector<std::byte>{};
-  });
+  const JobData data = weft::open_data(world_, job_, *model_file_, job_.data.train);
   samples_ = data.samples;
-  length_ = run_length(job_, data);
-  compiler_ = std::make_unique<StepCompiler>(*model_file_, job_, sample_shapes(*model_file_, job_, data), length_,
-                                             services_.device.oracle());
+  data_fingerprint_ = data.fingerprint;
+  if (!job_.data.eval.empty()) {
+    const JobData evaluation = weft::open_data(world_, job_, *model_file_, job_.data.eval);
+    evaluation_samples_ = evaluation.samples;
+    evaluation_fingerprint_ = evaluation.fingerprint;
+  }
+  length_ = run_length(job_, data.description);
+  compiler_ = std::make_unique<StepCompiler>(*model_file_, job_, data.shapes, length_, services_.device.oracle());
+}
+
+/// What the rank with the least has: ranks plan alike, also where nodes differ or hold different numbers of ranks.
+std::int64_t TrainingRun::memory_for_each_rank() {
+  std::int64_t bytes = services_.device.target().memory_bytes / world_.node_size();
+  auto* data = reinterpret_cast<std::byte*>(&bytes);
+  world_.start_all_reduce(data, data, 1, DType::i64, ReduceKind::min, {"comparing memory", 0, -1})->wait();
+  return bytes;
+}
+
+/// Before the Programs' first message: ranks whose collectives differ would wait for each other, or add up what does
+/// not belong together.
+void TrainingRun::agree_on_programs() {
+  std::map<std::string, std::string> mine = programs_->signatures();
+  mine["plan"] = plan_.json();
+  mine["device"] = services_.device.target().str();
+  if (const std::string difference = first_difference(world_, mine); !difference.empty())
+    throw UserError("ranks do not agree: " + difference);
 }
 
 void TrainingRun::compile() {
-  plan_ = resolve_plan(job_, world_.size(), *compiler_, services_.device.target().memory_bytes / world_.node_size());
+  plan_ = resolve_plan(job_, world_.size(), *compiler_, memory_for_each_rank());
   programs_ = std::make_unique<ProgramSet>(*compiler_, plan_, world_.rank());
   const std::vector<std::int64_t> sizes = batch_sizes(samples_, job_.batch);
   programs_->need_training(sizes.front());
   if (sizes.size() > 1 && length_.total_steps >= length_.steps_per_epoch) programs_->need_training(sizes.back());
-  ReaderOptions reader;
-  reader.path = job_.data.train;
-  reader.inputs = job_.data.inputs;
-  if (!job_.data.target.empty()) reader.inputs["target"] = job_.data.target;
-  const Model& model = compiler_->model(sizes.front());
-  for (const GraphInput& i : model.forward.inputs())
-    if (i.role == InputRole::feed) reader.wanted[i.name] = model.forward.type(i.value);
-  if (const auto target = compiler_->target(sizes.front())) {
-    reader.wanted["target"] = *target;
-    reader.targets.insert("target");
-    if (is_integer(target->dtype) && job_.loss.name == "cross_entropy") {
-      reader.classes["target"] = compiler_->classes(sizes.front());
-      reader.ignored_class = job_.loss.ignore_index;
-    }
-  }
-  reader.batch = job_.batch;
-  reader.shuffle = job_.data.shuffle;
-  reader.seed = job_.seed;
-  reader.rank = world_.rank();
-  reader.ranks = world_.size();
-  reader.micro_batches = plan_.micro_batches;
-  reader.augmentation = job_.data;
-  reader.timeout_seconds = job_.timeout_seconds;
+  for (const std::int64_t size : batch_sizes(evaluation_samples_, evaluation_batch(plan_)))
+    programs_->need_evaluation(size);
+  agree_on_programs();
 
-  for (const std::int64_t size : batch_sizes(evaluation_samples_, job_.batch)) programs_->need_evaluation(size);
   states_ = std::make_unique<StateTable>(services_.device);
-  for (const ModelState& state : model.states)
-    if (!programs_->tied().count(state.name)) states_->add(state.name, state.initial);
+  add_model_states(*states_, compiler_->model(sizes.front()), programs_->tied());
   for (const auto& [name, state] : programs_->added_states()) states_->add(name, state.initial, state.scope);
   parameters_ = {programs_->trained().begin(), programs_->trained().end()};
 
@@ -198,15 +174,11 @@ void TrainingRun::compile() {
       summary.kernels, summary.seconds, static_cast<double>(summary.arena_bytes) / 1048576.0,
       static_cast<double>(summary.liveness_bound_bytes) / 1048576.0,
       static_cast<double>(summary.state_bytes) / 1048576.0, plan_.mesh.str(), services_.device.target().str()));
-  together(world_, "opening the training data", [&] {
+  together(world_, "reading the data", [&] {
+    const ReaderOptions reader = reader_options(job_, *compiler_, job_.data.train, sizes.front(), plan_, world_);
     reader_ = std::make_unique<BatchReader>(reader);
-    if (evaluation_samples_ > 0) {
-      ReaderOptions evaluation = reader;
-      evaluation.path = job_.data.eval;
-      evaluation.training = false;
-      evaluation.micro_batches = 1;
-      evaluator_ = std::make_unique<Evaluator>(*programs_, evaluation);
-    }
+    if (evaluation_samples_ > 0)
+      evaluator_ = std::make_unique<Evaluator>(*programs_, evaluation_reader(reader, job_.data.eval, plan_));
     return std::vector<std::byte>{};
   });
 }
@@ -267,13 +239,7 @@ void TrainingRun::check_same_data_position(const LoadedCheckpoint& loaded) const
                     loaded.path.string(), job_.data.train));
 }
 
-void TrainingRun::agree() {
-  std::map<std::string, std::string> mine = programs_->signatures();
-  mine["plan"] = plan_.json();
-  mine["first step"] = std::to_string(result_.first_step);
-  mine["device"] = services_.device.target().str();
-  if (const std::string difference = first_difference(world_, mine); !difference.empty())
-    throw UserError("ranks do not agree: " + difference);
+void TrainingRun::begin() {
   check_replicas(world_, *states_, result_.first_step);
 
   on_rank_0(world_, "writing the run folder", [&] {

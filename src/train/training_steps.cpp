@@ -98,10 +98,16 @@ void TrainingRun::diverged_in_forward(std::int64_t step, Executor& executor) {
     if (!found[rank].empty())
       cause = fmt::format("{}{}", world_.size() > 1 ? fmt::format("on rank {}, ", rank) : "",
                           std::string_view(reinterpret_cast<const char*>(found[rank].data()), found[rank].size()));
-  throw UserError(fmt::format(
-      "the loss is not a finite number at step {}: {}. Nothing was saved of this step; the newest checkpoint is "
-      "good. Lower optimizer.lr, add schedule.warmup or optimizer.clip_norm, or look for such values in the data",
-      step, cause));
+  throw UserError(
+      fmt::format("the loss is not a finite number at step {}: {}. {}. Lower optimizer.lr, add schedule.warmup or "
+                  "optimizer.clip_norm, or look for such values in the data",
+                  step, cause, what_is_left()));
+}
+
+std::string TrainingRun::what_is_left() const {
+  return saved_step_ == 0
+             ? "There is no checkpoint yet"
+             : fmt::format("Nothing was saved of this step; the checkpoint of step {} is good", saved_step_);
 }
 
 std::string TrainingRun::first_non_finite_state() const {
@@ -115,10 +121,10 @@ std::string TrainingRun::first_non_finite_state() const {
 }
 
 void TrainingRun::diverged_in_backward(std::int64_t step) {
-  throw UserError(
-      fmt::format("a gradient is not a finite number at step {} (the loss still was): {}. Nothing was saved of this "
-                  "step; the newest checkpoint is good. Lower optimizer.lr or add optimizer.clip_norm",
-                  step, first_non_finite_state()));
+  throw UserError(fmt::format(
+      "a gradient is not a finite number at step {} (the loss still was): {}. {}. Lower optimizer.lr or add "
+      "optimizer.clip_norm",
+      step, first_non_finite_state(), what_is_left()));
 }
 
 bool TrainingRun::checkpoint_due(std::int64_t step) const {
@@ -265,7 +271,7 @@ TrainResult TrainingRun::run() {
     agree_on_files();
     compile();
     restore();
-    agree();
+    begin();
     train_steps();
     finish();
   } catch (const std::exception& error) {
