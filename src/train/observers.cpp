@@ -39,7 +39,9 @@ bool LossGuard::end(const Program& program, int instruction) {
 
 bool NonFiniteFinder::end(const Program& program, int n) {
   const Instruction& instruction = program.instructions[static_cast<std::size_t>(n)];
-  if (instruction.kind != InstructionKind::kernel || !found_.empty()) return true;
+  if (!found_.empty()) return true;
+  if (instruction.kind == InstructionKind::wait) ++collectives_;
+  if (instruction.kind != InstructionKind::kernel) return true;
   for (const View& v : instruction.writes) {
     const std::int64_t elements = v.layout.storage_elements();
     View flat = v;

@@ -49,10 +49,13 @@ class NonFiniteFinder final : public ExecutionObserver {
   bool end(const Program& program, int instruction) override;
   /// "kernel 'conv1 + bias' (nodes /conv1, /relu): 12 of 4096 values are not finite"; empty when none was found.
   const std::string& found() const { return found_; }
+  /// Collectives that were done before: what they bring may come from another rank.
+  int collectives_before() const { return collectives_; }
 
  private:
   const Executor& executor_;
   std::string found_;
+  int collectives_ = 0;
 };
 
 /// One timed instruction. Times are seconds since the tracer was made.

@@ -50,6 +50,8 @@ class TrainingRun {
   // One step after another.
   void train_steps();
   StepNumbers run_step(std::int64_t step);
+  /// One pass over this rank's share of `batch`. False when the observer ended it.
+  bool run_pass(const TrainingPass& pass, const Batch& batch, std::int64_t step, ExecutionObserver& observer);
   void evaluate(std::int64_t step);
   void make_up_for_evaluation();
   void save(std::int64_t step);
@@ -57,7 +59,7 @@ class TrainingRun {
   bool time_to_save(const StopDecision& stop);
   bool checkpoint_due(std::int64_t step) const;
   /// Throws UserError saying where the first value that is no number came from.
-  [[noreturn]] void diverged_in_forward(std::int64_t step, Executor& executor);
+  [[noreturn]] void diverged_in_forward(std::int64_t step, const Batch& batch);
   [[noreturn]] void diverged_in_backward(std::int64_t step);
   std::string first_non_finite_state() const;
   std::string what_is_left() const;

@@ -49,20 +49,27 @@ class OperationNotes final : public ExecutionObserver {
 
 }  // namespace
 
+bool TrainingRun::run_pass(const TrainingPass& pass, const Batch& batch, std::int64_t step,
+                           ExecutionObserver& observer) {
+  std::int64_t local_offset = 0;  // a rank's batch is its shares of all passes, one after the other
+  for (const TrainingPass& earlier : programs_->training(batch.global_count)) {
+    if (earlier.spec.offset >= pass.spec.offset) break;
+    local_offset += programs_->share(earlier.spec.samples).count;
+  }
+  const SampleRange share = programs_->share(pass.spec.samples);
+  const Tensor offset = Tensor::scalar(pass.spec.offset), rank_offset = Tensor::scalar(share.first);
+  bind_feeds(*pass.executor, batch, local_offset, share.count, offset, rank_offset);
+  return pass.executor->run(step, &observer);
+}
+
 StepNumbers TrainingRun::run_step(std::int64_t step) {
   last_operation_->enter(step, -1, "waiting for the batch");
   const Batch& batch = reader_->next();
   const auto start = Clock::now();
   const std::vector<TrainingPass>& passes = programs_->training(batch.global_count);
   OperationNotes notes(*last_operation_, step);
-  std::int64_t local_offset = 0;
   for (const TrainingPass& pass : passes) {
-    Executor& executor = *pass.executor;
-    const SampleRange share = programs_->share(pass.spec.samples);
-    const Tensor offset = Tensor::scalar(pass.spec.offset), rank_offset = Tensor::scalar(share.first);
-    bind_feeds(executor, batch, local_offset, share.count, offset, rank_offset);
-    local_offset += share.count;
-    LossGuard guard(executor);
+    LossGuard guard(*pass.executor);
     Observers observers;
     observers.add(notes);
     observers.add(guard);
@@ -70,7 +77,7 @@ StepNumbers TrainingRun::run_step(std::int64_t step) {
       tracer_.set_step(step);
       observers.add(tracer_);
     }
-    if (!executor.run(step, &observers)) diverged_in_forward(step, executor);
+    if (!run_pass(pass, batch, step, observers)) diverged_in_forward(step, batch);
   }
   const Executor& last = *passes.back().executor;
   if (last.fetch("finite").as_int(0) == 0) diverged_in_backward(step);
@@ -86,18 +93,26 @@ StepNumbers TrainingRun::run_step(std::int64_t step) {
   return numbers;
 }
 
-void TrainingRun::diverged_in_forward(std::int64_t step, Executor& executor) {
-  // Nothing has been updated yet: the same pass again, on all ranks, looking at every result. It may update now; the
-  // run is over.
-  NonFiniteFinder finder(executor);
-  executor.run(step, &finder);
-  std::string cause = first_non_finite_state();
-  const auto found = gather_bytes(world_, std::as_bytes(std::span(finder.found().data(), finder.found().size())),
-                                  "looking for the first bad value");
-  for (std::size_t rank = found.size(); rank-- > 0;)
-    if (!found[rank].empty())
-      cause = fmt::format("{}{}", world_.size() > 1 ? fmt::format("on rank {}, ", rank) : "",
-                          std::string_view(reinterpret_cast<const char*>(found[rank].data()), found[rank].size()));
+void TrainingRun::diverged_in_forward(std::int64_t step, const Batch& batch) {
+  // Nothing has been updated yet: the same passes again, on all ranks, looking at every result. They may update now;
+  // the run is over.
+  std::string mine;  // when, in digits of which the smallest is the earliest, and what
+  for (const TrainingPass& pass : programs_->training(batch.global_count)) {
+    NonFiniteFinder finder(*pass.executor);
+    run_pass(pass, batch, step, finder);
+    if (mine.empty() && !finder.found().empty())
+      mine = fmt::format("{:012}{:08}{}", pass.spec.offset, finder.collectives_before(), finder.found());
+  }
+  constexpr std::size_t kDigits = 20;
+  const auto all =
+      gather_bytes(world_, std::as_bytes(std::span(mine.data(), mine.size())), "looking for the first bad value");
+  std::string cause = first_non_finite_state(), earliest;
+  for (std::size_t rank = 0; rank < all.size(); ++rank) {
+    const std::string_view found(reinterpret_cast<const char*>(all[rank].data()), all[rank].size());
+    if (found.empty() || (!earliest.empty() && found.substr(0, kDigits) >= earliest)) continue;
+    earliest = found.substr(0, kDigits);
+    cause = fmt::format("{}{}", world_.size() > 1 ? fmt::format("on rank {}, ", rank) : "", found.substr(kDigits));
+  }
   throw UserError(
       fmt::format("the loss is not a finite number at step {}: {}. {}. Lower optimizer.lr, add schedule.warmup or "
                   "optimizer.clip_norm, or look for such values in the data",

@@ -99,9 +99,9 @@ TEST_F(WrongInput, NotANumberInTheDataEndsTheRunAtItsStepAndKeepsTheCheckpoints)
   write_float_data(96, 70);  // in the fifth batch of file order
   for (const int ranks : {1, 2}) {
     std::filesystem::remove_all(run_folder("run"));
-    const Ended ended =
-        expect_refused(ranks, {"--set", "data.shuffle=false", "--set", "data.crop=none"},
-                       {"the loss is not a finite number at step 5", "kernel '", "the newest checkpoint is good"});
+    const Ended ended = expect_refused(
+        ranks, {"--set", "data.shuffle=false", "--set", "data.crop=none"},
+        {"the loss is not a finite number at step 5", "kernel 'conv'", "the checkpoint of step 4 is good"});
     EXPECT_EQ(sound_checkpoints("run").front(), 4);
     const auto report = exit_report("run");
     ASSERT_TRUE(report) << ended.str();
