@@ -25,13 +25,21 @@ if(WEFT_SANITIZE)
   target_link_options(weft_options INTERFACE -fsanitize=${WEFT_SANITIZE})
 endif()
 
-# weft_library(NAME SOURCES ... [DEPENDS ...] [USES ...])
+# Sources of a library are compiled several at a time: half of a small file's compile time is its headers. Turn it off
+# while working on one file again and again.
+option(WEFT_UNITY "Compile several sources of a library together" ON)
+
+# weft_library(NAME SOURCES ... [DEPENDS ...] [USES ...] [SEPARATE])
+# SEPARATE: sources compiled one by one, where they use the same names for different things of their own.
 # DEPENDS: Weft's own targets, visible to users of this one. USES: third-party libraries, private.
 # Every library outside tests/ becomes part of the installed libweft (cmake/WeftInstall.cmake).
 function(weft_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;USES" ${ARGN})
+  cmake_parse_arguments(ARG "SEPARATE" "" "SOURCES;DEPENDS;USES" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC ${ARG_DEPENDS} PRIVATE weft_options ${ARG_USES})
+  if(WEFT_UNITY AND NOT ARG_SEPARATE)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
+  endif()
   if(NOT CMAKE_CURRENT_SOURCE_DIR MATCHES "^${CMAKE_SOURCE_DIR}/tests/")
     set_property(GLOBAL APPEND PROPERTY WEFT_LIBRARIES ${name})
     set_property(GLOBAL APPEND PROPERTY WEFT_LIBRARY_USES ${ARG_USES})
