@@ -5,7 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "src/checkpoint/agreement.hpp"
+#include "comm/agreement.hpp"
 #include "src/checkpoint/load.hpp"
 #include "weft/error.hpp"
 

@@ -7,7 +7,7 @@
 #include <chrono>
 #include <cstring>
 
-#include "src/checkpoint/agreement.hpp"
+#include "comm/agreement.hpp"
 #include "src/checkpoint/commit_record.hpp"
 #include "src/checkpoint/folder.hpp"
 #include "src/checkpoint/layout.hpp"

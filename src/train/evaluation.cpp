@@ -7,8 +7,8 @@
 #include <map>
 #include <ostream>
 
+#include "comm/agreement.hpp"
 #include "comm/first_difference.hpp"
-#include "src/checkpoint/agreement.hpp"
 #include "src/checkpoint/load.hpp"
 #include "src/job/job_file.hpp"
 #include "src/run/run_folder.hpp"

@@ -6,8 +6,8 @@
 #include <optional>
 #include <span>
 
+#include "comm/agreement.hpp"
 #include "graph/onnx/file_io.hpp"
-#include "src/checkpoint/agreement.hpp"
 #include "src/train/job_shapes.hpp"
 #include "weft/error.hpp"
 #include "weft/hash.hpp"

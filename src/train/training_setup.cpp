@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "comm/agreement.hpp"
 #include "comm/first_difference.hpp"
-#include "src/checkpoint/agreement.hpp"
 #include "src/checkpoint/folder.hpp"
 #include "src/checkpoint/load.hpp"
 #include "src/checkpoint/replicas.hpp"

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "comm/agreement.hpp"
 #include "graph/onnx/export.hpp"
-#include "src/checkpoint/agreement.hpp"
 #include "src/checkpoint/replicas.hpp"
 #include "src/checkpoint/save.hpp"
 #include "src/faults/exit_report.hpp"

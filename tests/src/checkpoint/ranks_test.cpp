@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "src/checkpoint/agreement.hpp"
+#include "comm/agreement.hpp"
 #include "src/checkpoint/commit_record.hpp"
 #include "src/checkpoint/replicas.hpp"
 #include "tests/comm/mpi/world.hpp"

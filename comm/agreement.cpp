@@ -1,5 +1,5 @@
 // Outcomes of all ranks, exchanged as bytes: a kind, then the result or the message.
-#include "src/checkpoint/agreement.hpp"
+#include "comm/agreement.hpp"
 
 #include <fmt/format.h>
 
