@@ -25,9 +25,9 @@ if(WEFT_SANITIZE)
   target_link_options(weft_options INTERFACE -fsanitize=${WEFT_SANITIZE})
 endif()
 
-# Sources of a library are compiled several at a time: half of a small file's compile time is its headers. Turn it off
+# Sources of a library or test are compiled several at a time: half of a small file's compile time is its headers. Turn it off
 # while working on one file again and again.
-option(WEFT_UNITY "Compile several sources of a library together" ON)
+option(WEFT_UNITY "Compile several sources of a library or test together" ON)
 
 # weft_library(NAME SOURCES ... [DEPENDS ...] [USES ...] [SEPARATE])
 # SEPARATE: sources compiled one by one, where they use the same names for different things of their own.
@@ -46,11 +46,11 @@ function(weft_library name)
   endif()
 endfunction()
 
-# weft_test(NAME SOURCES ... DEPENDS ... [RANKS N] [TIMEOUT SECONDS])
+# weft_test(NAME SOURCES ... DEPENDS ... [RANKS N] [TIMEOUT SECONDS] [SEPARATE])
 # A GoogleTest program, one CTest entry; with RANKS it runs under mpirun on so many ranks of this machine.
 # Threads that wait give their core up: tests share the cores, and spinning would cost most of the time.
 function(weft_test name)
-  cmake_parse_arguments(ARG "" "RANKS;TIMEOUT" "SOURCES;DEPENDS" ${ARGN})
+  cmake_parse_arguments(ARG "SEPARATE" "RANKS;TIMEOUT" "SOURCES;DEPENDS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
@@ -58,6 +58,9 @@ function(weft_test name)
   target_link_libraries(${name} PRIVATE weft_options ${ARG_DEPENDS} fmt::fmt GTest::gtest GTest::gmock)
   # A third of a clean build was spent on optimising tests.
   target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
+  if(WEFT_UNITY AND NOT ARG_SEPARATE)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
+  endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   if(ARG_RANKS)
     add_test(NAME ${name} COMMAND ${CMAKE_SOURCE_DIR}/tests/mpirun.sh ${ARG_RANKS} $<TARGET_FILE:${name}>)
