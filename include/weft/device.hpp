@@ -1,6 +1,6 @@
 // Device: allocates memory, compiles kernels, launches them in order on lanes.
 //
-// To add one: implement Device and its KernelOracle in kernels/NAME, and construct it in src/devices.cpp.
+// To add one: implement Device and its KernelOracle in kernels/NAME, and construct it in src/devices/devices.cpp.
 #pragma once
 
 #include <cstddef>

@@ -54,7 +54,8 @@
 //               axis; the result has labels' shape and logits' type: the loss of each position, 0 where the label is
 //               ignore_index, NaN where it is otherwise outside [0, classes). Smoothing as in PyTorch.
 //   moments     x {dims}: mean and biased variance over dims, which are removed.
-//   batch_norm  x, scale, bias {axis, epsilon, groups}: y, mean, variance. Dimension 0 is cut into `groups` equal runs of
+//   batch_norm  x, scale, bias {axis, epsilon, groups}: y, mean, variance. Dimension 0 is cut into `groups` equal runs
+//   of
 //               samples, each normalised by its own biased moments over all dimensions but `axis`; mean and variance
 //               are [groups, extent of axis].
 //               Inference form, as import leaves it for training to find: x, scale, bias, running_mean, running_var
@@ -62,7 +63,8 @@
 //               fraction of the old value kept.
 //   batch_norm_grad dy, x, scale, mean, variance {same}: dx, dscale, dbias.
 //   layer_norm  x, scale, bias {axis, epsilon}: over dimensions axis and up; scale and bias have their shape.
-//   dropout     x, seed, step, sample_offset {ratio, id, sample_dim}: inverted dropout; kept where the random_bits of the
+//   dropout     x, seed, step, sample_offset {ratio, id, sample_dim}: inverted dropout; kept where the random_bits of
+//   the
 //               same id and shape, as a fraction of 2^32, is at least ratio. With x alone {ratio, id=0, sample_dim=0}:
 //               the inference form, the identity.
 #pragma once
@@ -200,7 +202,7 @@ enum class OpClass : std::uint8_t {
   X(batch_norm, composite)               \
   X(batch_norm_grad, composite)          \
   X(layer_norm, composite)               \
-  X(dropout, composite)                 
+  X(dropout, composite)
 // clang-format on
 
 enum class Op : std::uint16_t {

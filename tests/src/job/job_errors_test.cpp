@@ -100,8 +100,7 @@ TEST(Job, NamesThatWouldLeaveTheRunsFolderOrAScriptLineAreRefused) {
   for (const std::string name : {"../up", ".hidden", "-flag", "_x", "a/b", "a b", "\"a\\nb\"", "\"\"", "naïve", "$(id)",
                                  "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklm"})
     EXPECT_THAT(error_of("name: " + name + "\n" + rest), StartsWith("job.yaml:1:7: ")) << name;
-  for (const std::string name : {"a", "fashion-2.1_b", "0"})
-    EXPECT_EQ(error_of("name: " + name + "\n" + rest), "");
+  for (const std::string name : {"a", "fashion-2.1_b", "0"}) EXPECT_EQ(error_of("name: " + name + "\n" + rest), "");
 }
 
 TEST(Job, AnErrorInAnOverrideNamesTheOptionInsteadOfALine) {
