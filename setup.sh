@@ -16,9 +16,10 @@ files=(libhdf5-openmpi-dev hdf5-tools libprotobuf-dev protobuf-compiler libonnx-
   libjpeg-dev libpng-dev zlib1g-dev)
 program=(libboost-program-options-dev libfmt-dev libspdlog-dev)
 tests=(libgtest-dev libgmock-dev libbenchmark-dev libonnx-testdata dataset-fashion-mnist)
+slurm=(munge slurmctld slurmd slurm-client iproute2)
 examples=(python3)
 lint=(clang-format clang-tidy shellcheck)
-packages=("${build[@]}" "${mpi[@]}" "${compute[@]}" "${files[@]}" "${program[@]}" "${tests[@]}" "${examples[@]}" "${lint[@]}")
+packages=("${build[@]}" "${mpi[@]}" "${compute[@]}" "${files[@]}" "${program[@]}" "${tests[@]}" "${slurm[@]}" "${examples[@]}" "${lint[@]}")
 
 say() { printf 'setup: %s\n' "$*"; }
 
@@ -54,6 +55,30 @@ install_packages() {
   say "fetching the package index"
   apt update || fail "apt-get update"
   apt install --no-install-recommends "${missing[@]}" || fail "apt-get install"
+}
+
+# Tests start daemons of their own; the packages' services stay off, now and after the next start of the machine.
+policy=/usr/sbin/policy-rc.d
+forbid_services() {
+  policy_is_ours=false
+  if [[ -e $policy || -L $policy ]]; then return; fi
+  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+  policy_is_ours=true
+  trap allow_services EXIT
+  trap 'exit 130' INT TERM
+  "${as_root[@]}" chmod 755 "$policy"
+}
+allow_services() {
+  if $policy_is_ours; then "${as_root[@]}" rm -f "$policy"; fi
+  policy_is_ours=false
+}
+disable_services() {
+  local service
+  for service in munge slurmctld slurmd; do
+    if [[ " ${missing[*]} " == *" $service "* ]] && command -v systemctl >/dev/null; then
+      "${as_root[@]}" systemctl disable "$service" >>"$log" 2>&1 </dev/null || true # no harm where there is no systemd
+    fi
+  done
 }
 
 case "${1:-}" in
@@ -100,7 +125,10 @@ if ((EUID != 0)); then
 fi
 
 start=$SECONDS
+forbid_services
 install_packages
+disable_services
+allow_services
 mapfile -t missing < <(missing_packages)
 if ((${#missing[@]} > 0)); then fail "installing ${missing[*]}"; fi
 say "all ${#packages[@]} packages are installed, in $((SECONDS - start)) s."
