@@ -4,13 +4,13 @@
 #include <fmt/format.h>
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
-#include <unistd.h>
 
 #include <algorithm>
 
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/tile_ops.hpp"
 #include "weft/error.hpp"
+#include "weft/memory_limit.hpp"
 
 namespace weft::cpu {
 namespace {
@@ -53,7 +53,7 @@ CpuOracle::CpuOracle(const CpuOptions& options) {
   target_.kind = DeviceKind::cpu;
   target_.isa = std::string(name_of(context_.isa));
   target_.threads = context_.threads;
-  target_.memory_bytes = static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  target_.memory_bytes = memory_limit();
   target_.libraries = {fmt::format("oneDNN {}.{}.{}", version->major, version->minor, version->patch)};
 }
 

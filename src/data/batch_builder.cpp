@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "weft/error.hpp"
+#include "weft/memory_limit.hpp"
 
 namespace weft {
 

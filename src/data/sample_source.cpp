@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <fstream>
 #include <numeric>
 #include <utility>
 
@@ -33,35 +32,6 @@ hdf5::Dataset open_samples(const hdf5::File& file, const std::string& name) {
   return dataset;
 }
 
-// The number after `key` in a file of "key value" lines, or alone in the file; -1 where there is none.
-std::int64_t number_in(const std::string& path, const std::string& key = "") {
-  std::ifstream in(path);
-  std::string word;
-  while (in >> word) {
-    if (!key.empty() && word != key) continue;
-    if (!key.empty() && !(in >> word)) break;
-    try {
-      return std::stoll(word);
-    } catch (const std::exception&) {
-      return -1;  // "max": no limit
-    }
-  }
-  return -1;
-}
-
-// This process's control group below a hierarchy's mount point ("" for version 2).
-std::string control_group(const std::string& controller) {
-  std::ifstream in("/proc/self/cgroup");
-  std::string line;
-  while (std::getline(in, line)) {
-    const auto first = line.find(':');
-    const auto second = first == std::string::npos ? first : line.find(':', first + 1);
-    if (second != std::string::npos && line.substr(first + 1, second - first - 1) == controller)
-      return line.substr(second + 1);
-  }
-  return "/";
-}
-
 }  // namespace
 
 Descriptor::Descriptor(Descriptor&& other) noexcept : value_(std::exchange(other.value_, -1)) {}
@@ -71,26 +41,6 @@ Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
 }
 Descriptor::~Descriptor() {
   if (value_ >= 0) ::close(value_);
-}
-
-std::int64_t available_memory() {
-  std::int64_t available = number_in("/proc/meminfo", "MemAvailable:");
-  available = available < 0 ? sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) : available * 1024;
-  struct Hierarchy {
-    std::string root, group, limit, used;
-  };
-  for (const Hierarchy& h : {Hierarchy{"/sys/fs/cgroup", control_group(""), "memory.max", "memory.current"},
-                             Hierarchy{"/sys/fs/cgroup/memory", control_group("memory"), "memory.limit_in_bytes",
-                                       "memory.usage_in_bytes"}}) {
-    // A group's parents limit it too.
-    for (std::string group = h.group;; group = group.substr(0, group.rfind('/'))) {
-      const std::int64_t limit = number_in(fmt::format("{}{}/{}", h.root, group, h.limit));
-      const std::int64_t used = number_in(fmt::format("{}{}/{}", h.root, group, h.used));
-      if (limit > 0 && used >= 0) available = std::min(available, std::max<std::int64_t>(limit - used, 0));
-      if (group.find('/') == std::string::npos) break;
-    }
-  }
-  return available;
 }
 
 SampleSource::SampleSource(const hdf5::File& file, const std::string& dataset, std::int64_t memory_limit)

@@ -32,10 +32,6 @@ class Descriptor {
   int value_ = -1;
 };
 
-/// Bytes of memory that this process may still take: what the machine has available, within the limits of its
-/// control groups.
-std::int64_t available_memory();
-
 class SampleSource {
  public:
   /// `file` must outlive this. UserError for a missing or damaged dataset. It is loaded where it has at most
