@@ -76,7 +76,7 @@ class Emitter {
     return ranges;
   }
 
-  /// Elementwise results take the memory of an operand of the same size that nobody needs afterwards.
+  /// Results of kernels that allow it take the memory of an operand of the same size that nobody needs afterwards.
   void reuse_dying_operands() {
     std::map<int, LiveRange> ranges = live_ranges();
     for (std::size_t s = 0; s < steps_.size(); ++s) {

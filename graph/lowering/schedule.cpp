@@ -265,7 +265,7 @@ class Scheduler {
 }  // namespace
 
 bool overwrites_operands(const LoweredUnit& unit) {
-  return unit.kind == UnitKind::kernel && unit.spec.implementation == "loop.pointwise";
+  return unit.kind == UnitKind::kernel && unit.spec.overwrites_operands;
 }
 
 std::vector<Step> schedule(LoweredGraph& graph, const std::string& guard) { return Scheduler(graph, guard).run(); }

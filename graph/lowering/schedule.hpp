@@ -15,7 +15,7 @@ namespace weft::lowering {
 /// No state changes before the fetch `guard`, where the graph has it, is made.
 std::vector<Step> schedule(LoweredGraph& graph, const std::string& guard);
 
-/// Whether a result may take the memory of an operand of the same element size and layout: elementwise kernels.
+/// Whether a result may take the memory of an operand of the same element size and layout, as its kernel says.
 bool overwrites_operands(const LoweredUnit& unit);
 
 }  // namespace weft::lowering

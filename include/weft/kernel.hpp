@@ -24,6 +24,9 @@ struct KernelSpec {
   std::int64_t scratch_bytes = 0;  ///< handed to the kernel as its last argument, 64-byte aligned
   double flops = 0;                ///< multiply-adds count two; contractions only
   double bytes = 0;                ///< operands read once and results written once
+  /// Whether a result may lie exactly over an operand of the same layout and element size: the kernel has read an
+  /// element of its operands by the time it writes there. The implementation that claims a body says so.
+  bool overwrites_operands = false;
 
   /// Content key: op structure, types, layouts, implementation; names of nodes and inputs do not matter.
   std::string key() const;

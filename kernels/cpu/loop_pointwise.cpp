@@ -89,6 +89,7 @@ Claim claim_pointwise(const Graph& body, const Context& context) {
   spec.body = std::move(layouts.body);
   spec.implementation = "loop.pointwise";
   spec.bytes = operand_bytes(spec.body);
+  spec.overwrites_operands = true;
   return Claim::take(std::move(spec));
 }
 
