@@ -16,6 +16,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::size_t kMaxPoints = 10'000;
 constexpr std::size_t kMaxKernels = 200'000;
 constexpr int kFormat = 1;
+constexpr double kScalingMargin = 0.1;  // beyond the bounds of scaling: clocks and caches change too
 constexpr const char* kCollectives[] = {"all_reduce", "all_gather", "reduce_scatter", "all_to_all",
                                         "broadcast",  "send",       "receive"};
 
@@ -183,6 +184,10 @@ std::optional<PlacementCosts> placement_costs(const CalibrationSet& set, int ran
   result.measured = false;
   result.note = fmt::format("scaled from {} rank{} of {} thread{}", nearest->ranks, nearest->ranks == 1 ? "" : "s",
                             nearest->threads, nearest->threads == 1 ? "" : "s");
+  const double more_threads = double(threads) / nearest->threads;
+  const double more_cores = more_threads * ranks / nearest->ranks;
+  result.fastest = (1 - kScalingMargin) * std::min({1.0, more_threads, more_cores});
+  result.slowest = (1 + kScalingMargin) * std::max({1.0, more_threads, more_cores});
   auto& costs = result.costs;
   const double factor = double(nearest->threads) / threads;
   costs.ranks = ranks;

@@ -19,6 +19,11 @@ std::vector<int> powers_and(int most) {
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
+bool measured_between(const Calibration& costs, int nodes) {
+  return std::any_of(costs.collectives.begin(), costs.collectives.end(),
+                     [&](const CollectiveCost& c) { return c.nodes == nodes; });
+}
+
 Alternative consider(const Arrangement& arrangement, const Site& site, const CalibrationSet& costs,
                      const BuildStep& build) {
   Alternative a;
@@ -36,47 +41,58 @@ Alternative consider(const Arrangement& arrangement, const Site& site, const Cal
     return a;
   }
   const auto placement = placement_costs(costs, arrangement.ranks_per_node, arrangement.threads, step.target);
-  a.note = placement ? placement->note : "uncalibrated";
+  a.note = placement ? placement->note : costs.entries.empty() ? "uncalibrated" : "only another device was measured";
   std::vector<const Program*> passes;
   for (const int p : step.passes) passes.push_back(&step.programs.at(static_cast<std::size_t>(p)));
   a.plan = step.plan;
-  a.prediction =
-      simulate_sequence(passes, placement ? &placement->costs : nullptr, {step.plan.mesh, arrangement.nodes});
+  a.prediction = simulate_placed(passes, placement ? &*placement : nullptr, {step.plan.mesh, arrangement.nodes});
+  if (a.note.empty() && arrangement.nodes > 1 && !measured_between(placement->costs, arrangement.nodes))
+    a.note = "nothing was measured between nodes";
   const auto needed = (a.prediction.memory_bytes() + kProcessBytes) * arrangement.ranks_per_node;
   if (site.node.memory_bytes > 0 && needed > site.node.memory_bytes)
     a.excluded = fmt::format("needs {} MiB of memory a node, which has {}", needed >> 20, site.node.memory_bytes >> 20);
   return a;
 }
 
-/// Bounds for comparisons. Errors that two alternatives share, such as a rate that is too high, cancel in their ratio,
-/// so intervals count half, in logarithms; scaled costs may be off by more than their intervals say.
-double low_of(const Alternative& a) {
-  return std::sqrt(a.prediction.low * a.prediction.seconds) * (a.note.empty() ? 1 : 0.9);
-}
-double high_of(const Alternative& a) {
-  return std::sqrt(a.prediction.high * a.prediction.seconds) * (a.note.empty() ? 1 : 1.1);
+/// Errors that two measured alternatives share, such as a rate that is too high, cancel in their ratio, and so do those
+/// of two estimates: their intervals count half, in logarithms. How an estimate scales is not shared by what was
+/// measured, and counts whole.
+bool certainly_faster(const Alternative& a, const Alternative& b) {
+  const Prediction &p = a.prediction, &q = b.prediction;
+  if (a.is_estimate() != b.is_estimate()) return p.high < q.low;
+  return std::sqrt(p.high * p.seconds) < std::sqrt(q.low * q.seconds);
 }
 
-/// From few cores to many, staying where the gain is not certain. Not empty.
-std::size_t choose(const std::vector<Alternative>& by_cores) {
-  std::size_t chosen = 0;
+using Candidates = std::vector<const Alternative*>;
+
+/// From few cores to many, staying where the gain is not certain. `start`, where given, is what must be beaten.
+const Alternative* choose(const Candidates& by_cores, const Alternative* start) {
+  const Alternative* chosen = start;
   for (std::size_t begin = 0; begin < by_cores.size();) {
     std::size_t end = begin, fastest = begin;
-    for (; end < by_cores.size() && by_cores[end].arrangement.cores() == by_cores[begin].arrangement.cores(); ++end)
-      if (by_cores[end].prediction.seconds < by_cores[fastest].prediction.seconds) fastest = end;
-    if (begin == 0 || high_of(by_cores[fastest]) < low_of(by_cores[chosen])) chosen = fastest;
+    for (; end < by_cores.size() && by_cores[end]->arrangement.cores() == by_cores[begin]->arrangement.cores(); ++end)
+      if (by_cores[end]->prediction.seconds < by_cores[fastest]->prediction.seconds) fastest = end;
+    if (chosen == nullptr || certainly_faster(*by_cores[fastest], *chosen)) chosen = by_cores[fastest];
     begin = end;
   }
   return chosen;
 }
 
+/// Among those that were measured; an estimate has to beat them for certain. Not empty.
+const Alternative* choose(const std::vector<Alternative>& by_cores) {
+  Candidates measured, estimates;
+  for (const Alternative& a : by_cores) (a.is_estimate() ? estimates : measured).push_back(&a);
+  return choose(estimates, choose(measured, nullptr));
+}
+
 std::string compared(const Alternative& a, const Alternative& recommended) {
   const double ratio = a.prediction.seconds / recommended.prediction.seconds;
   if (!std::isfinite(ratio) || ratio <= 0) return "";
-  const bool overlap = low_of(a) <= high_of(recommended) && low_of(recommended) <= high_of(a);
   const auto text = ratio >= 1 ? fmt::format("{:.0f} % slower", 100 * (ratio - 1))
                                : fmt::format("{:.0f} % faster", 100 * (1 / ratio - 1));
-  return overlap ? text + ": within the noise" : text;
+  if (certainly_faster(a, recommended) || certainly_faster(recommended, a)) return text;
+  return text +
+         (a.is_estimate() && !recommended.is_estimate() ? " if it scales so: not measured" : ": within the noise");
 }
 
 }  // namespace
@@ -116,7 +132,7 @@ PlanReport plan_arrangements(const std::vector<Arrangement>& candidates, const S
   std::stable_sort(possible.begin(), possible.end(), fewer_cores);
   std::stable_sort(excluded.begin(), excluded.end(), fewer_cores);
   if (!possible.empty()) {
-    const auto chosen = choose(possible);
+    const auto chosen = static_cast<std::size_t>(choose(possible) - possible.data());
     for (std::size_t i = 0; i < possible.size(); ++i)
       if (i != chosen) possible[i].verdict = compared(possible[i], possible[chosen]);
     possible[chosen].recommended = true;

@@ -1,7 +1,9 @@
 // Planner: which way of filling a node to recommend for a job, by simulating the very Programs that would run.
 //
 // It compares step times at equal global batch, so that the job means the same under all of them. More cores are
-// recommended only where the predicted gain is larger than what the predictions may be off.
+// recommended only where the predicted gain is larger than what the predictions may be off. Arrangements that nobody
+// measured are ranked among the others as estimates, and recommended before a measured one only where their whole
+// interval is faster than its.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +46,8 @@ struct Alternative {
   std::string excluded;  ///< why it cannot be; the rest holds only when empty
   Plan plan;
   Prediction prediction;
-  std::string note;  ///< where costs come from, when not measured for this arrangement
+  std::string note;  ///< why it is only an estimate: where its costs come from; "" when its costs were measured
+  bool is_estimate() const { return !note.empty(); }  ///< nothing ran so when costs were measured
   bool recommended = false;
   std::string verdict;  ///< against the recommended one: "14 % slower", "6 % faster: within the noise"
 };

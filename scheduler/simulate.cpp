@@ -211,4 +211,14 @@ Prediction simulate_sequence(std::span<const Program* const> programs, const Cal
   return all;
 }
 
+Prediction simulate_placed(std::span<const Program* const> programs, const PlacementCosts* placement,
+                           const RunShape& shape) {
+  Prediction p = simulate_sequence(programs, placement ? &placement->costs : nullptr, shape);
+  if (!placement) return p;
+  p.low *= placement->fastest;
+  p.high *= placement->slowest;
+  p.scaled = placement->note;
+  return p;
+}
+
 }  // namespace weft

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "scheduler/calibration.hpp"
 #include "scheduler/cost_model.hpp"
 #include "weft/mesh.hpp"
 #include "weft/program.hpp"
@@ -39,6 +40,7 @@ struct Prediction {
   double seconds = 0;                ///< of one execution
   double low = 0, high = 0;          ///< when all prices are at the same end of their intervals
   bool calibrated = false;           ///< false: from the oracle's estimates only
+  std::string scaled;                ///< "scaled from 1 rank of 4 threads": from costs of another placement; "": not
   double measured_share = 0;         ///< of `seconds`: kernels and collectives that were measured exactly
   double estimated_share = 0;        ///< of `seconds`: prices nobody measured anything for
   double communication_seconds = 0;  ///< of the communication lane
@@ -56,5 +58,10 @@ Prediction simulate(const Program& program, const Calibration* costs, const RunS
 /// Several executions one after another, as the passes of an optimiser step: times add up, memory is the largest arena
 /// and the states of all, which they share.
 Prediction simulate_sequence(std::span<const Program* const> programs, const Calibration* costs, const RunShape& shape);
+
+/// The same with the costs of a placement, null: uncalibrated. The interval of scaled costs is as wide as scaling may
+/// be wrong.
+Prediction simulate_placed(std::span<const Program* const> programs, const PlacementCosts* placement,
+                           const RunShape& shape);
 
 }  // namespace weft

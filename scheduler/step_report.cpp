@@ -23,7 +23,9 @@ std::string duration_text(double seconds) {
 std::string step_time_line(const Prediction& predicted, double measured_seconds) {
   auto line = fmt::format("step time: predicted {} ms ({} to {}{})", milliseconds(predicted.seconds),
                           milliseconds(predicted.low), milliseconds(predicted.high),
-                          predicted.calibrated ? "" : ", uncalibrated");
+                          !predicted.calibrated      ? ", uncalibrated"
+                          : predicted.scaled.empty() ? ""
+                                                     : ", " + predicted.scaled);
   if (measured_seconds > 0) {
     line += fmt::format(", measured {} ms", milliseconds(measured_seconds));
     if (predicted.seconds > 0) line += fmt::format(" ({:+.1f} %)", 100 * (measured_seconds / predicted.seconds - 1));

@@ -35,7 +35,7 @@ struct TrainOptions {
   std::filesystem::path from;  ///< resume from this checkpoint instead
   bool trace = false;          ///< write trace.json of a few steps
   /// Measured costs of this arrangement of ranks, to predict the step time from; absent: from the device's estimates.
-  std::optional<Calibration> costs;
+  std::optional<PlacementCosts> costs;
 };
 
 /// How a run ended, on every rank alike.

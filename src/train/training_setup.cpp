@@ -187,7 +187,7 @@ void TrainingRun::predict(std::int64_t step_samples) {
   std::vector<const Program*> passes;
   for (const TrainingPass& pass : programs_->training(step_samples)) passes.push_back(&pass.executor->program());
   const int nodes = (world_.size() + world_.node_size() - 1) / world_.node_size();
-  result_.predicted = simulate_sequence(passes, options_.costs ? &*options_.costs : nullptr, {plan_.mesh, nodes});
+  result_.predicted = simulate_placed(passes, options_.costs ? &*options_.costs : nullptr, {plan_.mesh, nodes});
 }
 
 void TrainingRun::restore() {

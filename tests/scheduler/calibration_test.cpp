@@ -107,6 +107,17 @@ TEST(Calibration, AnotherPlacementIsScaledFromTheNearest) {
   EXPECT_EQ(more_ranks->costs.kernels.size(), 1u) << "kernels of as many threads are the same kernels";
 }
 
+TEST(Calibration, ScaledCostsMayBeAsFarOffAsScalingMay) {
+  const CalibrationSet set{"m", 0, {entry(1, 2)}};
+  EXPECT_DOUBLE_EQ(placement_costs(set, 1, 2)->fastest, 1);
+  EXPECT_DOUBLE_EQ(placement_costs(set, 1, 2)->slowest, 1);
+  EXPECT_NEAR(placement_costs(set, 1, 8)->slowest, 1.1 * 4, 1e-9) << "six more threads may do nothing";
+  EXPECT_NEAR(placement_costs(set, 1, 8)->fastest, 0.9, 1e-9);
+  EXPECT_NEAR(placement_costs(set, 1, 1)->fastest, 0.9 / 2, 1e-9) << "one thread may do as well as two";
+  EXPECT_NEAR(placement_costs(set, 1, 1)->slowest, 1.1, 1e-9);
+  EXPECT_NEAR(placement_costs(set, 4, 2)->slowest, 1.1 * 4, 1e-9) << "memory has no more bandwidth";
+}
+
 TEST(Calibration, AnotherDeviceDoesNotCount) {
   const CalibrationSet set{"m", 0, {entry(1, 4)}};
   EXPECT_TRUE(placement_costs(set, 1, 2, "cpu avx2 threads=2 (oneDNN 2.6.3)"));

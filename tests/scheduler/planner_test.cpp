@@ -97,6 +97,40 @@ TEST(Planner, ExcludesWhatTheJobCannotDo) {
   EXPECT_EQ(report.alternatives[0].excluded, "too few samples");
 }
 
+/// Arrangements of which only `measured` was, with the costs of a machine whose cores scale as told.
+PlanReport plan_with_estimates(const Arrangement& measured, std::vector<Arrangement> all) {
+  Job job{[](const Arrangement&) { return 0.1; }, 0.1, {}};
+  job.plan(machine(64), {measured});
+  job.costs.entries[0].rates[rate_class(pointwise_spec(1))] = {{1, 0.1, 0}, {1e6, 0.1, 0}};
+  return plan_arrangements(all, machine(64), job.costs, [&](const Arrangement& a) { return job.build(a); });
+}
+
+TEST(Planner, DoesNotRecommendWhatNobodyMeasuredAheadOfWhatWasMeasured) {
+  const auto report = plan_with_estimates({1, 1, 1}, {{1, 1, 1}, {1, 1, 4}, {1, 1, 16}});
+  EXPECT_EQ(report.recommended()->arrangement, (Arrangement{1, 1, 1})) << "16 threads may be no faster than one";
+  const Alternative& sixteen = report.alternatives.front();
+  EXPECT_EQ(sixteen.arrangement, (Arrangement{1, 1, 16})) << "it is ranked";
+  EXPECT_TRUE(sixteen.is_estimate());
+  EXPECT_EQ(sixteen.verdict, "1500 % faster if it scales so: not measured");
+  EXPECT_GT(sixteen.prediction.high, report.recommended()->prediction.seconds);
+  EXPECT_FALSE(report.recommended()->is_estimate());
+}
+
+TEST(Planner, RecommendsAnEstimateWhoseWholeIntervalIsFasterThanAllThatWasMeasured) {
+  Job job{[](const Arrangement& a) { return a.threads == 1 ? 10.0 : 0.1; }, 0.1, {}};
+  job.plan(machine(64), {{1, 1, 1}, {1, 2, 2}});
+  job.costs.entries[1].rates[rate_class(pointwise_spec(1))] = {{1, 0.1, 0}, {1e6, 0.1, 0}};
+  const auto report = plan_arrangements({{1, 1, 1}, {1, 1, 2}}, machine(64), job.costs,
+                                        [&](const Arrangement& a) { return job.build(a); });
+  EXPECT_EQ(report.recommended()->arrangement, (Arrangement{1, 1, 2}));
+  EXPECT_EQ(report.recommended()->note, "scaled from 2 ranks of 2 threads");
+}
+
+TEST(Planner, CountsSeveralNodesAsEstimatesWhereNothingWasMeasuredBetweenThem) {
+  Job job{[](const Arrangement&) { return 1.0; }, 0.1, {}};
+  EXPECT_EQ(job.plan(machine(4), {{2, 2, 1}}).alternatives[0].note, "nothing was measured between nodes");
+}
+
 TEST(Planner, SaysWhereCostsWereNotMeasured) {
   Job job{[](const Arrangement&) { return 1.0; }, 0, {}};
   const auto build = [&](const Arrangement& a) { return job.build(a); };

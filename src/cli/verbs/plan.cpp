@@ -1,4 +1,5 @@
 // weft plan: what a job would take under every way of filling a node.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "fmt/format.h"
@@ -22,10 +23,38 @@ double run_seconds(const Alternative& a, const RunLength& length) {
 
 void print_row(const Alternative& a, const RunLength& length) {
   const auto& p = a.prediction;
-  fmt::print("{} {:>15}  {:>10}  {:>24}  {:>10}  {:>10}  {:>10}  {}\n", a.recommended ? "*" : " ", a.arrangement.str(),
-             duration_text(p.seconds), fmt::format("{} to {}", duration_text(p.low), duration_text(p.high)),
+  fmt::print("{}{}{:>15}  {:>10}  {:>24}  {:>10}  {:>10}  {:>10}  {}\n", a.recommended ? "*" : " ",
+             a.is_estimate() ? "~" : " ", a.arrangement.str(), duration_text(p.seconds),
+             fmt::format("{} to {}", duration_text(p.low), duration_text(p.high)),
              duration_text(epoch_seconds(a, length)), duration_text(run_seconds(a, length)),
              fmt::format("{:.1f} MiB", mebibytes(p.memory_bytes())), a.recommended ? "recommended" : a.verdict);
+}
+
+/// What the marks mean, and what would make measurements of the estimates.
+void print_estimates(const PlanReport& report, const CalibrationSet& costs, const std::string& site) {
+  const Alternative* best = report.recommended();
+  std::string named;
+  int most_ranks = 1;
+  for (const auto& a : report.alternatives) {
+    if (!a.excluded.empty() || !a.is_estimate()) continue;
+    named += fmt::format("{}{} ({})", named.empty() ? "" : ", ", a.arrangement.str(), a.note);
+    most_ranks = std::max(most_ranks, a.arrangement.ranks_per_node);
+  }
+  if (named.empty()) return;
+  const std::string ranks = most_ranks > 1 ? fmt::format("mpirun -n {} --bind-to none ", most_ranks) : "";
+  if (costs.entries.empty()) {
+    fmt::print("\nuncalibrated: these are estimates; `{}weft calibrate --site {}` measures this machine\n", ranks,
+               site);
+    return;
+  }
+  fmt::print("\n~ estimates, for nobody measured a node filled like this: {}.\n", named);
+  if (best != nullptr && best->is_estimate())
+    fmt::print("  The recommendation is one of them: {}.\n",
+               std::any_of(report.alternatives.begin(), report.alternatives.end(),
+                           [](const auto& a) { return a.excluded.empty() && !a.is_estimate(); })
+                   ? "even at its slowest it is faster than all that were measured"
+                   : "nothing that this job can use was measured");
+  fmt::print("  `{}weft calibrate --site {} --all` measures them.\n", ranks, site);
 }
 
 void print_explanation(const Alternative& a) {
@@ -62,6 +91,7 @@ nlohmann::ordered_json row_json(const Alternative& a, const RunLength& length) {
   row["memory_bytes_a_rank"] = p.memory_bytes();
   row["communication_ms"] = {{"total", 1e3 * p.communication_seconds}, {"exposed", 1e3 * p.exposed_seconds}};
   row["priced"] = {{"measured", p.measured_share}, {"estimated", p.estimated_share}};
+  row["measured"] = !a.is_estimate();
   row["note"] = a.note;
   row["verdict"] = a.verdict;
   row["shares_ms"] = nlohmann::ordered_json::object();
@@ -126,9 +156,7 @@ ExitCode run_plan(const Arguments& arguments) {
   if (options.has("explain"))
     for (const auto& a : report.alternatives)
       if (a.excluded.empty()) print_explanation(a);
-  if (known.costs.entries.empty())
-    fmt::print("\nuncalibrated: these are estimates; `weft calibrate --site {}` measures this machine\n",
-               options.text("site"));
+  print_estimates(report, known.costs, options.text("site"));
   if (const auto* best = report.recommended(); best && known.site.scheduler == "none")
     fmt::print("\nrun it with: OMP_NUM_THREADS={} mpirun -n {} --bind-to none weft train {}\n",
                best->arrangement.threads, best->arrangement.ranks(), options.text("JOB.yaml"));

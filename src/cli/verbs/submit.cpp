@@ -76,7 +76,7 @@ ExitCode run_submit(const Arguments& arguments) {
   fmt::print("{}\n", script.string());
   fmt::print("{} ranks x threads: {} a step, {} of computation and communication in all{}\n", best->arrangement.str(),
              duration_text(best->prediction.seconds), duration_text(seconds),
-             best->note.empty() ? "" : " (" + best->note + ")");
+             best->is_estimate() ? " (an estimate: " + best->note + ")" : "");
   if (number.empty())
     fmt::print("not submitted (--dry-run)\n");
   else

@@ -123,8 +123,7 @@ ExitCode run_train(const Arguments& arguments) {
     if (resume != "auto" && resume != "never") how.from = resume;
     if (options.has("site")) {
       const SiteCosts known = read_site_costs(files, options.text("site"));
-      if (const auto costs = costs_for(known, world.communicator->node_size(), device->target()))
-        how.costs = costs->costs;
+      how.costs = costs_for(known, world.communicator->node_size(), device->target());
     }
     how.trace = options.has("trace");
     const TrainResult result = train(job, how, services);

@@ -79,6 +79,20 @@ TEST_F(LaunchVerbs, CalibrationWithTheJobPricesItsKernelsExactly) {
   EXPECT_EQ(p.at("alternatives")[0].at("note"), "");
 }
 
+TEST_F(LaunchVerbs, WhatWasNeverMeasuredIsMarkedAndNotRecommendedBeforeWhatWas) {
+  must({"calibrate", "--site", path("here.yaml"), "--quick"});
+  const auto p = plan();
+  for (const auto& a : p.at("alternatives")) {
+    const bool measured = a.at("ranks_per_node") == 1;
+    EXPECT_EQ(a.at("measured").get<bool>(), measured);
+    EXPECT_TRUE(measured || !a.at("recommended").get<bool>()) << p.dump(1);
+  }
+  const auto text = must({"plan", path("job.yaml"), "--site", path("here.yaml")}).out;
+  EXPECT_THAT(text, HasSubstr(" ~          2 x 1"));
+  EXPECT_THAT(text, HasSubstr("~ estimates, for nobody measured a node filled like this: 2 x 1 (scaled from 1 rank"));
+  EXPECT_THAT(text, HasSubstr("mpirun -n 2 --bind-to none weft calibrate --site"));
+}
+
 TEST_F(LaunchVerbs, APlanSaysWhatIsNotPossible) {
   const auto none = run_weft(
       {"plan", path("job.yaml"), "--site", path("here.yaml"), "--json", "--set", "resources.ranks_per_node=4"});
