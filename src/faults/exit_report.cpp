@@ -111,6 +111,13 @@ std::optional<ExitReport> compose_exit_report(const std::filesystem::path& run_f
   return ExitReport{any.reason, -1, any.step, any.operation, any.message};
 }
 
+std::vector<int> untold_elsewhere(const std::filesystem::path& run_folder) {
+  std::vector<int> ranks;
+  for (const LastOperation& r : read_rank_records(run_folder).found)
+    if (!r.ended() && r.terminate_signal == 0 && is_alive(r) == Alive::unknown) ranks.push_back(r.rank);
+  return ranks;
+}
+
 void write_exit_json(const std::filesystem::path& file, const ExitReport& report) {
   nlohmann::ordered_json json{{"reason", name_of(report.reason)}};
   if (report.rank >= 0) json["rank"] = report.rank;

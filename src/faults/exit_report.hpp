@@ -25,7 +25,7 @@ struct ComposeOptions {
   /// All processes are known to be gone (the next start, or an inspection later): a rank of another host that left no
   /// last word was killed.
   bool job_is_over = false;
-  /// Ranks that a wait timed out on: taken for dead where it cannot be looked up.
+  /// Ranks that are taken for dead where it cannot be looked up; see untold_elsewhere.
   std::vector<int> missing_ranks;
 };
 
@@ -36,6 +36,10 @@ struct ComposeOptions {
 /// SIGTERM; a lost peer that nobody can name; else stopped, else completed.
 std::optional<ExitReport> compose_exit_report(const std::filesystem::path& run_folder,
                                               const ComposeOptions& options = {});
+
+/// Ranks of other hosts that have no last word and were not told to go (SIGTERM), as far as their records show. When
+/// the whole job was told a moment ago, these are the dead.
+std::vector<int> untold_elsewhere(const std::filesystem::path& run_folder);
 
 /// Written aside, flushed and renamed. Throws SystemError.
 void write_exit_json(const std::filesystem::path& file, const ExitReport& report);

@@ -127,4 +127,6 @@ void LastOperationFile::note_crash(int signal) noexcept {
   store(record_->crash_signal, signal, std::memory_order_release);
 }
 
+void LastOperationFile::flush() const noexcept { msync(record_, kFileBytes, MS_SYNC); }
+
 }  // namespace weft

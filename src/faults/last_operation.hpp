@@ -90,6 +90,9 @@ class LastOperationFile {
   void note_terminate(int signal) noexcept;
   void note_crash(int signal) noexcept;
 
+  /// Hands the page to the file system, so that other nodes see it now. From any thread.
+  void flush() const noexcept;
+
  private:
   RankRecord* record_;
   std::uint64_t sequence_ = 0;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 
 #include "comm/agreement.hpp"
 #include "comm/first_difference.hpp"
@@ -94,7 +95,15 @@ void TrainingRun::open_folder() {
   if (services_.signals != nullptr) {
     crash_notes_.emplace(*last_operation_);
     services_.signals->mark_in(&*last_operation_);
-    termination_watch_.emplace(*services_.signals, path_);
+    TerminationWatch::Leave leave;
+    if (services_.mpi != nullptr)
+      leave = [this](const ExitReport& report) {
+        std::fprintf(stderr, "weft: rank %d: %s\n", world_.rank(), report.message.c_str());
+        std::fflush(nullptr);
+        services_.mpi->abort_job(static_cast<int>(ExitCode::system));
+      };
+    termination_watch_.emplace(*services_.signals, path_, world_.rank(), *last_operation_, std::move(leave),
+                               TerminationWatch::Patience{});
   }
 }
 

@@ -310,8 +310,12 @@ void TrainingRun::record_failure(const std::exception& error) noexcept {
     reason = ExitReason::system_error;
   last_operation_->finish(RankState::failed, reason, error.what());
   try {
-    // Any rank may be the only one that still can.
-    if (const auto report = compose_exit_report(path_)) write_exit_json(path_ / "exit.json", *report);
+    // Any rank may be the only one that still can. Of ranks on other hosts it knows what their records show.
+    ComposeOptions known;
+    const auto told = services_.signals != nullptr ? services_.signals->since_terminate() : std::nullopt;
+    if (reason == ExitReason::lost_peer && told && *told > TerminationWatch::Patience{}.marks)
+      known.missing_ranks = untold_elsewhere(path_);
+    if (const auto report = compose_exit_report(path_, known)) write_exit_json(path_ / "exit.json", *report);
   } catch (const std::exception&) {
     // The rank records stay, and the next start reads them.
   }
