@@ -133,15 +133,19 @@ SlurmJob SlurmCase::job(const std::string& number) const {
   return job;
 }
 
-SlurmJob SlurmCase::wait_for_end(const std::string& number, double seconds) const {
+bool SlurmCase::within(double seconds, const std::function<bool()>& holds) {
   const auto limit = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
-  for (;;) {
-    SlurmJob now = job(number);
-    if (now.ended()) return now;
-    if (std::chrono::steady_clock::now() > limit)
-      throw std::runtime_error(fmt::format("waited {} s for job {} to end:\n{}", seconds, number, now.str));
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > limit) return false;
     std::this_thread::sleep_for(kPoll);
   }
+  return true;
+}
+
+SlurmJob SlurmCase::wait_for_end(const std::string& number, double seconds) const {
+  SlurmJob now;
+  if (within(seconds, [&] { return (now = job(number)).ended(); })) return now;
+  throw std::runtime_error(fmt::format("waited {} s for job {} to end:\n{}", seconds, number, now.str));
 }
 
 LastOperation SlurmCase::wait_for_step(const std::string& name, const std::string& number, int rank,

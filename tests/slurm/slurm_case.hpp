@@ -5,6 +5,7 @@
 // there can be none.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -61,6 +62,8 @@ class SlurmCase : public TrainingCase {
   /// The number of the job, which must have been taken.
   std::string submitted(const std::vector<std::string>& options) const;
   SlurmJob job(const std::string& number) const;
+  /// Polls until it holds.
+  static bool within(double seconds, const std::function<bool()>& holds);
   SlurmJob wait_for_end(const std::string& number, double seconds) const;
   /// Its record, once rank `rank` is in step `step` or later.
   LastOperation wait_for_step(const std::string& name, const std::string& number, int rank, std::int64_t step) const;

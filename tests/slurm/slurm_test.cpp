@@ -1,13 +1,40 @@
 // Jobs as `weft submit` writes them, run by a real Slurm on two nodes.
 #include "tests/slurm/slurm_case.hpp"
 
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <cstdlib>
+#include <fstream>
+
 namespace weft::testing {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-using Slurm = SlurmCase;
+constexpr std::int64_t kSteps = 400;
+
+class Slurm : public SlurmCase {
+ protected:
+  static std::vector<std::string> named(const std::string& name) {
+    return {"--set", "name=" + name, "--set", fmt::format("steps={}", kSteps), "--set", "checkpoint.every=10 steps"};
+  }
+  /// The job of two ranks that nobody disturbs, under mpirun.
+  void run_whole() const {
+    const Ended whole = run(train_in_one_pass(2, named("whole")));
+    ASSERT_EQ(whole.code, 0) << whole.str();
+  }
+  void expect_same_as_whole(const std::string& name) const {
+    EXPECT_EQ(log(name), log("whole")) << "losses and learning rates of all steps";
+    EXPECT_EQ(first_difference(checkpoint(name, kSteps), checkpoint("whole", kSteps)), "");
+  }
+  void signal_rank(const LastOperation& rank, const std::string& signal) const {
+    const Ended sent = cluster().run_on(rank.host, {"kill", "-" + signal, std::to_string(rank.pid)});
+    ASSERT_EQ(sent.code, 0) << sent.str();
+  }
+};
 
 TEST_F(Slurm, AJobOnTwoNodesComputesTheSameBitsAsUnderMpirun) {
   const Ended alone = run(train_in_one_pass(4, {"--set", "name=mpirun"}));
@@ -22,6 +49,83 @@ TEST_F(Slurm, AJobOnTwoNodesComputesTheSameBitsAsUnderMpirun) {
   EXPECT_EQ(exit_report("run")->reason, ExitReason::completed);
   EXPECT_EQ(log("run"), log("mpirun"));
   EXPECT_EQ(first_difference(checkpoint("run", 12), checkpoint("mpirun", 12)), "");
+}
+
+TEST_F(Slurm, NearItsTimeLimitAJobSavesIsRequeuedAndGoesOnBitForBit) {
+  run_whole();
+  write_site("signal_seconds: 50\n");
+  auto options = named("run");
+  options.insert(options.end(), {"--set", "resources.time=00:02:00", "--set", "timeout_seconds=100"});
+  const std::string number = submitted(on_two_nodes(1, options));
+  // The steps would be over long before the notice that the site asked for. So one rank stands still until Slurm, which
+  // looks twice a minute, wakes it to hand it the signal.
+  signal_rank(wait_for_step("run", number, 1, 20), "STOP");
+  ASSERT_EQ(cluster().run({"scontrol", "update", "JobId=" + number, "TimeLimit=1"}, "/").code, 0);
+  ASSERT_TRUE(within(60, [&] { return job(number).restarts == 1; })) << job(number).str << output("run", number);
+  EXPECT_THAT(output("run", number), HasSubstr("Exited with exit code 75"));
+  const auto stopped = exit_report("run");
+  ASSERT_TRUE(stopped);
+  EXPECT_EQ(stopped->reason, ExitReason::stopped_signal) << stopped->message;
+  const std::int64_t step = sound_checkpoints("run").front();
+  EXPECT_LT(step, kSteps);
+  EXPECT_EQ(step, stopped->step);
+  const SlurmJob ended = wait_for_end(number, kLimit);
+  EXPECT_EQ(ended.state, "COMPLETED") << ended.str << output("run", number);
+  EXPECT_EQ(ended.restarts, 1);
+  EXPECT_THAT(output("run", number), HasSubstr(fmt::format("(step {} of {})", step, kSteps)));
+  expect_same_as_whole("run");
+}
+
+TEST_F(Slurm, AKilledRankEndsTheJobOnAllNodesIsNamedAndTheNextJobLosesNothing) {
+  run_whole();
+  const std::string number = submitted(on_two_nodes(1, named("run")));
+  const LastOperation rank = wait_for_step("run", number, 1, 20);
+  ASSERT_EQ(rank.host, "n2");
+  signal_rank(rank, "KILL");
+  const SlurmJob ended = wait_for_end(number, 30);
+  EXPECT_EQ(ended.state, "FAILED") << ended.str;
+  for (const std::string node : {"n1", "n2"})
+    EXPECT_EQ(cluster().run_on(node, {"pgrep", "--exact", "weft"}).out, "") << "left behind on " << node;
+  const auto record = read_last_operation(rank_record_path(run_folder("run"), 1));
+  ASSERT_TRUE(record);
+  const auto report = exit_report("run");
+  ASSERT_TRUE(report) << output("run", number);
+  EXPECT_EQ(report->reason, ExitReason::killed);
+  EXPECT_EQ(report->rank, 1);
+  EXPECT_EQ(report->message,
+            fmt::format("rank 1 (host n2) was killed by signal 9 at step {} in '{}'", record->step, record->operation));
+  EXPECT_THAT(output("run", number), HasSubstr(report->message));
+
+  const std::string next = submitted(on_two_nodes(1, named("run")));
+  EXPECT_EQ(wait_for_end(next, kLimit).state, "COMPLETED") << output("run", next);
+  expect_same_as_whole("run");
+}
+
+TEST_F(Slurm, BadFieldsAreRefusedAndNothingIsSubmitted) {
+  struct Bad {
+    std::vector<std::string> options;
+    int code;
+    std::string says;
+  };
+  const Bad all[] = {
+      {{"--set", "resources.partition=batch --uid=0"}, 2, "resources.partition"},
+      {{"--set", "resources.account=$(touch canary)"}, 2, "resources.account"},
+      {{"--set", "resources.time=00:01:00"}, 2, "is spent before the job begins"},
+      {{"--set", "resources.nodes=3"}, 2, "resources.nodes: 3 are more than the 2"},
+      {{"--set", R"(name="a\n#SBATCH --nodes=1")"}, 2, "name"},
+  };
+  for (const Bad& bad : all) {
+    const Ended ended = submit(on_two_nodes(1, bad.options));
+    EXPECT_EQ(ended.code, bad.code) << ended.str();
+    EXPECT_THAT(ended.err, HasSubstr(bad.says));
+  }
+  // What only Slurm itself knows, it says, and weft passes on.
+  std::ofstream(folder() / "site.yaml") << "{name: namespaces, scheduler: slurm, partition: elsewhere, node: {}}";
+  const Ended refused = submit({});
+  EXPECT_EQ(refused.code, 3) << refused.str();
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("sbatch refused"), HasSubstr("invalid partition specified: elsewhere")));
+  EXPECT_EQ(cluster().run({"squeue", "--noheader"}, "/").out, "");
+  EXPECT_FALSE(std::filesystem::exists(folder() / "canary"));
 }
 
 }  // namespace
