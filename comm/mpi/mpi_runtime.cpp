@@ -5,6 +5,7 @@
 #include <mpi.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 
 #include "comm/mpi/comm_thread.hpp"
@@ -25,6 +26,9 @@ struct Started {
 };
 
 Started start_mpi() {
+  // A peer that dies must not take this rank along: Open MPI writes into sockets as they are, and mpirun's handling of
+  // the signal is missing under srun.
+  std::signal(SIGPIPE, SIG_IGN);
   int provided = 0;
   check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
   if (provided < MPI_THREAD_SERIALIZED)
