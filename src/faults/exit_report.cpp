@@ -48,10 +48,15 @@ const LastOperation* least_far(const std::vector<const LastOperation*>& records)
                            [&](const auto* a, const auto* b) { return position(a) < position(b); });
 }
 
-ExitReport failure(const LastOperation& r) {
+// What ranks do together fails on all of them with one message, which begins with where it failed: "rank 2: …".
+ExitReport failure(const LastOperation& r, const std::vector<LastOperation>& all) {
   if (r.crash_signal)
     return report_of(r, ExitReason::killed,
                      fmt::format("{} crashed with signal {} {}", who(r), r.crash_signal, where(r)));
+  for (const LastOperation& origin : all)
+    if (const std::string begin = fmt::format("rank {}: ", origin.rank); r.message.starts_with(begin))
+      return report_of(origin, r.reason,
+                       fmt::format("{} failed {}: {}", who(origin), where(origin), r.message.substr(begin.size())));
   return report_of(r, r.reason, fmt::format("{} failed {}: {}", who(r), where(r), r.message));
 }
 
@@ -73,7 +78,7 @@ ExitReport terminated(const std::vector<const LastOperation*>& records) {
 
 std::optional<ExitReport> compose_exit_report(const std::filesystem::path& run_folder, const ComposeOptions& options) {
   const RankRecords records = read_rank_records(run_folder);
-  if (records.found.empty()) return std::nullopt;
+  if (records.found.empty() || records.found.front().run < options.since) return std::nullopt;
 
   std::vector<const LastOperation*> failed, unmarked, marked, lost, stopped;
   bool running = false;
@@ -93,8 +98,8 @@ std::optional<ExitReport> compose_exit_report(const std::filesystem::path& run_f
   }
 
   if (!failed.empty())
-    return failure(
-        **std::min_element(failed.begin(), failed.end(), [](auto* a, auto* b) { return a->wall < b->wall; }));
+    return failure(**std::min_element(failed.begin(), failed.end(), [](auto* a, auto* b) { return a->wall < b->wall; }),
+                   records.found);
   if (!unmarked.empty()) return vanished(unmarked);
   const bool somebody_suffered = !marked.empty() || !lost.empty();
   if (!records.unreadable.empty() && (somebody_suffered || !running))

@@ -2,6 +2,7 @@
 // `weft inspect`.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -27,6 +28,8 @@ struct ComposeOptions {
   bool job_is_over = false;
   /// Ranks that are taken for dead where it cannot be looked up; see untold_elsewhere.
   std::vector<int> missing_ranks;
+  /// Only of a start at this time or later (nanoseconds since 1970).
+  std::uint64_t since = 0;
 };
 
 /// From the rank records of the newest start. Absent when there are none, or when ranks still run and none failed.

@@ -87,6 +87,19 @@ TEST_F(ExitReportTest, ARankThatFailedIsTheCauseNotThoseKilledAfterIt) {
   EXPECT_THAT(report->message, HasSubstr("at step 3 in 'read batch'"));
 }
 
+TEST_F(ExitReportTest, AFailureThatAllShareIsThatOfTheRankWhereItBegan) {
+  for (const int r : {1, 0})  // the other ranks may be the first to note it
+    rank(r, 2, 1, [](LastOperationFile& file) {
+      file.enter(0, -1, "setting up");
+      file.finish(RankState::failed, ExitReason::user_error, "rank 0: train.h5: there is no dataset 'labels'");
+    });
+  const auto report = compose_exit_report(run);
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->rank, 0);
+  EXPECT_EQ(report->message, "rank 0 (host " + this_host() +
+                                 ") failed at step 0 in 'setting up': train.h5: there is no dataset 'labels'");
+}
+
 TEST_F(ExitReportTest, ACrashedRankIsNamedWithItsSignal) {
   waiting(0, 2, 8, false);
   rank(1, 2, 1, [](LastOperationFile& file) {
