@@ -125,8 +125,8 @@ std::string site_option(const ScriptPaths& paths) {
   return " --site " + shell_quoted(paths.site.string(), "the path of the site file");
 }
 
-std::string ending(const Site& site) {
-  std::string out =
+std::string ending(const Site& site, const ScriptPaths& paths) {
+  std::string out = fmt::format(
       "\n# 75: stopped early with a good checkpoint. srun may report another rank's code: exit.json decides.\n"
       "stopped=no\n"
       "if [ \"$code\" -eq 75 ]; then\n"
@@ -135,8 +135,13 @@ std::string ending(const Site& site) {
       "  stopped=yes\n"
       "fi\n"
       "if [ \"$stopped\" = no ]; then\n"
+      "  if [ \"$code\" -ne 0 ]; then\n"
+      "    # Says why, also where all ranks were killed before one of them could.\n"
+      "    {} inspect \"$run/exit.json\" --ended-since \"$began\" >&2 || true\n"
+      "  fi\n"
       "  exit \"$code\"\n"
-      "fi\n";
+      "fi\n",
+      shell_quoted(paths.weft.string(), "the path of weft"));
   if (!site.requeue)
     return out +
            "echo 'weft: stopped early with a good checkpoint; submit again to go on' >&2\n"
@@ -194,6 +199,7 @@ std::string job_script(const JobSpec& job, const Site& site, const ResourceReque
       "{}{}"
       "\n# How an earlier start ended says nothing about this one.\n"
       "rm -f -- \"$run/exit.json\"\n"
+      "began=$(date +%s)\n"
       "code=0\n"
       "srun --mpi={} --cpus-per-task={} --cpu-bind=cores --kill-on-bad-exit=1 \\\n"
       "  {} train {}{} || code=$?\n"
@@ -202,7 +208,7 @@ std::string job_script(const JobSpec& job, const Site& site, const ResourceReque
       shell_quoted(paths.run_folder.string(), "the run folder"), module_lines(site), environment_lines(site, request),
       checked_name(site.mpi_plugin, "mpi_plugin"), request.threads,
       shell_quoted(paths.weft.string(), "the path of weft"), shell_quoted(paths.job.string(), "the path of the job"),
-      site_option(paths), ending(site));
+      site_option(paths), ending(site, paths));
 }
 
 }  // namespace weft

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 
 #include "weft/error.hpp"
 
@@ -24,7 +25,8 @@ bool is_letter_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && 
 std::string this_process() {
   std::array<char, 256> host{};
   if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '?';
-  return fmt::format("process {} on {}", ::getpid(), host.data());
+  const char* job = std::getenv("SLURM_JOB_ID");
+  return fmt::format("process {} on {}{}", ::getpid(), host.data(), job ? fmt::format(" (Slurm job {})", job) : "");
 }
 
 /// A run folder has one of the files that every run writes first, or nothing at all.
@@ -122,6 +124,16 @@ RunFolder RunFolder::open(FileSystem& files, const fs::path& runs, const std::st
   files.make_folders(run.checkpoints());
   files.make_folders(run.ranks());
   return run;
+}
+
+std::optional<bool> RunFolder::in_use(const fs::path& folder) {
+  const int handle = ::open((folder / ".lock").c_str(), O_RDONLY | O_CLOEXEC);
+  if (handle < 0) return std::nullopt;
+  const bool free = ::flock(handle, LOCK_SH | LOCK_NB) == 0;
+  const int cause = errno;
+  ::close(handle);
+  if (free) return false;
+  return cause == EWOULDBLOCK ? std::optional(true) : std::nullopt;
 }
 
 void RunFolder::write(const std::string& name, std::string_view text) { write_whole_file(*files_, path_ / name, text); }

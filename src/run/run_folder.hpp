@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,9 @@ class RunFolder {
   /// folder is something else than a run, or when another job holds it (naming its process and machine); SystemError
   /// when it cannot be made or written.
   static RunFolder open(FileSystem& files, const std::filesystem::path& runs, const std::string& name, RunStart start);
+  /// Whether a job holds the folder, on whatever machine as far as the file system's locks reach. Absent when that
+  /// cannot be told. Changes nothing.
+  static std::optional<bool> in_use(const std::filesystem::path& folder);
   RunFolder(RunFolder&&) noexcept;
   RunFolder& operator=(RunFolder&&) noexcept;
   ~RunFolder();

@@ -36,6 +36,7 @@ export UCX_TLS='rc,self'
 
 # How an earlier start ended says nothing about this one.
 rm -f -- "$run/exit.json"
+began=$(date +%s)
 code=0
 srun --mpi=pmix --cpus-per-task=8 --cpu-bind=cores --kill-on-bad-exit=1 \
   '/opt/weft/bin/weft' train '/home/a/runs/fashion/job.yaml' --site '/home/a/cluster.yaml' || code=$?
@@ -48,6 +49,10 @@ elif [ "$code" -ne 0 ] && grep -q '"reason": *"stopped' "$run/exit.json" 2>/dev/
   stopped=yes
 fi
 if [ "$stopped" = no ]; then
+  if [ "$code" -ne 0 ]; then
+    # Says why, also where all ranks were killed before one of them could.
+    '/opt/weft/bin/weft' inspect "$run/exit.json" --ended-since "$began" >&2 || true
+  fi
   exit "$code"
 fi
 if [ "${SLURM_RESTART_COUNT:-0}" -ge 5 ]; then

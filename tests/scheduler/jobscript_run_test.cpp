@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <sstream>
 
@@ -118,6 +119,26 @@ TEST_F(JobScriptRun, AFailureKeepsItsCodeAndIsNotRepeated) {
   EXPECT_EQ(run(without_modules(), "export CODE=3 EXIT_JSON='{\"reason\": \"lost_peer\"}'"), 3);
   EXPECT_EQ(run(without_modules(), "export CODE=137"), 137);
   EXPECT_FALSE(requeued());
+}
+
+TEST_F(JobScriptRun, AFailureIsFollowedByItsCauseFromTheRecordsOfThisStart) {
+  write("weft; touch canary", "printf '%s\\n' \"$@\" > \"$HERE/weft.txt\"; echo 'rank 1 was killed'; exit 3\n");
+  const auto before = std::time(nullptr);
+  EXPECT_EQ(run(without_modules(), "export CODE=137"), 137);
+  EXPECT_THAT(content("out.txt"), HasSubstr("rank 1 was killed"));
+  std::istringstream words(content("weft.txt"));
+  std::string verb, file, option;
+  std::time_t since = 0;
+  words >> verb;
+  words.ignore();
+  std::getline(words, file);
+  words >> option >> since;
+  EXPECT_EQ(verb + " " + option, "inspect --ended-since");
+  EXPECT_EQ(file, (folder_ / "run" / "exit.json").string());
+  EXPECT_GE(since, before);
+  fs::remove(folder_ / "weft.txt");
+  EXPECT_EQ(run(without_modules(), "export CODE=0"), 0);
+  EXPECT_FALSE(fs::exists(folder_ / "weft.txt"));
 }
 
 TEST_F(JobScriptRun, HowAnEarlierStartEndedDoesNotCount) {

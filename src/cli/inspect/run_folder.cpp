@@ -8,6 +8,7 @@
 #include "src/faults/exit_report.hpp"
 #include "src/faults/rank_records.hpp"
 #include "src/job/job_file.hpp"
+#include "src/run/run_folder.hpp"
 #include "weft/error.hpp"
 
 namespace weft::cli {
@@ -100,12 +101,18 @@ void add_exit(FileSystem& files, const fs::path& path, Inspection& run) {
              [&] { return inspect_exit_report(files, path / "exit.json"); });
     return;
   }
-  const auto report = compose_exit_report(path);
+  // Ranks of other nodes cannot be looked up here; the lock of the run reaches as far as the file system's do.
+  auto report = compose_exit_report(path);
+  std::string_view source = "from the ranks' records";
+  if (!report && RunFolder::in_use(path) == false) {
+    report = compose_exit_report(path, {true, {}, 0});
+    source = "nobody holds the run folder, and from the ranks' records";
+  }
   if (!report) {
     run.text += "no exit.json: it runs, or was never started\n";
     return;
   }
-  run.text += fmt::format("no exit.json; from the ranks' records: {}: {}\n", name_of(report->reason), report->message);
+  run.text += fmt::format("no exit.json; {}: {}: {}\n", source, name_of(report->reason), report->message);
   run.details["exit"] = {{"reason", name_of(report->reason)},
                          {"rank", report->rank},
                          {"step", report->step},

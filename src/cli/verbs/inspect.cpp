@@ -1,12 +1,17 @@
 // weft inspect: what a file or folder is, and whether it is sound.
+#include <charconv>
+
 #include "fmt/format.h"
 #include "src/cli/inspect/inspection.hpp"
 #include "src/cli/printable.hpp"
 #include "src/cli/verbs.hpp"
+#include "src/faults/exit_report.hpp"
+#include "weft/error.hpp"
 
 namespace weft::cli {
 namespace {
 
+namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 void print_json(const Json& result) {
@@ -30,6 +35,22 @@ void print_text(const std::string& path, const Inspection& found) {
   fmt::print("{}", printable(out));
 }
 
+/// exit.json, where nobody could write it: all processes of the run's newest start are gone.
+void write_missing_exit_report(const fs::path& path, const std::string& since) {
+  const fs::path exit = fs::is_directory(path) ? path / "exit.json" : path;
+  if (exit.filename() != "exit.json")
+    throw UserError("--ended-since is for a run folder or its exit.json, not for " + path.string());
+  std::uint64_t seconds = 0;
+  const auto [end, error] = std::from_chars(since.data(), since.data() + since.size(), seconds);
+  if (error != std::errc{} || end != since.data() + since.size() || seconds > 9'000'000'000)
+    throw UserError(fmt::format("--ended-since '{}': expected seconds since 1970, as `date +%s` prints them", since));
+  if (fs::exists(exit)) return;
+  const auto report = compose_exit_report(fs::absolute(exit).parent_path(), {true, {}, seconds * 1'000'000'000});
+  if (!report)
+    throw UserError(exit.string() + ": there is none, and no rank of that start left a record: none came so far");
+  write_exit_json(exit, *report);
+}
+
 }  // namespace
 
 ExitCode run_inspect(const Arguments& arguments) {
@@ -37,6 +58,9 @@ ExitCode run_inspect(const Arguments& arguments) {
                   "Says what a file or run folder is and whether it is sound: all of it is read and checked.");
   options.argument("FILE", "a model, checkpoint, training data, job, run folder, or a file of a run folder")
       .flag("json", "as JSON")
+      .value("ended-since", "SECONDS",
+             "of a run folder or its exit.json: a start of the run at this time (as from `date +%s`) or later is over "
+             "on all nodes; exit.json is written from the ranks' records where no rank could")
       .note(
           "Kinds: ONNX models (which initialisers are parameters, and why), checkpoints and training data (HDF5),\n"
           "job files (YAML), run folders, exit.json, log.jsonl, plan.json, trace.json, TensorBoard event files, and\n"
@@ -47,6 +71,7 @@ ExitCode run_inspect(const Arguments& arguments) {
   if (!options.parse(arguments)) return ExitCode::ok;
   const auto& path = options.text("FILE");
   PosixFileSystem files;
+  if (options.has("ended-since")) write_missing_exit_report(path, options.text("ended-since"));
   Inspection found;
   try {
     found = inspect(files, path);

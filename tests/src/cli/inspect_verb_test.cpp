@@ -1,14 +1,17 @@
 // weft inspect, from the outside: every kind of file, sound, damaged and hostile.
 #include <gmock/gmock.h>
 
+#include <cstddef>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "src/faults/exit_report.hpp"
 #include "src/faults/last_operation.hpp"
+#include "src/faults/rank_records.hpp"
 #include "src/files/file_system.hpp"
 #include "src/run/event_writer.hpp"
+#include "src/run/run_folder.hpp"
 #include "tests/src/cli/run_weft.hpp"
 #include "tests/support/temporary_folder.hpp"
 #include "weft/plan.hpp"
@@ -161,6 +164,53 @@ TEST_F(InspectVerb, ARunFolderIsInspectedFileByFile) {
   EXPECT_THAT(outcome.out, HasSubstr("step-2.h5            NOT sound"));
   EXPECT_THAT(outcome.out, HasSubstr("problem: trace.json"));
   EXPECT_THAT(outcome.err, HasSubstr("and 1 more"));
+}
+
+TEST_F(InspectVerb, AnEndedRunThatCouldNotSayWhyGetsItsExitReportFromTheRecords) {
+  constexpr std::uint64_t kStart = 1'700'000'000'500'000'000;
+  {
+    LastOperationFile told(folder_.path(), 0, 2, kStart), killed(folder_.path(), 1, 2, kStart);
+    told.note_terminate(15);
+    killed.enter(118, 5, "conv1");
+    std::fstream file(rank_record_path(folder_.path(), 1), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(offsetof(RankRecord, host));
+    file.write("elsewhere", 10);  // where nobody here can look
+  }
+  const std::string exit = path("exit.json");
+  const auto later = run_weft({"inspect", exit, "--ended-since", "1700000001"});
+  EXPECT_EQ(later.code, 2);
+  EXPECT_THAT(later.err, HasSubstr("no rank of that start left a record"));
+  EXPECT_FALSE(std::filesystem::exists(exit));
+
+  const auto outcome = run_weft({"inspect", exit, "--ended-since", "1700000000"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("rank 1 (host elsewhere) was killed by signal 9 at step 118 in 'conv1'"));
+  EXPECT_EQ(read_exit_json(exit)->rank, 1);
+  // What is there stays.
+  write("exit.json", R"({"reason": "completed"})");
+  EXPECT_EQ(run_weft({"inspect", exit, "--ended-since", "1700000000"}).code, 0);
+  EXPECT_EQ(read_exit_json(exit)->reason, ExitReason::completed);
+
+  for (const char* bad : {"", "x", "-1", "1e9", "99999999999999999999"})
+    EXPECT_EQ(run_weft({"inspect", exit, "--ended-since", bad}).code, 2) << bad;
+  EXPECT_THAT(run_weft({"inspect", path("ranks/1"), "--ended-since", "1"}).err, HasSubstr("for a run folder"));
+}
+
+TEST_F(InspectVerb, ARunThatNobodyHoldsIsOverOnOtherHostsToo) {
+  write("job.yaml", "name: a\nmodel: m.onnx\ndata: {train: t.h5}\n");
+  {
+    LastOperationFile killed(folder_.path(), 0, 1, 7);
+    killed.enter(118, 5, "conv1");
+    std::fstream file(rank_record_path(folder_.path(), 0), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(offsetof(RankRecord, host));
+    file.write("elsewhere", 10);
+  }
+  {
+    PosixFileSystem files;
+    const auto held = RunFolder::open(files, folder_.path().parent_path(), folder_.path().filename(), RunStart::resume);
+    expect_sound(folder_.path().string(), {"no exit.json: it runs"});
+  }
+  expect_sound(folder_.path().string(), {"nobody holds the run folder", "killed: rank 0 (host elsewhere)"});
 }
 
 TEST_F(InspectVerb, WhatIsNoneOfTheseIsTold) {

@@ -83,6 +83,23 @@ TEST_F(Runs, TwoJobsDoNotShareAFolder) {
                 AllOf(HasSubstr("in use by process " + std::to_string(::getpid())), HasSubstr("another name")));
 }
 
+TEST_F(Runs, TheHolderOfAFolderIsNamedWithItsSlurmJob) {
+  ::setenv("SLURM_JOB_ID", "4711", 1);
+  const RunFolder run = open("a");
+  ::unsetenv("SLURM_JOB_ID");
+  EXPECT_THAT(message_of<UserError>([&] { open("a"); }), HasSubstr("(Slurm job 4711). Wait for that job"));
+}
+
+TEST_F(Runs, WhetherAJobHoldsAFolderIsFoundOutWithoutHoldingIt) {
+  EXPECT_EQ(RunFolder::in_use(runs("a")), std::nullopt) << "there is none";
+  {
+    const RunFolder run = open("a");
+    EXPECT_EQ(RunFolder::in_use(runs("a")), true);
+  }
+  EXPECT_EQ(RunFolder::in_use(runs("a")), false);
+  EXPECT_NO_THROW(open("a"));
+}
+
 TEST_F(Runs, AFolderIsFreeAgainWhenItsJobEnds) {
   { const RunFolder run = open("a"); }
   EXPECT_NO_THROW(open("a"));
