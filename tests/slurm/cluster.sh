@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # A real Slurm cluster of namespaces on this machine: one controller ("head") and a few nodes ("n1", "n2", …), each with
-# its own network, hostname, processes and /dev/shm; munged, slurmctld and slurmd are Debian's own. Needs root, and the
-# packages munge, slurmctld, slurmd and slurm-client (see setup.sh). Nothing of the host is changed: its network, /etc/slurm and
-# /etc/hosts stay as they are, everything written is in FOLDER, and all ends with one process.
+# its own network, hostname, processes, /tmp and /dev/shm; munged, slurmctld and slurmd are Debian's own (setup.sh installs
+# them). Needs root. Nothing of the host is changed: its network, /etc/slurm and /etc/hosts stay as they are, everything
+# written is in FOLDER, and all ends with one process. Below /tmp all nodes see FOLDER and this repository only.
 #
 #   cluster.sh check                               says what this machine lacks for it (exit code 77), or nothing
-#   cluster.sh up   [-f FOLDER] [-n NODES] [-c CORES] [-o PID]   starts it; it ends with process PID, if one is given
+#   cluster.sh up   [-f FOLDER] [-n NODES] [-c CORES] [-b] [-o PID]
+#                                                  starts it; -b: ranks are bound to cores, the same ones on every node;
+#                                                  -o: it ends with process PID
 #   cluster.sh run  [-f FOLDER] [-w NODE] CMD...   runs a command on the head or on a node, as after a login
+#   cluster.sh cut  [-f FOLDER] -w NODE            cuts the node's power: all that runs there is gone, Slurm is not told
 #   cluster.sh logs [-f FOLDER]                    the ends of the daemons' logs
 #   cluster.sh down [-f FOLDER]                    ends it, with every job, and removes FOLDER
 #
@@ -246,7 +249,7 @@ enter() {
 
 verb=${1:-help}
 (($# == 0)) || shift
-folder=/tmp/weft-slurm nodes=2 cores=2 owner='' node='' task_plugin=${WEFT_SLURM_TASK_PLUGIN:-task/none}
+folder=/tmp/weft-slurm nodes=2 cores=2 owner='' node='' task_plugin=task/none
 case "$verb" in
   init)
     folder=$1 nodes=$2
@@ -270,10 +273,11 @@ case "$verb" in
     exit
     ;;
 esac
-while getopts :f:n:c:o:w: option; do
+while getopts :bf:n:c:o:w: option; do
   case "$option" in
     f) folder=$(realpath -m "$OPTARG") ;;
     n) nodes=$OPTARG ;;
+    b) task_plugin=task/affinity ;;
     c) cores=$OPTARG ;;
     o) owner=$OPTARG ;;
     w) node=$OPTARG ;;
@@ -289,8 +293,13 @@ case "$verb" in
     (($# > 0)) || fail "run takes a command"
     run_inside "$@"
     ;;
+  cut)
+    pid=$(cat "$folder/node-$node.pid" 2>/dev/null) || fail "cut needs a node (-w n2) of a cluster that is up"
+    node=''
+    run_inside kill -KILL "$pid"
+    ;;
   logs) logs ;;
   down) down ;;
-  help | -h | --help) sed -n '2,17s/^# \{0,1\}//p' "$program" ;;
+  help | -h | --help) sed -n '2,20s/^# \{0,1\}//p' "$program" ;;
   *) fail "unknown verb '$verb'; see cluster.sh --help" ;;
 esac

@@ -37,8 +37,8 @@ fs::path new_folder() {
 }  // namespace
 
 SlurmCluster::SlurmCluster() : path_(new_folder()) {
-  const Ended ended =
-      testing::run({WEFT_SLURM_CLUSTER, "up", "-f", path_.string(), "-o", std::to_string(::getpid())}, "/", 60);
+  const Ended ended = testing::run(
+      {WEFT_SLURM_CLUSTER, "up", "-n", "3", "-f", path_.string(), "-o", std::to_string(::getpid())}, "/", 60);
   if (ended.code != 0) throw SystemError("the Slurm cluster does not start: " + ended.str());
   fs::create_directories(shared());
 }
@@ -67,6 +67,11 @@ Ended SlurmCluster::run_on(const std::string& node, const std::vector<std::strin
   std::vector<std::string> arguments{"run", "-w", node};
   arguments.insert(arguments.end(), command.begin(), command.end());
   return call(arguments, "/", 30);
+}
+
+void SlurmCluster::cut(const std::string& node) const {
+  const Ended ended = call({"cut", "-w", node}, "/", 30);
+  if (ended.code != 0) throw std::runtime_error("cannot cut the power of " + node + ": " + ended.str());
 }
 
 std::string SlurmCluster::logs() const { return call({"logs"}, "/", 30).out; }
@@ -106,7 +111,7 @@ std::vector<std::string> SlurmCase::on_two_nodes(int ranks_per_node, const std::
 void SlurmCase::write_site(const std::string& more) const {
   std::ofstream(folder() / "site.yaml") << "name: namespaces\nscheduler: slurm\n"
                                            "node: {cores_per_socket: 2, memory: 4 GiB}\n"
-                                           "partitions: [{name: batch, nodes: 2, max_time: \"01:00:00\"}]\n"
+                                           "partitions: [{name: batch, nodes: 3, max_time: \"01:00:00\"}]\n"
                                            "partition: batch\n"
                                         << more;
 }

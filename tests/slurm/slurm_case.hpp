@@ -36,6 +36,9 @@ class SlurmCluster {
   /// On the head, or on a node, as after a login.
   Ended run(const std::vector<std::string>& command, const std::filesystem::path& folder, double seconds = 30) const;
   Ended run_on(const std::string& node, const std::vector<std::string>& command) const;
+  static std::vector<std::string> nodes() { return {"n1", "n2", "n3"}; }
+  /// As a power cut: nothing on the node can say a word.
+  void cut(const std::string& node) const;
   /// The only folder below /tmp that all nodes see.
   std::filesystem::path shared() const { return path_ / "shared"; }
   std::string logs() const;
@@ -55,7 +58,7 @@ class SlurmCase : public TrainingCase {
   static const SlurmCluster& cluster() { return *cluster_; }
   /// Options of a job on two nodes.
   static std::vector<std::string> on_two_nodes(int ranks_per_node, const std::vector<std::string>& more = {});
-  /// Replaces site.yaml: two nodes, with `more` lines.
+  /// Replaces site.yaml: three nodes, with `more` lines.
   void write_site(const std::string& more = "") const;
   /// weft submit job.yaml --site site.yaml …, on the head.
   Ended submit(const std::vector<std::string>& options) const;
