@@ -135,8 +135,12 @@ ValueId GraphBuilder::mean(ValueId x, Dims dims, bool keep) {
   double count = 1;
   for (const std::int64_t d : dims)
     if (d >= 0 && d < shape(x).rank()) count *= static_cast<double>(shape(x)[static_cast<int>(d)]);
-  const ValueId sum = reduce(Op::reduce_sum, x, std::move(dims), keep);
-  return div(sum, like(sum, count));
+  const ValueId sum = reduce(Op::reduce_sum, wide(x), std::move(dims), keep);
+  return cast(div(sum, like(sum, count)), dtype(x));
+}
+
+ValueId GraphBuilder::wide(ValueId x) {
+  return dtype(x) == DType::f16 || dtype(x) == DType::bf16 ? cast(x, DType::f32) : x;
 }
 
 std::vector<ValueId> GraphBuilder::inlined(const Graph& other, const std::vector<ValueId>& arguments) {

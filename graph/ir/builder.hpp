@@ -70,6 +70,8 @@ class GraphBuilder {
   ValueId div(ValueId x, ValueId y) { return binary(Op::div, x, y); }
   ValueId select(ValueId condition, ValueId x, ValueId y);  ///< broadcasts all three
   ValueId cast(ValueId x, DType type);                      ///< x itself when it has that type
+  /// 16-bit floats as f32, others as they are: what sums over many elements are made of, for a sum of f16 overflows.
+  ValueId wide(ValueId x);
 
   // Movement.
   ValueId reshape(ValueId x, const Shape& shape);  ///< x itself when it has that shape
@@ -82,7 +84,7 @@ class GraphBuilder {
 
   // Reductions: `dims` are removed, or kept as 1.
   ValueId reduce(Op op, ValueId x, Dims dims, bool keep = false);
-  ValueId mean(ValueId x, Dims dims, bool keep = false);
+  ValueId mean(ValueId x, Dims dims, bool keep = false);  ///< summed wide
 
   // Contractions.
   ValueId dot(ValueId x, ValueId y, Dims x_batch, Dims y_batch, Dims x_contract, Dims y_contract);

@@ -94,14 +94,18 @@ std::vector<TensorType> infer_layer_norm(const Node& node, std::span<const Tenso
   return {check.operand(0)};
 }
 
+// All normalisations compute on wide values and give results of their operand's type: squares of f16 overflow from 256
+// on, and sums earlier.
+
 /// Two passes: the variance is the mean of squared differences, never a difference of squares.
 std::vector<ValueId> decompose_moments(GraphBuilder& b, const Node& node) {
-  const ValueId x = node.inputs[0];
+  const ValueId x = b.wide(node.inputs[0]);
+  const DType type = b.dtype(node.inputs[0]);
   const Dims& dims = node.attributes.integers("dims");
   const ValueId mean = b.mean(x, dims, true);
   const ValueId centred = b.sub(x, mean);
   const ValueId variance = b.mean(b.mul(centred, centred), dims);
-  return {b.reshape(mean, b.shape(variance)), variance};
+  return {b.cast(b.reshape(mean, b.shape(variance)), type), b.cast(variance, type)};
 }
 
 /// 1 / sqrt(variance + epsilon).
@@ -157,23 +161,28 @@ ValueId normalised_by_running_statistics(GraphBuilder& b, const Node& node) {
 std::vector<ValueId> decompose_batch_norm(GraphBuilder& b, const Node& node) {
   if (node.inputs.size() == 5) return {normalised_by_running_statistics(b, node)};
   const Grouped grouped(b, node.attributes, b.shape(node.inputs[0]));
-  const ValueId x = grouped.split(node.inputs[0]);
+  const ValueId x = grouped.split(b.wide(node.inputs[0]));
+  const DType type = b.dtype(node.inputs[0]);
   std::vector<ValueId> moments = b.node(Op::moments, {x}, {{"dims", grouped.reduced}});
   for (ValueId& m : moments) m = grouped.statistics(m);
   const ValueId deviation = inverse_deviation(b, moments[1], node.attributes.number("epsilon"));
   const ValueId normal = b.mul(b.sub(x, grouped.over_groups(moments[0])), grouped.over_groups(deviation));
-  const ValueId y = b.add(b.mul(normal, grouped.over_channels(node.inputs[1])), grouped.over_channels(node.inputs[2]));
-  return {grouped.joined(y), moments[0], moments[1]};
+  const auto over_channels = [&](int i) {
+    return grouped.over_channels(b.wide(node.inputs[static_cast<std::size_t>(i)]));
+  };
+  const ValueId y = b.add(b.mul(normal, over_channels(1)), over_channels(2));
+  return {grouped.joined(b.cast(y, type)), b.cast(moments[0], type), b.cast(moments[1], type)};
 }
 
 /// With n = (x - mean) / deviation: dbias = sum dy, dscale = sum dy n,
 /// dx = scale / deviation (dy - mean dy - n mean(dy n)), means over each group's samples.
 std::vector<ValueId> decompose_batch_norm_grad(GraphBuilder& b, const Node& node) {
   const Grouped grouped(b, node.attributes, b.shape(node.inputs[1]));
-  const ValueId dy = grouped.split(node.inputs[0]), x = grouped.split(node.inputs[1]);
+  const DType type = b.dtype(node.inputs[0]);
+  const ValueId dy = grouped.split(b.wide(node.inputs[0])), x = grouped.split(b.wide(node.inputs[1]));
   const ValueId deviation =
-      grouped.over_groups(inverse_deviation(b, node.inputs[4], node.attributes.number("epsilon")));
-  const ValueId normal = b.mul(b.sub(x, grouped.over_groups(node.inputs[3])), deviation);
+      grouped.over_groups(inverse_deviation(b, b.wide(node.inputs[4]), node.attributes.number("epsilon")));
+  const ValueId normal = b.mul(b.sub(x, grouped.over_groups(b.wide(node.inputs[3]))), deviation);
   const ValueId dy_normal = b.mul(dy, normal);
   const ValueId sum_dy = grouped.statistics(b.reduce(Op::reduce_sum, dy, grouped.reduced));
   const ValueId sum_dy_normal = grouped.statistics(b.reduce(Op::reduce_sum, dy_normal, grouped.reduced));
@@ -181,17 +190,18 @@ std::vector<ValueId> decompose_batch_norm_grad(GraphBuilder& b, const Node& node
       static_cast<double>(grouped.shape.elements()) / std::max(1.0, static_cast<double>(b.shape(sum_dy).elements()));
   const auto mean = [&](ValueId sum) { return grouped.over_groups(b.div(sum, b.like(sum, count))); };
   const ValueId centred = b.sub(b.sub(dy, mean(sum_dy)), b.mul(normal, mean(sum_dy_normal)));
-  const ValueId dx = b.mul(b.mul(grouped.over_channels(node.inputs[2]), deviation), centred);
-  return {grouped.joined(dx), b.reduce(Op::reduce_sum, sum_dy_normal, {0}), b.reduce(Op::reduce_sum, sum_dy, {0})};
+  const ValueId dx = b.mul(b.mul(grouped.over_channels(b.wide(node.inputs[2])), deviation), centred);
+  const auto over_groups = [&](ValueId sum) { return b.cast(b.reduce(Op::reduce_sum, sum, {0}), type); };
+  return {grouped.joined(b.cast(dx, type)), over_groups(sum_dy_normal), over_groups(sum_dy)};
 }
 
-/// (x - mean) / deviation over the dimensions from `axis` up.
+/// (x - mean) / deviation over the dimensions from `axis` up, wide.
 struct LayerNormal {
   Dims dims;                                 ///< the normalised ones
   ValueId deviation = kNone, value = kNone;  ///< deviation: its inverse
 
   LayerNormal(GraphBuilder& b, const Node& node) {
-    const ValueId x = node.inputs[0];
+    const ValueId x = b.wide(node.inputs[0]);
     Shape kept = b.shape(x);
     for (auto d = static_cast<int>(node.attributes.integer("axis")); d < kept.rank(); ++d) {
       dims.push_back(d);
@@ -204,7 +214,8 @@ struct LayerNormal {
 };
 
 std::vector<ValueId> decompose_layer_norm(GraphBuilder& b, const Node& node) {
-  return {b.add(b.mul(LayerNormal(b, node).value, node.inputs[1]), node.inputs[2])};
+  const ValueId normal = b.cast(LayerNormal(b, node).value, b.dtype(node.inputs[0]));
+  return {b.add(b.mul(normal, node.inputs[1]), node.inputs[2])};
 }
 
 /// dmean / n + dvariance 2 (x - mean) / n, where `over` spreads a statistic over x. Either may be kNone.
@@ -252,14 +263,17 @@ std::vector<ValueId> gradient_batch_norm(const GradientContext& c) {
 std::vector<ValueId> gradient_layer_norm(const GradientContext& c) {
   GraphBuilder& b = c.builder;
   const LayerNormal normal(b, c.node);
-  const ValueId dy_normal = b.mul(c.grad(), normal.value);
-  const ValueId g = b.mul(c.grad(), c.operand(1));
+  const DType type = b.dtype(c.operand(0));
+  const ValueId dy = b.wide(c.grad()), dy_normal = b.mul(dy, normal.value);
+  const ValueId g = b.mul(dy, b.wide(c.operand(1)));
   const ValueId mean_g = b.mean(g, normal.dims, true), mean_gn = b.mean(b.mul(g, normal.value), normal.dims, true);
   const ValueId dx = b.mul(b.sub(b.sub(g, mean_g), b.mul(normal.value, mean_gn)), normal.deviation);
   Dims leading;
   for (std::int64_t d = 0; d < c.node.attributes.integer("axis"); ++d) leading.push_back(d);
-  const auto over_samples = [&](ValueId v) { return leading.empty() ? v : b.reduce(Op::reduce_sum, v, leading); };
-  return {dx, over_samples(dy_normal), over_samples(c.grad())};
+  const auto over_samples = [&](ValueId v) {
+    return b.cast(leading.empty() ? v : b.reduce(Op::reduce_sum, v, leading), type);
+  };
+  return {b.cast(dx, type), over_samples(dy_normal), over_samples(dy)};
 }
 
 }  // namespace

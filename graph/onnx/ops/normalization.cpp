@@ -61,7 +61,8 @@ Values import_batch_norm(OpContext& c) {
 Values import_instance_norm(OpContext& c) {
   const Shape shape = c.shape(0);
   if (shape.rank() < 3) OpContext::unsupported("the operand needs a batch, a channel and a spatial dimension");
-  const ValueId y = standardized(c.b, c.in(0), dims_from(2, shape.rank()), c.number("epsilon", 1e-5));
+  const ValueId normal = standardized(c.b, c.b.wide(c.in(0)), dims_from(2, shape.rank()), c.number("epsilon", 1e-5));
+  const ValueId y = c.b.cast(normal, c.dtype(0));
   return {c.b.add(c.b.mul(y, over_channels(c.b, c.in(1), shape)), over_channels(c.b, c.in(2), shape))};
 }
 
@@ -123,9 +124,9 @@ Values import_mean_variance_norm(OpContext& c) {
   for (const std::int64_t axis : c.integers("axes", {0, 2, 3})) dims.push_back(normalize_axis(axis, c.rank(0)));
   // The reference adds its epsilon to the standard deviation.
   GraphBuilder& b = c.b;
-  const ValueId x = c.in(0), centred = b.sub(x, b.mean(x, dims, true));
+  const ValueId x = b.wide(c.in(0)), centred = b.sub(x, b.mean(x, dims, true));
   const ValueId deviation = b.unary(Op::sqrt, b.mean(b.mul(centred, centred), dims, true));
-  return {b.div(centred, b.add(deviation, b.like(deviation, 1e-9)))};
+  return {b.cast(b.div(centred, b.add(deviation, b.like(deviation, 1e-9))), c.dtype(0))};
 }
 
 Values import_lp_norm(OpContext& c) {
@@ -133,11 +134,11 @@ Values import_lp_norm(OpContext& c) {
   const int axis = c.axis(-1, c.rank(0));
   const std::int64_t p = c.integer("p", 2);
   if (p != 1 && p != 2) OpContext::unsupported("p must be 1 or 2");
-  const ValueId x = c.in(0);
+  const ValueId x = b.wide(c.in(0));
   ValueId norm = b.reduce(Op::reduce_sum, p == 1 ? b.unary(Op::abs, x) : b.mul(x, x), {axis}, true);
   if (p == 2) norm = b.unary(Op::sqrt, norm);
   const ValueId zero = b.binary(Op::equal, norm, b.like(norm, 0));
-  return {b.div(x, b.select(zero, b.like(norm, 1), norm))};
+  return {b.cast(b.div(x, b.select(zero, b.like(norm, 1), norm)), c.dtype(0))};
 }
 
 /// Local response normalisation: a window of `size` channels.

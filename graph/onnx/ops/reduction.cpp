@@ -77,7 +77,9 @@ Values import_reduce(OpContext& c) {
       if (c.dtype(0) != DType::boolean) return {b.reduce(op, x, axes.dims, axes.keep)};
       return {b.cast(b.reduce(op, b.cast(x, DType::u8), axes.dims, axes.keep), DType::boolean)};
     }
-    default: return {after_sum(b, kind, b.reduce(Op::reduce_sum, before_sum(b, kind, x), axes.dims, axes.keep))};
+    default:  // squares, and sums under a root or logarithm, may overflow where the result does not
+      return {b.cast(after_sum(b, kind, b.reduce(Op::reduce_sum, before_sum(b, kind, b.wide(x)), axes.dims, axes.keep)),
+                     c.dtype(0))};
   }
 }
 

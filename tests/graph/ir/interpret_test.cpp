@@ -49,6 +49,37 @@ TEST(Philox, GivesThePublishedKnownAnswers) {
               ElementsAre(0xd16cfe09u, 0x94fdccebu, 0x5001e420u, 0x24126ea1u));
 }
 
+/// 4096 values 1000 +- 300, whose sum and squares are beyond what f16 holds.
+Tensor large_f16() {
+  std::vector<Half> values;
+  for (int i = 0; i < 4096; ++i) values.emplace_back(i % 2 == 0 ? 700.0F : 1300.0F);
+  return Tensor::from<Half>({2, 2048}, values);
+}
+
+TEST(Interpret, MomentsOfF16AreTakenInF32) {
+  const Tensor x = large_f16();
+  const auto moments = run(Op::moments, {x}, {{"dims", Dims{1}}});
+  EXPECT_THAT(doubles(moments[0]), ElementsAre(1000, 1000));
+  EXPECT_THAT(doubles(moments[1]), ElementsAre(HUGE_VAL, HUGE_VAL))
+      << "90000 is no f16, but not for want of range inside";
+  GraphBuilder b;
+  b.output("mean", OutputRole::fetch, b.mean(b.constant(x), {0, 1}));
+  EXPECT_EQ(interpret(b.graph(), {}).at("mean").as_double(0), 1000);
+}
+
+TEST(Interpret, NormalisationsOfF16DoNotOverflow) {
+  const Tensor x = large_f16();
+  const auto expect_plus_and_minus_one = [](const Tensor& y) {
+    EXPECT_EQ(y.dtype(), DType::f16);
+    for (std::int64_t i = 0; i < y.elements(); ++i) ASSERT_NEAR(y.as_double(i), i % 2 == 0 ? -1 : 1, 1e-3) << i;
+  };
+  const auto filled = [](Shape shape, double value) { return Tensor::full(DType::f16, std::move(shape), value); };
+  expect_plus_and_minus_one(run(Op::layer_norm, {x, filled({2048}, 1), filled({2048}, 0)},
+                                {{"axis", std::int64_t{1}}, {"epsilon", 1e-5}})[0]);
+  expect_plus_and_minus_one(run(Op::batch_norm, {x.reshaped({1, 1, 4096}), filled({1}, 1), filled({1}, 0)},
+                                {{"axis", std::int64_t{1}}, {"epsilon", 1e-5}, {"groups", std::int64_t{1}}})[0]);
+}
+
 TEST(Interpret, RandomBitsFollowTheSampleNotTheBatch) {
   const auto bits = [](std::int64_t offset, Shape shape) {
     return run(Op::random_bits, {i64({}, {7}), i64({}, {3}), i64({}, {offset})},
