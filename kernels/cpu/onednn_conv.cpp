@@ -113,17 +113,26 @@ memory::desc activation(const Graph& body, ValueId v, Formats formats) {
   return onednn_desc(channels_last(value.type.shape), t);
 }
 
-std::optional<Descs> descs_for(const Graph& body, const Problem& p, Formats formats) {
+/// What is asked of the library. Weights with a fixed layout are given as such, or left to the library, whose choice
+/// must then be that layout: it too may be several formats at once (16 input channels of a 1 x 1 filter, blocked by 16,
+/// are row-major), and the library goes by the format's name.
+struct Attempt {
+  Formats formats = Formats::library;
+  bool open_weights = true;
+};
+
+std::optional<Descs> descs_for(const Graph& body, const Problem& p, const Attempt& attempt) {
   const Value& w = body.value(p.w);
   Descs d;
-  d.x = activation(body, p.x, formats);
-  d.y = activation(body, p.y, formats);
-  const std::optional<memory::desc> weights = w.layout ? onednn_weights_desc(*w.layout, w.type.dtype, p.groups)
-                                                       : onednn_weights_any(w.type.shape, w.type.dtype, p.groups);
+  d.x = activation(body, p.x, attempt.formats);
+  d.y = activation(body, p.y, attempt.formats);
+  const std::optional<memory::desc> weights = !attempt.open_weights
+                                                  ? onednn_weights_desc(*w.layout, w.type.dtype, p.groups)
+                                                  : onednn_weights_any(w.type.shape, w.type.dtype, p.groups);
   if (!weights) return std::nullopt;
   d.w = *weights;
   if (p.bias != kNone) d.bias = onednn_desc(Layout::dense(body.type(p.bias).shape), body.type(p.bias).dtype);
-  if (p.residual != kNone && body.value(p.residual).layout) d.residual = activation(body, p.residual, formats);
+  if (p.residual != kNone && body.value(p.residual).layout) d.residual = activation(body, p.residual, attempt.formats);
   return d;
 }
 
@@ -198,26 +207,37 @@ std::optional<Layouts> layouts_of(const Answer& answer, const Graph& body, const
   const auto x = layout_of(answer.descs.x), y = layout_of(answer.descs.y);
   const auto w = weights_layout_of(answer.descs.w, body.type(p.w).shape, p.groups);
   if (!x || !y || !w || x->has_padding() || y->has_padding()) return std::nullopt;
+  const std::optional<Layout>& fixed = body.value(p.w).layout;
+  if (fixed && !w->same_placement(*fixed)) return std::nullopt;
   return Layouts{*x, *w, *y};
 }
 
 struct Best {
   Layouts layouts;
-  Formats formats = Formats::library;
+  Attempt attempt;
   std::int64_t scratch = 0;
   int quality = -1;
 };
 
+std::vector<Attempt> attempts(const Graph& body, const Problem& p) {
+  std::vector<Attempt> all;
+  for (const Formats formats : kFormats) {
+    all.push_back({formats, true});
+    if (body.value(p.w).layout) all.push_back({formats, false});
+  }
+  return all;
+}
+
 Best best_of(const Graph& body, const Problem& p) {
   Best best;
-  for (const Formats formats : kFormats) {
-    const std::optional<Descs> descs = descs_for(body, p, formats);
+  for (const Attempt& attempt : attempts(body, p)) {
+    const std::optional<Descs> descs = descs_for(body, p, attempt);
     if (!descs) continue;
     try {
       const Answer answer = create(p, *descs, body, false);
       if (answer.quality <= best.quality) continue;
       if (auto layouts = layouts_of(answer, body, p))
-        best = {std::move(*layouts), formats, answer.scratch, answer.quality};
+        best = {std::move(*layouts), attempt, answer.scratch, answer.quality};
     } catch (const dnnl::error&) {
       continue;  // unimplemented with these formats: the next may be
     }
@@ -277,7 +297,7 @@ std::unique_ptr<CpuKernel> compile(const KernelSpec& spec, Op op, const Context&
   const Problem p = read_problem(body, op, context);
   check_internal(p.refusal.empty(), "convolution compiled without a claim: " + p.refusal);
   return onednn_call(p.what, [&] {
-    const std::optional<Descs> descs = descs_for(body, p, best_of(body, p).formats);
+    const std::optional<Descs> descs = descs_for(body, p, best_of(body, p).attempt);
     check_internal(descs.has_value(), "convolution weights in a layout that was not offered");
     const Answer answer = create(p, *descs, body, true);
     const bool forward = p.direction == Direction::forward;
