@@ -80,6 +80,15 @@ struct SampleDimension {
   std::int64_t per_sample = 1;
 };
 
+/// `resized` is the shape of the same value with `resized_samples` samples.
+SampleDimension differing_dimension(const Shape& shape, std::int64_t samples, const Shape& resized,
+                                    std::int64_t resized_samples) {
+  for (int d = 0; d < shape.rank() && shape.rank() == resized.rank(); ++d)
+    if (shape[d] != resized[d] && shape[d] * resized_samples == resized[d] * samples && shape[d] % samples == 0)
+      return {d, shape[d] / samples};
+  return {};
+}
+
 SampleDimension find_sample_dimension(const Shape& shape, std::int64_t samples) {
   if (shape.rank() == 0 || samples == 0) return {};
   if (shape[0] == samples) return {0, 1};
@@ -88,6 +97,13 @@ SampleDimension find_sample_dimension(const Shape& shape, std::int64_t samples) 
       if (shape[d] == samples) return {d, 1};
   if (shape[0] % samples == 0 && shape[0] > 0) return {0, shape[0] / samples};  // samples and positions flattened
   return {};
+}
+
+/// Dropout number `index` of a graph.
+const Node* inference_dropout(const Graph& graph, int index) {
+  for (const Node& node : graph.nodes())
+    if (is_inference_dropout(node) && index-- == 0) return &node;
+  return nullptr;
 }
 
 /// Stable under changes elsewhere in the model as long as names and the order of dropouts stay: FNV-1a of both.
@@ -100,7 +116,12 @@ std::int64_t stable_id(const std::string& name, int index) {
 }
 
 ValueId active_dropout(GraphBuilder& b, const Node& node, const TrainingForm& form, int index) {
-  const SampleDimension where = find_sample_dimension(b.shape(node.inputs[0]), form.samples);
+  const Shape& shape = b.shape(node.inputs[0]);
+  const Node* resized = form.resized != nullptr ? inference_dropout(*form.resized, index) : nullptr;
+  const SampleDimension where =
+      resized == nullptr ? find_sample_dimension(shape, form.samples)
+                         : differing_dimension(shape, form.samples, form.resized->type(resized->inputs[0]).shape,
+                                               form.resized_samples);
   ValueId offset = form.random.sample_offset;
   if (where.per_sample != 1) offset = b.mul(offset, b.like(offset, static_cast<double>(where.per_sample)));
   return b.one(Op::dropout, {node.inputs[0], form.random.seed, form.random.step, offset},

@@ -26,10 +26,13 @@ struct RandomInputs {
 };
 
 struct TrainingForm {
-  std::int64_t samples = 0;                ///< of the pass
-  std::int64_t batch_norm_group = 1;       ///< samples; must divide `samples`
-  const std::vector<std::string>* freeze;  ///< batch norms whose states match stay in inference form
+  std::int64_t samples = 0;                          ///< of the pass
+  std::int64_t batch_norm_group = 1;                 ///< samples; must divide `samples`
+  const std::vector<std::string>* freeze = nullptr;  ///< batch norms whose states match stay in inference form
   RandomInputs random;
+  /// The same graph bound to `resized_samples` samples: tells where samples lie. Null: not known.
+  const Graph* resized = nullptr;
+  std::int64_t resized_samples = 0;
 };
 
 struct ForwardValues {

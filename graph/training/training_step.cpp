@@ -59,6 +59,10 @@ class StepBuilder {
   ForwardValues append_forward(const StepInputs& inputs) {
     TrainingForm form;
     form.samples = shape_.pass_samples;
+    if (shape_.resized) {
+      form.resized = shape_.resized->forward;
+      form.resized_samples = shape_.resized->samples;
+    }
     form.freeze = &job_.freeze;
     if (!trained_statistics(model_.forward, job_.freeze).empty()) {
       form.batch_norm_group = batch_norm_group(job_, shape_.step_samples);

@@ -27,6 +27,12 @@ namespace weft {
 /// Which of a step's passes a graph is: a step is `only`, or `first`, any number of `middle`, `last`.
 enum class Pass : std::uint8_t { only, first, middle, last };
 
+/// The model's forward graph bound to another number of samples: where shapes differ, samples lie.
+struct ResizedForward {
+  const Graph* forward = nullptr;
+  std::int64_t samples = 0;
+};
+
 /// Sizes of one graph, over all ranks.
 struct StepShape {
   std::int64_t pass_samples = 0;  ///< samples that this graph sees: the first dimension of the model's inputs
@@ -34,6 +40,9 @@ struct StepShape {
   Pass pass = Pass::only;
   RunLength run;
   std::optional<Shape> target_sample;  ///< shape of one stored target, where known (see find_loss_target)
+  /// Where known, dropouts find their samples by it; otherwise by extents, which may mistake another dimension for
+  /// theirs.
+  std::optional<ResizedForward> resized = std::nullopt;
 };
 
 struct TrainingGraph {

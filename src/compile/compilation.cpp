@@ -105,7 +105,7 @@ Compilation compile_job(const std::string& path, const JobSpec& given, int ranks
   if (sizes.size() > 1 && length.total_steps < length.steps_per_epoch) sizes.pop_back();  // no tail is reached
   std::set<std::tuple<std::int64_t, std::int64_t, Pass>> seen;
   for (const std::int64_t size : sizes)
-    for (const PassSpec& pass : passes_of_step(size, result.plan->micro_batches)) {
+    for (const PassSpec& pass : compiler.passes(size, *result.plan)) {
       if (!seen.insert({size, pass.samples, pass.kind}).second) continue;
       TrainingProgram program = compiler.training(pass, *result.plan, 0);
       result.programs.push_back({std::move(program.lowered), std::move(program.whole), std::move(program.local)});

@@ -13,7 +13,7 @@ namespace weft {
 namespace {
 
 void check_options(const ReaderOptions& o) {
-  check_internal(o.rank >= 0 && o.rank < o.ranks && o.micro_batches >= 1 && !o.wanted.empty(),
+  check_internal(o.rank >= 0 && o.rank < o.ranks && !o.wanted.empty(),
                  "BatchReader: rank, micro-batches or feeds are wrong");
   if (o.batch < 1) throw UserError(fmt::format("batch is {}: it must be at least 1", o.batch));
   if (o.prefetch < 1) throw UserError(fmt::format("prefetch is {}: it must be at least 1", o.prefetch));
@@ -94,7 +94,10 @@ void BatchBuilder::build(std::int64_t epoch, std::int64_t index, BatchSlot& slot
   order_.start_epoch(epoch);
   const std::int64_t start = index * options_.batch;
   const std::int64_t count = std::min(options_.batch, samples_ - start);
-  const std::vector<Share> shares = rank_shares(count, options_.micro_batches, options_.ranks, options_.rank);
+  const auto cut = options_.passes.find(count);
+  const Dims whole{count};
+  const std::vector<Share> shares =
+      rank_shares(cut != options_.passes.end() ? cut->second : whole, options_.ranks, options_.rank);
   std::int64_t local = 0;
   for (const Share& s : shares) local += s.count;
   Batch& batch = prepare(local, slot);

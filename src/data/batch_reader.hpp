@@ -1,8 +1,8 @@
 // BatchReader: one rank's stream of batches, read and transformed ahead by a background thread.
 //
 // A global batch of `batch` samples (the last of an epoch may be smaller) is shared out by rank_shares: a rank's batch
-// is its shares, one for each micro-batch, one after the other. The order of samples depends on seed and epoch only,
-// random crops and flips on seed, epoch and sample only: never on ranks, micro-batches or prefetching. Without
+// is its shares of all passes, one after the other. The order of samples depends on seed and epoch only,
+// random crops and flips on seed, epoch and sample only: never on ranks, passes or prefetching. Without
 // `training`, samples come in file order, cropped at the centre, not flipped.
 //
 // Labels and images are converted to the wanted types; images [N, C, H, W] of float feeds that are not targets are
@@ -35,7 +35,8 @@ struct ReaderOptions {
   bool shuffle = true;                          ///< in training
   std::int64_t seed = 0;
   int rank = 0, ranks = 1;
-  std::int64_t micro_batches = 1;
+  /// By the samples of a batch, the samples of each of its passes; a batch that is not named is one pass.
+  std::map<std::int64_t, Dims> passes;
   DataSpec augmentation;  ///< scale, mean, std, crop, crop_padding, flip; its other fields are not used
   bool training = true;
   std::int64_t prefetch = 3;         ///< batches made ahead

@@ -36,13 +36,11 @@ std::uint64_t order_key(std::int64_t seed, std::int64_t epoch) {
   return splitmix(splitmix(static_cast<std::uint64_t>(seed), 0), static_cast<std::uint64_t>(epoch));
 }
 
-std::vector<Share> rank_shares(std::int64_t count, std::int64_t micro_batches, int ranks, int rank) {
-  check_internal(
-      count >= 0 && micro_batches >= 1 && micro_batches <= std::numeric_limits<int>::max() && rank >= 0 && rank < ranks,
-      "rank_shares: count, micro-batches or rank out of range");
+std::vector<Share> rank_shares(const Dims& passes, int ranks, int rank) {
+  check_internal(rank >= 0 && rank < ranks, "rank_shares: rank out of range");
   std::vector<Share> shares;
   std::int64_t start = 0;
-  for (const std::int64_t part : split_evenly(count, static_cast<int>(micro_batches))) {
+  for (const std::int64_t part : passes) {
     const Dims extents = split_evenly(part, ranks);
     const auto before = std::accumulate(extents.begin(), extents.begin() + rank, std::int64_t{0});
     shares.push_back({start + before, extents[static_cast<std::size_t>(rank)]});

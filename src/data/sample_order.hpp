@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "weft/shape.hpp"
+
 namespace weft {
 
 /// SplitMix64's output number `counter` for a stream that starts at `key`.
@@ -22,10 +24,9 @@ struct Share {
   bool operator==(const Share&) const = default;
 };
 
-/// The parts of a global batch of `count` samples that `rank` of `ranks` reads, one for each micro-batch, in order:
-/// the batch is cut into `micro_batches` consecutive parts, each of them into `ranks` consecutive shares, as evenly as
-/// can be (split_evenly). Shares may be empty.
-std::vector<Share> rank_shares(std::int64_t count, std::int64_t micro_batches, int ranks, int rank);
+/// The parts of a global batch that `rank` of `ranks` reads, one for each of its `passes` (samples, consecutive), in
+/// order: each pass is cut into `ranks` consecutive shares, as evenly as can be (split_evenly). Shares may be empty.
+std::vector<Share> rank_shares(const Dims& passes, int ranks, int rank);
 
 /// The order of one epoch's samples.
 class SampleOrder {

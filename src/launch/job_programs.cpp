@@ -43,7 +43,7 @@ BuiltStep JobPrograms::build(const Arrangement& arrangement) {
   step.plan = resolve_plan(job_, ranks, compiler, memory / arrangement.ranks_per_node);
   step.plan.threads = arrangement.threads;
   std::map<std::pair<std::int64_t, Pass>, int> known;  // equal passes are one Program
-  for (const auto& pass : passes_of_step(step_samples_, step.plan.micro_batches)) {
+  for (const auto& pass : compiler.passes(step_samples_, step.plan)) {
     const auto [at, fresh] = known.emplace(std::pair(pass.samples, pass.kind), static_cast<int>(step.programs.size()));
     if (fresh) step.programs.push_back(compiler.training(pass, step.plan, 0).lowered.program);
     step.passes.push_back(at->second);

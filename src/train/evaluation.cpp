@@ -104,7 +104,7 @@ EvaluationResult evaluate_checkpoint(const JobSpec& given, const fs::path& path,
   programs.build(device, states, groups.get());
   std::unique_ptr<Evaluator> evaluator;
   together(world, "opening the evaluation data", [&] {
-    const ReaderOptions reader = reader_options(job, compiler, data.path, sizes.front(), plan, world);
+    const ReaderOptions reader = reader_options(job, compiler, data.path, sizes.front(), world);
     evaluator = std::make_unique<Evaluator>(programs, evaluation_reader(reader, data.path, plan));
     return std::vector<std::byte>{};
   });

@@ -56,7 +56,7 @@ JobData open_data(Communicator& world, const JobSpec& job, const onnx::ModelFile
 }
 
 ReaderOptions reader_options(const JobSpec& job, StepCompiler& compiler, const std::string& path, std::int64_t samples,
-                             const Plan& plan, const Communicator& world) {
+                             const Communicator& world) {
   ReaderOptions reader;
   reader.path = path;
   reader.inputs = job.data.inputs;
@@ -77,7 +77,6 @@ ReaderOptions reader_options(const JobSpec& job, StepCompiler& compiler, const s
   reader.seed = job.seed;
   reader.rank = world.rank();
   reader.ranks = world.size();
-  reader.micro_batches = plan.micro_batches;
   reader.augmentation = job.data;
   reader.timeout_seconds = job.timeout_seconds;
   return reader;
@@ -91,7 +90,7 @@ ReaderOptions evaluation_reader(ReaderOptions training, const std::string& path,
   training.path = path;
   training.training = false;
   training.batch = evaluation_batch(plan);
-  training.micro_batches = 1;
+  training.passes.clear();
   return training;
 }
 

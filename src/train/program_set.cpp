@@ -11,7 +11,7 @@ namespace weft {
 void ProgramSet::need_training(std::int64_t step_samples) {
   if (step_samples == 0 || std::find(steps_.begin(), steps_.end(), step_samples) != steps_.end()) return;
   steps_.push_back(step_samples);
-  for (const PassSpec& pass : passes_of_step(step_samples, plan_.micro_batches)) {
+  for (const PassSpec& pass : compiler_.passes(step_samples, plan_)) {
     const PassKey key{step_samples, pass.samples, pass.kind};
     if (lowered_training_.count(key)) continue;
     TrainingProgram program = compiler_.training(pass, plan_, rank_);
@@ -59,7 +59,7 @@ std::map<std::string, std::string> ProgramSet::signatures() const {
 
 const Program& ProgramSet::main_program() const {
   check_internal(!steps_.empty(), "no training program was asked for");
-  const PassSpec pass = passes_of_step(steps_.front(), plan_.micro_batches).front();
+  const PassSpec pass = compiler_.passes(steps_.front(), plan_).front();
   const PassKey key{steps_.front(), pass.samples, pass.kind};
   const auto built = executors_.find(key);
   return built != executors_.end() ? built->second->program() : lowered_training_.at(key).program;
@@ -90,7 +90,7 @@ CompileSummary ProgramSet::build(Device& device, StateTable& states, Communicato
     evaluation_[samples] = {samples, evaluators_.back().get(), std::move(evaluation.totals)};
   }
   for (const std::int64_t step_samples : steps_)
-    for (const PassSpec& pass : passes_of_step(step_samples, plan_.micro_batches))
+    for (const PassSpec& pass : compiler_.passes(step_samples, plan_))
       training_[step_samples].push_back({pass, executors_.at({step_samples, pass.samples, pass.kind}).get()});
   summary.kernels = kernels_->size();
   summary.state_bytes = states.bytes();

@@ -46,17 +46,23 @@ std::int64_t training_memory(StepCompiler& compiler, const Plan& plan, std::int6
   return programs.memory_bytes();
 }
 
-Plan resolve_plan(const JobSpec& job, int ranks, StepCompiler& compiler, std::int64_t memory_bytes) {
+Plan resolve_plan(const JobSpec& job, int ranks, StepCompiler& compiler, std::int64_t memory_bytes,
+                  std::optional<std::int64_t> former_passes) {
   Plan plan = unsplit_plan(job, ranks);
   if (job.micro_batch) {
     const std::int64_t per_pass = *job.micro_batch * ranks;
     plan.micro_batches = (job.batch + per_pass - 1) / per_pass;
     return plan;
   }
-  if (memory_bytes == 0) return plan;
-  // Every pass must hold at least one sample a rank; batch normalisation may want more, and then says so itself.
-  const std::int64_t most = std::max<std::int64_t>(1, job.batch / ranks);
-  for (std::int64_t passes = 1;; passes = std::min(passes * 2, most)) {
+  // Every pass must hold at least one sample a rank, and whole groups of batch normalisation.
+  const std::int64_t most =
+      std::max<std::int64_t>(1, std::min(job.batch / ranks, job.batch / compiler.pass_unit(job.batch)));
+  const std::int64_t first = std::min(former_passes.value_or(1), most);
+  if (memory_bytes == 0) {
+    plan.micro_batches = first;
+    return plan;
+  }
+  for (std::int64_t passes = first;; passes = std::min(passes * 2, most)) {
     plan.micro_batches = passes;
     const std::int64_t needed = training_memory(compiler, plan, job.batch);
     if (needed <= memory_bytes) return plan;

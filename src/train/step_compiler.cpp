@@ -3,8 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <numeric>
+
 #include "graph/ir/passes/simplify.hpp"
 #include "graph/partition/partition.hpp"
+#include "graph/training/batch_norm_group.hpp"
 #include "graph/training/forward.hpp"
 #include "graph/training/loss.hpp"
 #include "graph/training/parameters.hpp"
@@ -13,13 +17,25 @@
 
 namespace weft {
 
-std::vector<PassSpec> passes_of_step(std::int64_t step_samples, std::int64_t micro_batches) {
+Dims pass_samples(std::int64_t step_samples, std::int64_t batch, std::int64_t micro_batches, std::int64_t unit) {
+  const std::int64_t units = step_samples / unit;
+  std::int64_t passes = std::min(micro_batches, units);
+  if (step_samples < batch) {
+    const std::int64_t units_a_pass = std::max<std::int64_t>(1, (batch + micro_batches - 1) / micro_batches / unit);
+    passes = (units + units_a_pass - 1) / units_a_pass;
+  }
+  Dims samples = split_evenly(units, static_cast<int>(passes));
+  for (std::int64_t& s : samples) s *= unit;
+  return samples;
+}
+
+std::vector<PassSpec> passes_of_step(const Dims& samples) {
   std::vector<PassSpec> passes;
+  const std::int64_t step_samples = std::accumulate(samples.begin(), samples.end(), std::int64_t{0});
   std::int64_t offset = 0;
-  for (const std::int64_t samples : split_evenly(step_samples, static_cast<int>(micro_batches))) {
-    if (samples == 0) break;  // larger parts come first
-    passes.push_back({step_samples, offset, samples, Pass::middle});
-    offset += samples;
+  for (const std::int64_t s : samples) {
+    passes.push_back({step_samples, offset, s, Pass::middle});
+    offset += s;
   }
   if (passes.size() == 1) {
     passes.front().kind = Pass::only;
@@ -40,8 +56,29 @@ const Model& StepCompiler::model(std::int64_t samples) {
   return models_[samples] = onnx::import_model(file_, bind_inputs(file_, job_, shapes_, samples));
 }
 
+std::int64_t StepCompiler::pass_unit(std::int64_t step_samples) {
+  const Model& any = models_.empty() ? model(step_samples) : models_.begin()->second;
+  return trained_statistics(any.forward, job_.freeze).empty() ? 1 : batch_norm_group(job_, step_samples);
+}
+
+Dims StepCompiler::pass_samples_of(std::int64_t step_samples, const Plan& plan) {
+  const bool as_told = job_.micro_batch.has_value() && step_samples == job_.batch;
+  return pass_samples(step_samples, job_.batch, plan.micro_batches, as_told ? 1 : pass_unit(step_samples));
+}
+
+std::optional<ResizedForward> StepCompiler::resized(std::int64_t samples) {
+  if (!has_dropout(model(samples).forward)) return std::nullopt;
+  const auto other = std::find_if(models_.begin(), models_.end(), [&](const auto& m) { return m.first != samples; });
+  if (other != models_.end()) return ResizedForward{&other->second.forward, other->first};
+  try {
+    return ResizedForward{&model(samples + 1).forward, samples + 1};
+  } catch (const UserError&) {
+    return std::nullopt;  // a model of one number of samples
+  }
+}
+
 TrainingProgram StepCompiler::training(const PassSpec& pass, const Plan& plan, int rank) {
-  const StepShape shape{pass.samples, pass.step_samples, pass.kind, run_, shapes_.target};
+  const StepShape shape{pass.samples, pass.step_samples, pass.kind, run_, shapes_.target, resized(pass.samples)};
   TrainingGraph step = build_training_step(model(pass.samples), job_, shape);
   const Graph local = partition(simplify(step.graph), plan.mesh, rank);
   static constexpr const char* kKinds[] = {"", " first", " middle", " last"};

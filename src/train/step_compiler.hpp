@@ -43,8 +43,11 @@ struct PassSpec {
   Pass kind = Pass::only;
 };
 
-/// The passes of a step of `step_samples` samples cut into `micro_batches` (fewer where there are not enough samples).
-std::vector<PassSpec> passes_of_step(std::int64_t step_samples, std::int64_t micro_batches);
+/// Samples of the passes of a step, in whole units of `unit` samples. A full batch is cut into `micro_batches` as
+/// evenly as can be (fewer where there are not enough units), a shorter step into as few as are no larger than those.
+/// `unit` divides `step_samples`.
+Dims pass_samples(std::int64_t step_samples, std::int64_t batch, std::int64_t micro_batches, std::int64_t unit = 1);
+std::vector<PassSpec> passes_of_step(const Dims& samples);
 
 class StepCompiler {
  public:
@@ -54,6 +57,14 @@ class StepCompiler {
 
   /// The model with `samples` as first dimension of its inputs. Throws UserError where model and data do not fit.
   const Model& model(std::int64_t samples);
+  /// How a step of so many samples is cut: batch normalisation's groups stay whole, unless the job's micro_batch cuts
+  /// them, which is then refused.
+  Dims pass_samples_of(std::int64_t step_samples, const Plan& plan);
+  std::vector<PassSpec> passes(std::int64_t step_samples, const Plan& plan) {
+    return passes_of_step(pass_samples_of(step_samples, plan));
+  }
+  /// Samples that passes must hold multiples of.
+  std::int64_t pass_unit(std::int64_t step_samples);
   TrainingProgram training(const PassSpec& pass, const Plan& plan, int rank);
   EvaluationProgram evaluation(std::int64_t samples, const Plan& plan, int rank);
   /// The forward pass alone, unsharded: fetches are the model's outputs.
@@ -65,6 +76,9 @@ class StepCompiler {
   const RunLength& run() const { return run_; }
 
  private:
+  /// The model for another number of samples, where that can be told and dropout needs it.
+  std::optional<ResizedForward> resized(std::int64_t samples);
+
   const onnx::ModelFile& file_;
   const JobSpec& job_;
   SampleShapes shapes_;

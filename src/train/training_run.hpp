@@ -38,6 +38,7 @@ class TrainingRun {
   void load_model();
   void open_data();
   void agree_on_files();
+  void load();
   void compile();
   void predict(std::int64_t step_samples);
   void restore();
@@ -46,6 +47,8 @@ class TrainingRun {
   std::int64_t memory_for_each_rank();
   void agree_on_programs();
   void check_same_data_position(const LoadedCheckpoint& loaded) const;
+  /// Into how many passes the former start, on as many ranks, cut a step.
+  std::optional<std::int64_t> former_passes() const;
 
   // One step after another.
   void train_steps();
@@ -85,6 +88,7 @@ class TrainingRun {
   std::optional<TerminationWatch> termination_watch_;
   std::optional<onnx::ModelFile> model_file_;
   std::string model_fingerprint_, data_fingerprint_, evaluation_fingerprint_;
+  std::optional<LoadedCheckpoint> former_;  ///< from load to restore
   std::unique_ptr<StepCompiler> compiler_;
   Plan plan_;
   RunLength length_;

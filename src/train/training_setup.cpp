@@ -158,7 +158,12 @@ void TrainingRun::agree_on_programs() {
 }
 
 void TrainingRun::compile() {
-  plan_ = resolve_plan(job_, world_.size(), *compiler_, memory_for_each_rank());
+  const std::int64_t memory = memory_for_each_rank();
+  plan_ = resolve_plan(job_, world_.size(), *compiler_, memory, former_passes());
+  if (former_passes() && plan_.micro_batches != *former_passes() && !job_.micro_batch)
+    note(fmt::format("warning: the run was cut into {} passes a step, which do not fit the memory that is there now: {} "
+                     "passes instead, whose sums round differently",
+                     *former_passes(), plan_.micro_batches));
   programs_ = std::make_unique<ProgramSet>(*compiler_, plan_, world_.rank());
   const std::vector<std::int64_t> sizes = batch_sizes(samples_, job_.batch);
   programs_->need_training(sizes.front());
@@ -184,7 +189,8 @@ void TrainingRun::compile() {
       static_cast<double>(summary.liveness_bound_bytes) / 1048576.0,
       static_cast<double>(summary.state_bytes) / 1048576.0, plan_.mesh.str(), services_.device.target().str()));
   together(world_, "reading the data", [&] {
-    const ReaderOptions reader = reader_options(job_, *compiler_, job_.data.train, sizes.front(), plan_, world_);
+    ReaderOptions reader = reader_options(job_, *compiler_, job_.data.train, sizes.front(), world_);
+    for (const std::int64_t size : sizes) reader.passes[size] = compiler_->pass_samples_of(size, plan_);
     reader_ = std::make_unique<BatchReader>(reader);
     if (evaluation_samples_ > 0)
       evaluator_ = std::make_unique<Evaluator>(*programs_, evaluation_reader(reader, job_.data.eval, plan_));
@@ -199,31 +205,43 @@ void TrainingRun::predict(std::int64_t step_samples) {
   result_.predicted = simulate_placed(passes, options_.costs ? &*options_.costs : nullptr, {plan_.mesh, nodes});
 }
 
-void TrainingRun::restore() {
-  std::optional<LoadedCheckpoint> loaded;
+/// Before anything is compiled: how a step was cut into passes stays as it was.
+void TrainingRun::load() {
   std::vector<RejectedCheckpoint> passed_over;
   const std::filesystem::path folder = path_ / "checkpoints";
   if (!options_.from.empty())
-    loaded = load_checkpoint(world_, services_.files, options_.from);
+    former_ = load_checkpoint(world_, services_.files, options_.from);
   else if (options_.resume)
-    loaded = load_newest(world_, services_.files, folder, passed_over);
+    former_ = load_newest(world_, services_.files, folder, passed_over);
   for (const RejectedCheckpoint& r : passed_over) note(fmt::format("passing over {}: {}", r.path.string(), r.reason));
-  if (loaded) {
-    if (loaded->meta.model_fingerprint != model_fingerprint_)
-      throw UserError(fmt::format(
-          "{} was made from another model file than {}. Use that model, or start afresh with --resume never",
-          loaded->path.string(), job_.model));
-    check_same_data_position(*loaded);
-    check_fits(*loaded, states_of(*states_, parameters_));
-    weft::restore(*states_, *loaded);
-    result_.first_step = saved_step_ = loaded->meta.step;
+  if (!former_) return;
+  if (former_->meta.model_fingerprint != model_fingerprint_)
+    throw UserError(
+        fmt::format("{} was made from another model file than {}. Use that model, or start afresh with --resume never",
+                    former_->path.string(), job_.model));
+  check_same_data_position(*former_);
+}
+
+std::optional<std::int64_t> TrainingRun::former_passes() const {
+  if (!former_ || former_->meta.plan.empty()) return std::nullopt;
+  const Plan plan = Plan::parse(former_->meta.plan);
+  return plan.mesh.ranks() == world_.size() ? std::optional(plan.micro_batches) : std::nullopt;
+}
+
+void TrainingRun::restore() {
+  const std::filesystem::path folder = path_ / "checkpoints";
+  if (former_) {
+    check_fits(*former_, states_of(*states_, parameters_));
+    weft::restore(*states_, *former_);
+    result_.first_step = saved_step_ = former_->meta.step;
     on_rank_0(world_, "setting later checkpoints aside", [&] {
       for (const auto& later : set_aside_after(services_.files, folder, result_.first_step))
         note(fmt::format("set aside: {}", later.string()));
       return std::vector<std::byte>{};
     });
-    note(fmt::format("resuming from {} (step {} of {})", loaded->path.string(), result_.first_step,
+    note(fmt::format("resuming from {} (step {} of {})", former_->path.string(), result_.first_step,
                      length_.total_steps));
+    former_.reset();  // its values are in the states now
   }
   result_.steps = result_.first_step;
   reader_->seek(result_.first_step / length_.steps_per_epoch, result_.first_step % length_.steps_per_epoch);

@@ -284,6 +284,7 @@ TrainResult TrainingRun::run() {
     load_model();
     open_data();
     agree_on_files();
+    load();
     compile();
     restore();
     begin();

@@ -77,6 +77,45 @@ TEST(Forward, DropoutFollowsSamplesThatAreFlattenedWithPositions) {
   expect_close(dropped({3, 5}, 1, 2, "d"), {whole.begin() + 30, whole.begin() + 45}, 0, "the third sample");
 }
 
+/// A dropout over a sequence of `length` steps of `samples` samples each.
+Graph sequence_first(std::int64_t length, std::int64_t samples) {
+  GraphBuilder m;
+  const ValueId x = m.input("x", InputRole::feed, {DType::f32, {length, samples, 5}});
+  m.output("y", OutputRole::fetch,
+           m.one(Op::dropout, {x}, {{"ratio", 0.5}, {"id", std::int64_t{0}}, {"sample_dim", std::int64_t{0}}}));
+  return std::move(m).take();
+}
+
+Tensor dropped_sequence(std::int64_t length, std::int64_t samples, std::int64_t offset) {
+  const Graph forward = sequence_first(length, samples), resized = sequence_first(length, samples + 1);
+  GraphBuilder b;
+  const std::vector<std::string> none;
+  TrainingForm form;
+  form.samples = samples;
+  form.freeze = &none;
+  form.random = {b.full(DType::i64, {}, 7), b.full(DType::i64, {}, 1),
+                 b.full(DType::i64, {}, static_cast<double>(offset))};
+  form.resized = &resized;
+  form.resized_samples = samples + 1;
+  const Shape shape{length, samples, 5};
+  const ValueId in = b.input("x", InputRole::feed, {DType::f32, shape});
+  b.output("y", OutputRole::fetch, append_training_forward(b, forward, {in}, form).outputs[0]);
+  return interpret(b.graph(), {{"x", Tensor::full(DType::f32, shape, 1)}}).at("y");
+}
+
+TEST(Forward, DropoutFindsItsSamplesBehindASequenceInPassesOfOneAndOfAsManyAsTheSequenceIsLong) {
+  constexpr std::int64_t kLength = 4, kSamples = 8;
+  const Tensor whole = dropped_sequence(kLength, kSamples, 0);
+  for (const std::int64_t pass : {std::int64_t{1}, std::int64_t{2}, kLength})
+    for (std::int64_t offset = 0; offset < kSamples; offset += pass) {
+      const Tensor part = dropped_sequence(kLength, pass, offset);
+      for (std::int64_t step = 0; step < kLength; ++step)
+        for (std::int64_t i = 0; i < pass * 5; ++i)
+          ASSERT_EQ(part.as_double(step * pass * 5 + i), whole.as_double((step * kSamples + offset) * 5 + i))
+              << "pass of " << pass << " at sample " << offset;
+    }
+}
+
 TEST(Forward, DropoutsOfDifferentNamesDiffer) {
   EXPECT_NE(numbers(dropped({6, 10}, 6, 0, "d")), numbers(dropped({6, 10}, 6, 0, "e")));
 }

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "tests/src/data/data_test_support.hpp"
+#include "weft/mesh.hpp"
 
 namespace weft {
 namespace {
@@ -44,19 +45,19 @@ std::vector<std::vector<std::int64_t>> ids_of(const ReaderOptions& options, std:
   return ids;
 }
 
-TEST(RankShares, a_batch_is_cut_into_micro_batches_and_those_into_ranks) {
-  EXPECT_THAT(rank_shares(10, 2, 3, 0), ElementsAre(Share{0, 2}, Share{5, 2}));
-  EXPECT_THAT(rank_shares(10, 2, 3, 1), ElementsAre(Share{2, 2}, Share{7, 2}));
-  EXPECT_THAT(rank_shares(10, 2, 3, 2), ElementsAre(Share{4, 1}, Share{9, 1}));
+TEST(RankShares, passes_are_cut_into_ranks) {
+  EXPECT_THAT(rank_shares({5, 5}, 3, 0), ElementsAre(Share{0, 2}, Share{5, 2}));
+  EXPECT_THAT(rank_shares({5, 5}, 3, 1), ElementsAre(Share{2, 2}, Share{7, 2}));
+  EXPECT_THAT(rank_shares({5, 5}, 3, 2), ElementsAre(Share{4, 1}, Share{9, 1}));
 }
 
 TEST(RankShares, cover_every_sample_once_whatever_the_counts) {
   for (std::int64_t count = 0; count < 20; ++count)
-    for (std::int64_t micro = 1; micro < 5; ++micro)
+    for (int micro = 1; micro < 5; ++micro)
       for (int ranks = 1; ranks < 9; ++ranks) {
         std::vector<int> seen(static_cast<std::size_t>(count), 0);
         for (int rank = 0; rank < ranks; ++rank)
-          for (const Share& s : rank_shares(count, micro, ranks, rank))
+          for (const Share& s : rank_shares(split_evenly(count, micro), ranks, rank))
             for (std::int64_t i = s.offset; i < s.offset + s.count; ++i) ++seen.at(static_cast<std::size_t>(i));
         EXPECT_TRUE(std::all_of(seen.begin(), seen.end(), [](int n) { return n == 1; }));
       }
@@ -141,20 +142,20 @@ TEST_F(Reader, the_global_order_is_the_same_on_any_number_of_ranks) {
   }
 }
 
-TEST_F(Reader, micro_batches_share_the_same_batch_out_differently) {
+TEST_F(Reader, passes_share_the_same_batch_out_differently) {
   const auto alone = ids_of(options(), 7);
-  for (const std::int64_t micro : {2, 3, 8}) {
+  for (const int micro : {2, 3, 8}) {
     std::vector<std::vector<std::int64_t>> parts;
     for (int rank = 0; rank < 3; ++rank) {
       ReaderOptions o = options();
       o.rank = rank;
       o.ranks = 3;
-      o.micro_batches = micro;
+      for (std::int64_t count = 1; count <= o.batch; ++count) o.passes[count] = split_evenly(count, micro);
       BatchReader reader(o);
       for (std::size_t b = 0; b < 7; ++b) {
         const Batch& batch = reader.next();
         std::vector<std::int64_t> expected;
-        for (const Share& s : rank_shares(batch.global_count, micro, 3, rank))
+        for (const Share& s : rank_shares(split_evenly(batch.global_count, micro), 3, rank))
           expected.insert(expected.end(), alone[b].begin() + s.offset, alone[b].begin() + s.offset + s.count);
         EXPECT_EQ(batch.sample_ids, expected);
       }

@@ -37,14 +37,14 @@ std::string message_of(const std::function<void()>& work) {
 }
 
 TEST(PassesOfStep, AStepOfOneMicroBatchIsOnePass) {
-  const std::vector<PassSpec> passes = passes_of_step(10, 1);
+  const std::vector<PassSpec> passes = passes_of_step(pass_samples(10, 10, 1));
   ASSERT_EQ(passes.size(), 1u);
   EXPECT_EQ(passes[0].samples, 10);
   EXPECT_EQ(passes[0].kind, Pass::only);
 }
 
 TEST(PassesOfStep, PassesCoverTheStepInOrderWithoutGaps) {
-  const std::vector<PassSpec> passes = passes_of_step(10, 4);
+  const std::vector<PassSpec> passes = passes_of_step(pass_samples(10, 10, 4));
   std::int64_t next = 0;
   for (const PassSpec& p : passes) {
     EXPECT_EQ(p.offset, next);
@@ -57,11 +57,23 @@ TEST(PassesOfStep, PassesCoverTheStepInOrderWithoutGaps) {
   EXPECT_EQ(passes.back().kind, Pass::last);
 }
 
-TEST(PassesOfStep, ATailOfFewerSamplesThanMicroBatchesHasFewerPasses) {
-  const std::vector<PassSpec> passes = passes_of_step(2, 4);
-  ASSERT_EQ(passes.size(), 2u);
-  EXPECT_EQ(passes[0].samples, 1);
-  EXPECT_EQ(passes[1].kind, Pass::last);
+TEST(PassesOfStep, ABatchOfFewerSamplesThanMicroBatchesHasFewerPasses) {
+  EXPECT_THAT(pass_samples(2, 2, 4), ElementsAre(1, 1));
+}
+
+TEST(PassesOfStep, ATailHasAsFewPassesAsAreNoLargerThanThoseOfAFullBatch) {
+  EXPECT_THAT(pass_samples(64, 64, 4), ElementsAre(16, 16, 16, 16));
+  EXPECT_THAT(pass_samples(3, 64, 4), ElementsAre(3));
+  EXPECT_THAT(pass_samples(17, 64, 4), ElementsAre(9, 8));
+  EXPECT_THAT(pass_samples(63, 64, 4), ElementsAre(16, 16, 16, 15));
+  EXPECT_THAT(pass_samples(3, 4, 4), ElementsAre(1, 1, 1));
+  EXPECT_THAT(pass_samples(63, 64, 1), ElementsAre(63));
+}
+
+TEST(PassesOfStep, PassesHoldWholeUnits) {
+  EXPECT_THAT(pass_samples(80, 128, 4, 16), ElementsAre(32, 32, 16));
+  EXPECT_THAT(pass_samples(48, 48, 2, 16), ElementsAre(32, 16));
+  EXPECT_THAT(pass_samples(3, 8, 4, 3), ElementsAre(3)) << "a group that is larger than a full batch's pass";
 }
 
 TEST(BatchSizes, ListsTheFullBatchAndTheTailThatOccur) {
@@ -82,7 +94,7 @@ TEST(StepCompiler, ATrainingStepHasOneProgramWithEveryParameterAsState) {
   const auto device = make_cpu_device({1, CpuIsa::automatic, true});
   StepCompiler compiler(file, job, image_shapes(), {10, 100}, device->oracle());
   const Plan plan = resolve_plan(job, 1, compiler, 0);
-  const TrainingProgram step = compiler.training(passes_of_step(8, 1).front(), plan, 0);
+  const TrainingProgram step = compiler.training(passes_of_step({8}).front(), plan, 0);
   EXPECT_EQ(step.trained.size(), 8u);
   for (const std::string& name : step.trained)
     EXPECT_GE(step.lowered.program.find_buffer(name, BufferKind::state), 0) << name;
@@ -96,7 +108,7 @@ TEST(StepCompiler, EqualQuestionsGetEqualPrograms) {
   const auto device = make_cpu_device({2, CpuIsa::automatic, true});
   const auto hash = [&] {
     StepCompiler compiler(file, job, {{{"input", Shape{784}}}, Shape(Dims{})}, {10, 100}, device->oracle());
-    return compiler.training(passes_of_step(8, 1).front(), resolve_plan(job, 1, compiler, 0), 0).lowered.program.hash();
+    return compiler.training(passes_of_step({8}).front(), resolve_plan(job, 1, compiler, 0), 0).lowered.program.hash();
   };
   EXPECT_EQ(hash(), hash());
 }
@@ -108,7 +120,7 @@ TEST(StepCompiler, RanksOfOneMeshHaveTheSameCollectives) {
   StepCompiler compiler(file, job, image_shapes(), {10, 100}, device->oracle());
   const Plan plan = resolve_plan(job, 3, compiler, 0);
   const auto signature = [&](int rank) {
-    return compiler.training(passes_of_step(8, 1).front(), plan, rank).lowered.program.collective_signature();
+    return compiler.training(passes_of_step({8}).front(), plan, rank).lowered.program.collective_signature();
   };
   EXPECT_NE(signature(0), "");
   EXPECT_EQ(signature(0), signature(1));
@@ -127,6 +139,22 @@ TEST(ResolvePlan, TakesMoreMicroBatchesUntilAStepFitsMemory) {
   const Plan cut = resolve_plan(job, 1, compiler, needed - 1);
   EXPECT_GT(cut.micro_batches, 1);
   EXPECT_LT(training_memory(compiler, cut, job.batch), needed);
+}
+
+TEST(ResolvePlan, KeepsThePassesOfAFormerStartWhereTheyFit) {
+  const onnx::ModelFile file = build_model("lenet");
+  JobSpec job = lenet_job();
+  job.batch = 128;
+  const auto device = make_cpu_device({1, CpuIsa::automatic, true});
+  StepCompiler compiler(file, job, image_shapes(), {10, 100}, device->oracle());
+  EXPECT_EQ(resolve_plan(job, 1, compiler, 0, 4).micro_batches, 4);
+  EXPECT_EQ(resolve_plan(job, 1, compiler, std::int64_t{1} << 40, 4).micro_batches, 4);
+  Plan four = resolve_plan(job, 1, compiler, 0, 4);
+  const std::int64_t needed = training_memory(compiler, four, job.batch);
+  EXPECT_EQ(resolve_plan(job, 1, compiler, needed, 4).micro_batches, 4);
+  EXPECT_GT(resolve_plan(job, 1, compiler, needed - 1, 4).micro_batches, 4);
+  job.micro_batch = 64;
+  EXPECT_EQ(resolve_plan(job, 1, compiler, 0, 4).micro_batches, 2) << "what the job says wins";
 }
 
 TEST(ResolvePlan, SaysWhatIsNeededWhenNothingFits) {
