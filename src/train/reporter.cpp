@@ -22,7 +22,8 @@ void Reporter::step(const StepNumbers& n) {
     state.samples_per_s = static_cast<double>(samples_) / seconds_;
     progress_->update(state);
   }
-  if (n.step % options_.log_every != 0 && n.step != options_.total_steps && n.step != options_.first_step + 1) return;
+  // Which steps are logged does not depend on where a run was resumed.
+  if (n.step % options_.log_every != 0 && n.step != options_.total_steps && n.step != 1) return;
   const double rate = static_cast<double>(samples_) / seconds_,
                milliseconds = 1e3 * seconds_ / static_cast<double>(steps_);
   LogRecord record;
