@@ -121,6 +121,7 @@ struct JobSpec {
   int threads = 0;  ///< compute threads a rank; 0: auto
   ResourceSpec resources;
   double timeout_seconds = 300;  ///< longest wait for a peer
+  std::string time_limit;        ///< HH:MM:SS or D-HH:MM:SS of one start: it saves and ends before; empty: none
   std::int64_t log_every = 0;    ///< steps between log lines; 0: auto
   std::int64_t check_replicas_every =
       0;                        ///< steps between hash comparisons of parameters; 0: only at start and checkpoints

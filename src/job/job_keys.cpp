@@ -221,6 +221,11 @@ Keys<JobSpec> job_keys() {
   keys.push_back(section<J, ResourceSpec>("resources", &J::resources, resource_keys(), "what plan and submit ask for"));
   keys.push_back(number<J>("timeout_seconds", &J::timeout_seconds, {0, 1e6, true}, "seconds",
                            "longest wait for another rank before the job ends"));
+  keys.push_back(text<J>("time_limit", &J::time_limit,
+                         "of one start of train, HH:MM:SS or D-HH:MM:SS: it saves and ends before, with exit code 75; "
+                         "default: none",
+                         check_time_limit)
+                     .omit_empty());
   keys.push_back(integer<J>("log_every", &J::log_every, {0, kMaxSteps}, "steps", "between log lines", "auto"));
   keys.push_back(integer<J>("check_replicas_every", &J::check_replicas_every, {0, kMaxSteps}, "steps",
                             "between comparisons of all ranks' parameters; none: at start and checkpoints", "none"));

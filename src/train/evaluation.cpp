@@ -15,6 +15,7 @@
 #include "src/train/evaluator.hpp"
 #include "src/train/job_inputs.hpp"
 #include "src/train/resolve_plan.hpp"
+#include "src/train/step_agreement.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
@@ -109,7 +110,12 @@ EvaluationResult evaluate_checkpoint(const JobSpec& given, const fs::path& path,
     return std::vector<std::byte>{};
   });
   const auto start = std::chrono::steady_clock::now();
-  EvaluationResult result{checkpoint.meta.step, checkpoint.path, data.samples, 0, evaluator->run(checkpoint.meta.step)};
+  Evaluation evaluation = evaluator->run(checkpoint.meta.step, world, [&] {
+    return services.signals != nullptr ? services.signals->kind() : StopKind::none;
+  });
+  EvaluationResult result{checkpoint.meta.step, checkpoint.path, data.samples, evaluation.samples, 0, {}, {}};
+  result.totals = std::move(evaluation.totals);
+  result.stopped = reason_of(evaluation.stop);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }

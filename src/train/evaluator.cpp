@@ -4,6 +4,7 @@
 #include <map>
 
 #include "graph/partition/partition.hpp"
+#include "src/train/step_agreement.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
@@ -28,13 +29,16 @@ void bind_feeds(Executor& executor, const Batch& batch, std::int64_t offset, std
 
 Evaluator::Evaluator(ProgramSet& programs, ReaderOptions reader) : programs_(programs), reader_(reader) {}
 
-std::vector<std::pair<std::string, double>> Evaluator::run(std::int64_t step) {
+Evaluation Evaluator::run(std::int64_t step, Communicator& world, const std::function<StopKind()>& wish) {
   // The reader goes on ahead into the next pass over the file: begin where it stands.
   reader_.seek(passes_++, 0);
   std::map<std::string, double> sums;
   const Tensor no_offset = Tensor::scalar<std::int64_t>(0);
   const std::vector<EvaluationTotal>* totals = nullptr;
-  for (std::int64_t i = 0; i < reader_.batches_per_epoch(); ++i) {
+  Evaluation result;
+  StepAgreement agreement(world);
+  for (std::int64_t i = 0; i < reader_.batches_per_epoch() && !result.stop; ++i) {
+    agreement.propose(wish(), false, step);
     const Batch& batch = reader_.next();
     const EvaluationPass& pass = programs_.evaluation(batch.global_count);
     totals = &pass.totals;
@@ -46,10 +50,13 @@ std::vector<std::pair<std::string, double>> Evaluator::run(std::int64_t step) {
       for (const std::string& name : {t.sum_fetch, t.count_fetch})
         fetched[name] = pass.executor->fetch(name).as_double(0);
     for (const auto& [name, value] : fetched) sums[name] += value;
+    result.samples += batch.global_count;
+    const StopDecision stop = agreement.decide().stop;
+    if (i + 1 < reader_.batches_per_epoch()) result.stop = stop;
   }
   check_internal(totals != nullptr, "evaluation without a batch");
-  std::vector<std::pair<std::string, double>> result;
-  for (const EvaluationTotal& t : *totals) result.emplace_back(t.name, t.value(sums[t.sum_fetch], sums[t.count_fetch]));
+  for (const EvaluationTotal& t : *totals)
+    result.totals.emplace_back(t.name, t.value(sums[t.sum_fetch], sums[t.count_fetch]));
   return result;
 }
 

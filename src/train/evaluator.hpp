@@ -1,23 +1,32 @@
 // Evaluator: totals of loss and metrics over a whole evaluation set, on all ranks.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "src/data/batch_reader.hpp"
+#include "src/faults/stop_agreement.hpp"
 #include "src/train/program_set.hpp"
 #include "weft/job.hpp"
 
 namespace weft {
 
+/// How far an evaluation came.
+struct Evaluation {
+  std::vector<std::pair<std::string, double>> totals;  ///< loss first, then the metrics, of the samples seen
+  std::int64_t samples = 0;
+  StopDecision stop;  ///< why batches were left out; none: it saw all
+};
+
 class Evaluator {
  public:
   /// `programs` holds the evaluation Programs of a full batch and of the tail (batch_sizes of evaluation_batch).
   Evaluator(ProgramSet& programs, ReaderOptions reader);
-  /// Loss first, then the metrics in the job's order. Collective.
-  std::vector<std::pair<std::string, double>> run(std::int64_t step);
+  /// Collective over `world`. `wish` is asked before each batch; where any rank wishes to stop, all do after it.
+  Evaluation run(std::int64_t step, Communicator& world, const std::function<StopKind()>& wish);
 
  private:
   ProgramSet& programs_;

@@ -5,10 +5,10 @@
 
 namespace weft {
 
-std::string StepDecision::reason() const {
+std::string reason_of(const StopDecision& stop) {
   switch (stop.kind) {
     case StopKind::none: return "";
-    case StopKind::time: return "the run's time is nearly over";
+    case StopKind::time: return "the job's time_limit is nearly over";
     case StopKind::graceful: return fmt::format("a stop signal on rank {}", stop.rank);
     case StopKind::terminate: return fmt::format("SIGTERM on rank {}", stop.rank);
   }

@@ -15,8 +15,10 @@ namespace weft {
 struct StepDecision {
   StopDecision stop;
   bool save = false;
-  std::string reason() const;  ///< "a stop signal on rank 2"
 };
+
+/// "a stop signal on rank 2".
+std::string reason_of(const StopDecision& stop);
 
 class StepAgreement {
  public:

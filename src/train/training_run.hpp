@@ -18,6 +18,7 @@
 #include "src/train/observers.hpp"
 #include "src/train/program_set.hpp"
 #include "src/train/reporter.hpp"
+#include "src/train/stop_wish.hpp"
 #include "src/train/trainer.hpp"
 
 namespace weft {
@@ -55,9 +56,14 @@ class TrainingRun {
   StepNumbers run_step(std::int64_t step);
   /// One pass over this rank's share of `batch`. False when the observer ended it.
   bool run_pass(const TrainingPass& pass, const Batch& batch, std::int64_t step, ExecutionObserver& observer);
-  void evaluate(std::int64_t step);
-  void make_up_for_evaluation();
+  // Evaluations are left out where a rank wishes to stop meanwhile: then they say so, and the run ends.
+  StopDecision evaluate(std::int64_t step);
+  StopDecision make_up_for_evaluation();
   void save(std::int64_t step);
+  double expected_save_seconds() const;
+  StopKind wish_to_stop() const;
+  /// Ends the run after `step`, with a checkpoint if there is time for one.
+  void leave(const StopDecision& stop, std::int64_t step);
   /// Collective. Whether a stop of this kind leaves the time for a checkpoint.
   bool time_to_save(const StopDecision& stop);
   bool checkpoint_due(std::int64_t step) const;
@@ -74,6 +80,7 @@ class TrainingRun {
 
   bool speaks() const { return world_.rank() == 0; }
   void note(const std::string& text);
+  void warn(const std::string& text);  ///< heard even where progress is silent
   CheckpointMeta meta(std::int64_t step) const;
 
   JobSpec job_;
@@ -103,6 +110,8 @@ class TrainingRun {
   std::set<std::string> parameters_;
   std::vector<double> step_seconds_;
   std::chrono::steady_clock::time_point began_, saved_at_;
+  StopWish stop_wish_;
+  StopKind stopped_by_ = StopKind::none;
   double save_seconds_ = 0;      ///< of the last save
   std::int64_t saved_step_ = 0;  ///< of the newest good checkpoint; 0: none
   TrainResult result_;

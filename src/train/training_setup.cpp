@@ -39,7 +39,8 @@ TrainingRun::TrainingRun(const JobSpec& job, const TrainOptions& options, const 
       services_(services),
       world_(services.world),
       began_(std::chrono::steady_clock::now()),
-      saved_at_(began_) {}
+      saved_at_(began_),
+      stop_wish_(services.signals, job_, began_) {}
 
 TrainingRun::~TrainingRun() {
   if (services_.signals != nullptr) services_.signals->mark_in(nullptr);
@@ -51,6 +52,12 @@ void TrainingRun::note(const std::string& text) {
     reporter_->note(text);
   else if (services_.progress != nullptr)
     *services_.progress << text << std::endl;
+}
+
+void TrainingRun::warn(const std::string& text) {
+  if (speaks() && services_.progress == nullptr && services_.warnings != nullptr)
+    *services_.warnings << text << std::endl;
+  note(text);
 }
 
 void TrainingRun::agree_on_job() {
@@ -77,7 +84,7 @@ void TrainingRun::open_folder() {
   });
   path_ = text_of(opened);
   result_.folder = path_;
-  if (folder_ && !folder_->warning().empty()) note("warning: " + folder_->warning());
+  if (folder_ && !folder_->warning().empty()) warn("warning: " + folder_->warning());
   if (folder_ && !folder_->moved_aside().empty())
     note(fmt::format("the former run was moved to {}", folder_->moved_aside().string()));
   tell_former_end();
@@ -113,8 +120,9 @@ void TrainingRun::tell_former_end() {
     const std::filesystem::path exit = path_ / "exit.json";
     std::optional<ExitReport> report = read_exit_json(exit);
     if (!report) report = compose_exit_report(path_, {true, {}});
-    if (report && report->reason != ExitReason::completed && report->reason != ExitReason::stopped_signal)
-      note("the former start ended: " + report->message);
+    if (report && report->reason != ExitReason::completed && report->reason != ExitReason::stopped_signal &&
+        report->reason != ExitReason::stopped_time)
+      warn("the former start ended: " + report->message);
     if (services_.files.exists(exit)) services_.files.remove(exit);  // it is this start's from here on
     return std::vector<std::byte>{};
   });
@@ -161,9 +169,10 @@ void TrainingRun::compile() {
   const std::int64_t memory = memory_for_each_rank();
   plan_ = resolve_plan(job_, world_.size(), *compiler_, memory, former_passes());
   if (former_passes() && plan_.micro_batches != *former_passes() && !job_.micro_batch)
-    note(fmt::format("warning: the run was cut into {} passes a step, which do not fit the memory that is there now: {} "
-                     "passes instead, whose sums round differently",
-                     *former_passes(), plan_.micro_batches));
+    warn(
+        fmt::format("warning: the run was cut into {} passes a step, which do not fit the memory that is there now: {} "
+                    "passes instead, whose sums round differently",
+                    *former_passes(), plan_.micro_batches));
   programs_ = std::make_unique<ProgramSet>(*compiler_, plan_, world_.rank());
   const std::vector<std::int64_t> sizes = batch_sizes(samples_, job_.batch);
   programs_->need_training(sizes.front());
@@ -213,7 +222,7 @@ void TrainingRun::load() {
     former_ = load_checkpoint(world_, services_.files, options_.from);
   else if (options_.resume)
     former_ = load_newest(world_, services_.files, folder, passed_over);
-  for (const RejectedCheckpoint& r : passed_over) note(fmt::format("passing over {}: {}", r.path.string(), r.reason));
+  for (const RejectedCheckpoint& r : passed_over) warn(fmt::format("passing over {}: {}", r.path.string(), r.reason));
   if (!former_) return;
   if (former_->meta.model_fingerprint != model_fingerprint_)
     throw UserError(
@@ -236,11 +245,12 @@ void TrainingRun::restore() {
     result_.first_step = saved_step_ = former_->meta.step;
     on_rank_0(world_, "setting later checkpoints aside", [&] {
       for (const auto& later : set_aside_after(services_.files, folder, result_.first_step))
-        note(fmt::format("set aside: {}", later.string()));
+        warn(fmt::format("set aside: {}", later.string()));
       return std::vector<std::byte>{};
     });
-    note(fmt::format("resuming from {} (step {} of {})", former_->path.string(), result_.first_step,
-                     length_.total_steps));
+    note(fmt::format("{} {} (step {} of {})",
+                     result_.first_step < length_.total_steps ? "resuming from" : "nothing is left to train after",
+                     former_->path.string(), result_.first_step, length_.total_steps));
     former_.reset();  // its values are in the states now
   }
   result_.steps = result_.first_step;

@@ -24,6 +24,8 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 constexpr std::int64_t kTracedSteps = 5;
 constexpr double kGuessedSaveRate = 200e6;  // bytes/s
+constexpr double kLeavingSeconds = 1;       // for ranks to part and files to close, beside the save
+constexpr std::ptrdiff_t kRecentSteps = 20;
 
 double median(std::vector<double> values) {
   if (values.empty()) return 0;
@@ -178,10 +180,24 @@ void TrainingRun::save(std::int64_t step) {
   check_replicas(world_, *states_, step);
   const SaveReport report = save_checkpoint(world_, path_ / "checkpoints", states_of(*states_, parameters_), meta(step),
                                             services_.files, job_.checkpoint.keep);
-  if (!report.warning.empty()) note("warning: " + report.warning);
+  if (!report.warning.empty()) warn("warning: " + report.warning);
   saved_at_ = Clock::now();
   save_seconds_ = report.seconds;
   saved_step_ = step;
+}
+
+double TrainingRun::expected_save_seconds() const {
+  // Before the first save there is only a guess: a slow disk's rate.
+  return 1.5 * (save_seconds_ > 0 ? save_seconds_ : static_cast<double>(result_.state_bytes) / kGuessedSaveRate);
+}
+
+StopKind TrainingRun::wish_to_stop() const {
+  // What is wished before a step ends the run after it: the next wish would end it after one more.
+  const double step = step_seconds_.empty()
+                          ? 0
+                          : *std::max_element(step_seconds_.end() - std::min(kRecentSteps, std::ssize(step_seconds_)),
+                                              step_seconds_.end());
+  return stop_wish_.now(2 * step + expected_save_seconds() + kLeavingSeconds);
 }
 
 bool TrainingRun::time_to_save(const StopDecision& stop) {
@@ -189,40 +205,54 @@ bool TrainingRun::time_to_save(const StopDecision& stop) {
   const auto answer = on_rank_0(world_, "judging the time left to save", [&] {
     const auto since = services_.signals != nullptr ? services_.signals->since_terminate() : std::nullopt;
     const double gone = since ? std::chrono::duration<double>(*since).count() : 0;
-    // Before the first save there is only a guess: a slow disk's rate.
-    const double needed =
-        save_seconds_ > 0 ? save_seconds_ : static_cast<double>(result_.state_bytes) / kGuessedSaveRate;
-    return std::vector<std::byte>{static_cast<std::byte>(gone + 1.5 * needed < services_.terminate_grace)};
+    return std::vector<std::byte>{static_cast<std::byte>(gone + expected_save_seconds() < services_.terminate_grace)};
   });
   return answer.at(0) != std::byte{0};
 }
 
-void TrainingRun::evaluate(std::int64_t step) {
-  if (!evaluator_) return;
+StopDecision TrainingRun::evaluate(std::int64_t step) {
+  if (!evaluator_) return {};
   last_operation_->enter(step, -1, "evaluating");
-  result_.evaluation = evaluator_->run(step);
+  Evaluation evaluation = evaluator_->run(step, world_, [this] { return wish_to_stop(); });
+  if (evaluation.stop) {
+    note(fmt::format("the evaluation after step {} was left at sample {} of {}: {}", step, evaluation.samples,
+                     evaluation_samples_, reason_of(evaluation.stop)));
+    return evaluation.stop;
+  }
+  result_.evaluation = std::move(evaluation.totals);
   if (reporter_)
     reporter_->evaluation(step, static_cast<double>(step) / static_cast<double>(length_.steps_per_epoch),
                           result_.evaluation);
+  return {};
 }
 
 /// A stop at the end of an epoch left the time for a checkpoint, not for the evaluation that is due there.
-void TrainingRun::make_up_for_evaluation() {
+StopDecision TrainingRun::make_up_for_evaluation() {
   const std::int64_t step = result_.first_step;
-  if (step == 0 || step % length_.steps_per_epoch != 0 || step >= length_.total_steps) return;
+  if (step == 0 || step % length_.steps_per_epoch != 0 || step >= length_.total_steps) return {};
   const auto due = on_rank_0(world_, "reading the log", [&] {
     return std::vector<std::byte>{static_cast<std::byte>(reporter_->last_evaluated() < step)};
   });
-  if (due.at(0) != std::byte{0}) evaluate(step);
+  return due.at(0) != std::byte{0} ? evaluate(step) : StopDecision{};
+}
+
+void TrainingRun::leave(const StopDecision& stop, std::int64_t step) {
+  const bool good = time_to_save(stop);
+  if (good) save(step);
+  stopped_by_ = stop.kind;
+  result_.reason = fmt::format("{}, at step {} of {}", reason_of(stop), step, length_.total_steps);
+  if (!good)
+    result_.reason += fmt::format("; no time was left to save: the newest checkpoint is of step {}", saved_step_);
+  if (saved_step_ == 0) throw SystemError(result_.reason + ". There is no checkpoint to go on from");
 }
 
 void TrainingRun::train_steps() {
-  make_up_for_evaluation();
+  if (const StopDecision stop = make_up_for_evaluation()) return leave(stop, result_.first_step);
   StepAgreement agreement(world_);
   const bool timed = job_.checkpoint.unit == CheckpointSpec::Unit::minutes;
   for (std::int64_t step = result_.first_step + 1; step <= length_.total_steps; ++step) {
     const bool minutes_passed = timed && seconds_since(saved_at_) > 60 * job_.checkpoint.every;
-    agreement.propose(services_.signals != nullptr ? services_.signals->kind() : StopKind::none, minutes_passed, step);
+    agreement.propose(wish_to_stop(), minutes_passed, step);
     const StepNumbers numbers = run_step(step);
     step_seconds_.push_back(numbers.seconds);
     if (step == result_.first_step + 1) result_.seconds_to_first_step = seconds_since(began_) - numbers.seconds;
@@ -232,26 +262,34 @@ void TrainingRun::train_steps() {
     if (reporter_) reporter_->step(numbers);
     if (job_.check_replicas_every > 0 && step % job_.check_replicas_every == 0) check_replicas(world_, *states_, step);
 
-    const StepDecision decision = agreement.decide();
+    StepDecision decision = agreement.decide();
     const bool last = step == length_.total_steps;
-    if (step % length_.steps_per_epoch == 0 && !last && !decision.stop) evaluate(step);
-    const bool good = !decision.stop || last || time_to_save(decision.stop);
-    if (good && (last || decision.stop || decision.save || checkpoint_due(step))) save(step);
-    if (decision.stop && !last) {
-      result_.reason = fmt::format("{}, at step {} of {}", decision.reason(), step, length_.total_steps);
-      if (!good)
-        result_.reason += fmt::format("; no time was left to save: the newest checkpoint is of step {}", saved_step_);
-      if (saved_step_ == 0) throw SystemError(result_.reason + ". There is no checkpoint to go on from");
-      return;
-    }
+    if (step % length_.steps_per_epoch == 0 && !last && !decision.stop) decision.stop = evaluate(step);
+    if (decision.stop && !last) return leave(decision.stop, step);
+    if (last || decision.save || checkpoint_due(step)) save(step);
   }
   result_.complete = true;
   result_.reason = "completed";
+  if (result_.first_step == length_.total_steps)
+    result_.reason = "its newest checkpoint is already that of the job's last step";
+  if (result_.first_step > length_.total_steps)
+    result_.reason = fmt::format(
+        "its newest checkpoint is of step {}, beyond the job's last step {}: raise steps or epochs to go on from it, "
+        "or "
+        "start afresh with --resume never",
+        result_.first_step, length_.total_steps);
 }
 
 void TrainingRun::finish() {
   if (result_.complete) {
-    evaluate(result_.steps);
+    if (const StopDecision stop =
+            evaluate(result_.steps)) {  // the last step is saved: the same command makes up for it
+      result_.complete = false;
+      stopped_by_ = stop.kind;
+      result_.reason = fmt::format("{}, in the evaluation after the last step", reason_of(stop));
+    }
+  }
+  if (result_.complete) {
     on_rank_0(world_, "writing the trained model", [&] {
       std::map<std::string, Tensor> trained;
       for (const ModelState& state : compiler_->model(batch_sizes(samples_, job_.batch).front()).states) {
@@ -294,7 +332,9 @@ TrainResult TrainingRun::run() {
     record_failure(error);
     throw;
   }
-  const ExitReason reason = result_.complete ? ExitReason::completed : ExitReason::stopped_signal;
+  const ExitReason reason = result_.complete                ? ExitReason::completed
+                            : stopped_by_ == StopKind::time ? ExitReason::stopped_time
+                                                            : ExitReason::stopped_signal;
   last_operation_->finish(result_.complete ? RankState::completed : RankState::stopped, reason, result_.reason);
   if (speaks()) write_exit_json(path_ / "exit.json", {reason, -1, result_.steps, "", result_.reason});
   return result_;

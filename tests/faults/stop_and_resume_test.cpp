@@ -1,6 +1,11 @@
 // Stopping a run and going on gives what not stopping gives, bit for bit; on another rank count, within rounding.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <signal.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <regex>
 
 #include "tests/faults/training_case.hpp"
 
@@ -143,6 +148,76 @@ TEST_F(StopAndResume, AnEvaluationThatAStopAtAnEpochsEndLeftOutIsMadeUpFor) {
     const Ended ended = run(train(ranks, {"--set", "data.eval=data.h5", "--set", "name=" + name}));
     ASSERT_EQ(ended.code, 0) << ended.str();
     EXPECT_EQ(evaluations(name), evaluations(whole));
+  }
+}
+
+/// The lines of a log without what a clock told.
+std::vector<std::string> timeless(const std::vector<std::string>& lines) {
+  static const std::regex kTimes(R"re(,"(samples_per_s|step_ms)":[^,}]*)re");
+  std::vector<std::string> all;
+  for (const std::string& line : lines) all.push_back(std::regex_replace(line, kTimes, ""));
+  return all;
+}
+
+std::vector<std::string> lines_of(const std::filesystem::path& file) {
+  std::vector<std::string> lines;
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+TEST_F(StopAndResume, TheLogOfAResumedRunIsThatOfOneThatNeverStopped) {
+  for (const int every : {1, 5}) {
+    const std::vector<std::string> evaluated{"--set", "data.eval=data.h5", "--set", fmt::format("log_every={}", every)};
+    const auto named = [&](const std::string& name) {
+      auto all = evaluated;
+      all.insert(all.end(), {"--set", "name=" + name});
+      return train(1, all);
+    };
+    const std::string whole = fmt::format("whole-{}", every);
+    ASSERT_EQ(run(named(whole)).code, 0);
+    const auto lines = lines_of(run_folder(whole) / "log.jsonl");
+    for (std::int64_t stop = 1; stop <= 12; ++stop) {
+      // A stop signal in this step: logged up to it, saved, and an evaluation that is due after it left out.
+      const std::string name = fmt::format("stop-{}-{}", stop, every);
+      start_from(name, whole, stop);
+      std::ofstream log(run_folder(name) / "log.jsonl");
+      for (const std::string& line : lines) {
+        const auto entry = nlohmann::json::parse(line);
+        const auto step = entry.at("step").get<std::int64_t>();
+        if (step < stop || (step == stop && !entry.value("eval", false))) log << line << "\n";
+      }
+      log.close();
+      const Ended ended = run(named(name));
+      ASSERT_EQ(ended.code, 0) << ended.str();
+      EXPECT_EQ(timeless(lines_of(run_folder(name) / "log.jsonl")), timeless(lines)) << name;
+    }
+  }
+}
+
+TEST_F(StopAndResume, HowAStepIsCutIntoPassesIsKeptWhereTheJobLeavesItToWeft) {
+  const std::vector<std::string> name{"--set", "name=cut"};
+  const Ended whole = run(train(1));  // two passes, as told
+  ASSERT_EQ(whole.code, 0) << whole.str();
+  start_from("cut", "run", 4);
+  const Ended ended = run(train_in_one_pass(1, name));  // which is what would be chosen now
+  ASSERT_EQ(ended.code, 0) << ended.str();
+  EXPECT_THAT(fmt::format("{}", fmt::join(lines_of(run_folder("cut") / "plan.json"), "")),
+              ::testing::ContainsRegex("\"micro_batches\": *2"));
+  EXPECT_EQ(first_difference(checkpoint("run", 12), checkpoint("cut", 12)), "");
+}
+
+TEST_F(StopAndResume, ATailInPassesTrainsAsOneInAPassOfItsOwn) {
+  write_data(folder() / "data.h5", 83);  // a tail of 3 samples: fewer than passes, and a group of its own
+  ASSERT_EQ(run(train_in_one_pass(1)).code, 0);
+  for (const int ranks : {1, 2}) {
+    const std::string name = fmt::format("in-passes-{}", ranks);
+    const Ended cut =
+        run(train_in_one_pass(ranks, {"--set", "name=" + name, "--set", fmt::format("micro_batch={}", 4 / ranks)}));
+    ASSERT_EQ(cut.code, 0) << cut.str();
+    const auto expected = log("run"), got = log(name);
+    ASSERT_EQ(got.size(), expected.size());
+    for (const auto& [step, values] : got) EXPECT_NEAR(values.loss, expected.at(step).loss, 1e-5 * values.loss) << step;
   }
 }
 

@@ -15,7 +15,11 @@ namespace weft::cli {
 namespace {
 
 void print_text(const JobSpec& job, const EvaluationResult& r) {
-  fmt::print("{} at step {}: {} samples of {} in {:.2f} s\n", job.name, r.step, r.samples, job.data.eval, r.seconds);
+  if (r.stopped.empty())
+    fmt::print("{} at step {}: {} samples of {} in {:.2f} s\n", job.name, r.step, r.samples, job.data.eval, r.seconds);
+  else
+    fmt::print("{} at step {}: stopped after {} of {} samples of {} in {:.2f} s: {}; these are of the samples seen\n",
+               job.name, r.step, r.evaluated, r.samples, job.data.eval, r.seconds, r.stopped);
   std::size_t width = 10;
   for (const auto& [name, value] : r.totals) width = std::max(width, name.size());
   for (const auto& [name, value] : r.totals) fmt::print("  {:{}}  {:.6g}\n", name, width, value);
@@ -26,7 +30,8 @@ void print_json(const JobSpec& job, const EvaluationResult& r) {
   nlohmann::ordered_json totals = nlohmann::ordered_json::object();
   for (const auto& [name, value] : r.totals) totals[name] = value;
   const nlohmann::ordered_json out{{"name", job.name},      {"step", r.step},
-                                   {"evaluation", totals},  {"samples", r.samples},
+                                   {"evaluation", totals},  {"samples", r.evaluated},
+                                   {"of", r.samples},       {"complete", r.stopped.empty()},
                                    {"data", job.data.eval}, {"checkpoint", r.checkpoint.string()},
                                    {"seconds", r.seconds}};
   fmt::print("{}\n", out.dump(2));
@@ -44,10 +49,15 @@ ExitCode run_eval(const Arguments& arguments) {
       .note(
           "The same command runs alone, under mpirun and under srun. With latest, damaged checkpoints are named and "
           "passed over; a damaged file that is named is an error.")
+      .note(
+          "A stop signal or Ctrl-C finishes the batch, shows the totals of the samples seen so far, and leaves with "
+          "75; "
+          "nothing is kept.")
       .example("weft eval job.yaml")
       .example("weft eval job.yaml --checkpoint runs/fashion/checkpoints/step-938.h5")
       .example("mpirun -n 2 weft eval job.yaml --set metrics=[accuracy,top5]");
   if (!options.parse(arguments)) return ExitCode::ok;
+  const StopSignals signals;
   return on_all_ranks([&](World& world, const LaunchInfo&) {
     const JobSpec job = read_job(options.text("JOB.yaml"), options.texts("set"));
     if (world.runtime)
@@ -55,10 +65,10 @@ ExitCode run_eval(const Arguments& arguments) {
     const auto device = make_device(job.device, {world.communicator->node_size(), job.threads}, job.deterministic);
     PosixFileSystem files;
     const std::string& checkpoint = options.text("checkpoint");
-    EvaluationServices services{*world.communicator, *device, files, &std::cerr};
+    EvaluationServices services{*world.communicator, *device, files, &std::cerr, &signals};
     const EvaluationResult result = evaluate_checkpoint(job, checkpoint == "latest" ? "" : checkpoint, services);
     if (world.communicator->rank() == 0) options.has("json") ? print_json(job, result) : print_text(job, result);
-    return ExitCode::ok;
+    return result.stopped.empty() ? ExitCode::ok : ExitCode::stopped_early;
   });
 }
 

@@ -38,7 +38,11 @@ std::string listed(const std::vector<std::pair<std::string, double>>& values) {
 }
 
 void print_text(const JobSpec& job, const TrainResult& r) {
-  fmt::print("{} {} after step {}: {}\n", job.name, r.complete ? "is trained" : "stopped", r.steps, r.reason);
+  const bool nothing_left = r.complete && r.steps == r.first_step;
+  if (nothing_left)
+    fmt::print("{}: nothing was left to train: {}\n", job.name, r.reason);
+  else
+    fmt::print("{} {} after step {}: {}\n", job.name, r.complete ? "is trained" : "stopped", r.steps, r.reason);
   if (r.steps > r.first_step) {
     std::vector<std::pair<std::string, double>> last{{"loss", r.loss}};
     last.insert(last.end(), r.metrics.begin(), r.metrics.end());
@@ -94,7 +98,7 @@ ExitCode run_train(const Arguments& arguments) {
       .value("site", "SITE.yaml", "predicts the step time from the costs that `weft calibrate` measured of this site")
       .flag("trace", "writes a timeline of the first steps to trace.json in the run folder (Perfetto shows it)")
       .flag("json", "the result as JSON")
-      .flag("quiet", "no progress")
+      .flag("quiet", "no progress; warnings are still shown")
       .note(
           "SIGUSR1, SIGUSR2 or Ctrl-C finishes the step, writes a checkpoint and leaves with 75: the same command goes "
           "on. Send SIGUSR2 to Open MPI's mpirun, which passes it on and keeps SIGUSR1 to itself.")
@@ -116,7 +120,7 @@ ExitCode run_train(const Arguments& arguments) {
     services.signals = &signals;
     services.terminate_grace = terminate_grace(launch.launcher);
     const bool speaks = world.communicator->rank() == 0;
-    if (speaks && !options.has("quiet")) services.progress = &std::cerr;
+    if (speaks) (options.has("quiet") ? services.warnings : services.progress) = &std::cerr;
     TrainOptions how;
     const std::string& resume = options.text("resume");
     how.resume = resume != "never";
