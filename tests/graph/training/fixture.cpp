@@ -8,9 +8,9 @@
 
 namespace weft::test {
 
-nlohmann::json load_fixture() {
+nlohmann::json load_fixture(const std::string& section) {
   std::ifstream file(std::string(WEFT_TRAINING_FIXTURES) + "/training_fixture.json");
-  return nlohmann::json::parse(file);
+  return nlohmann::json::parse(file).at(section);
 }
 
 Tensor noise(const Shape& shape, std::int64_t salt, float factor, float offset) {

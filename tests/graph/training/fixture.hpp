@@ -11,8 +11,8 @@
 
 namespace weft::test {
 
-/// training_fixture.json, parsed.
-nlohmann::json load_fixture();
+/// One section of training_fixture.json. By value, so that a loop may run over the call itself.
+nlohmann::json load_fixture(const std::string& section);
 
 /// The same pseudo-random numbers in [-1, 1) as the fixture's script, exact in f32.
 Tensor noise(const Shape& shape, std::int64_t salt);

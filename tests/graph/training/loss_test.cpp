@@ -22,7 +22,7 @@ Tensor target_from(const nlohmann::json& values, const TensorType& type) {
 }
 
 TEST(Loss, EveryLossAndItsGradientAreThoseOfPyTorch) {
-  for (const auto& c : load_fixture()["losses"]) {
+  for (const auto& c : load_fixture("losses")) {
     const Shape shape = shape_from(c["shape"]);
     const Model model = free_logits(shape);
     JobSpec job = plain_job();

@@ -23,7 +23,7 @@ JobSpec own_loss(const OptimizerSpec& optimizer) {
 StepShape one_sample() { return {1, 1, Pass::only, {10, 5}, std::nullopt}; }
 
 TEST(Optimizer, EveryOptimizerFollowsItsReferenceOverFiveSteps) {
-  for (const auto& c : load_fixture()["optimizers"]) {
+  for (const auto& c : load_fixture("optimizers")) {
     const Model model = gradient_is_feed();
     const TrainingGraph step =
         build_training_step(model, own_loss(optimizer_spec(c["name"], c["options"])), one_sample());
@@ -37,7 +37,7 @@ TEST(Optimizer, EveryOptimizerFollowsItsReferenceOverFiveSteps) {
 }
 
 TEST(Optimizer, ClippingFollowsPyTorchAndReportsTheNormBeforeIt) {
-  for (const auto& c : load_fixture()["clips"]) {
+  for (const auto& c : load_fixture("clips")) {
     OptimizerSpec spec = optimizer_spec("sgd", c["options"]);
     spec.lr = 1;
     const Model model = gradient_is_feed();

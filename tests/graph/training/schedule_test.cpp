@@ -18,7 +18,7 @@ double rate_after(double lr, const ScheduleSpec& spec, const RunLength& run, std
 }
 
 TEST(Schedule, EveryScheduleGivesPyTorchsRates) {
-  for (const auto& c : test::load_fixture()["schedules"]) {
+  for (const auto& c : test::load_fixture("schedules")) {
     const RunLength run{c["total"], c["epoch"]};
     for (std::int64_t done = 0; done < run.total_steps; ++done)
       EXPECT_NEAR(rate_after(c["lr"], test::schedule_spec(c["spec"]), run, done),

@@ -48,7 +48,7 @@ TEST(TrainingStep, AnMlpUnderSgdFollowsPyTorch) {
   JobSpec job = plain_job();
   job.metrics = {"accuracy"};
   job.optimizer = optimizer_spec("sgd", {{"lr", 0.1}, {"momentum", 0.9}, {"weight_decay", 1e-3}});
-  expect_run(mlp(8), job, load_fixture()["runs"]["mlp"], {6}, 2e-6);
+  expect_run(mlp(8), job, load_fixture("runs")["mlp"], {6}, 2e-6);
 }
 
 TEST(TrainingStep, ParameterGroupsUnderClippingAndAScheduleFollowPyTorch) {
@@ -57,7 +57,7 @@ TEST(TrainingStep, ParameterGroupsUnderClippingAndAScheduleFollowPyTorch) {
   job.schedule = schedule_spec({{"name", "polynomial"}, {"power", 2.0}, {"warmup", 2}});
   job.optimizer = optimizer_spec("adamw", {{"lr", 0.02}, {"weight_decay", 0.3}, {"clip_norm", 0.4}});
   job.optimizer.groups = {{"w1", 0.25, std::nullopt}, {"b?", std::nullopt, 0.0}};
-  expect_run(mlp(8), job, load_fixture()["runs"]["grouped"], {6}, 5e-6);
+  expect_run(mlp(8), job, load_fixture("runs")["grouped"], {6}, 5e-6);
 }
 
 JobSpec conv_job() {
@@ -69,11 +69,11 @@ JobSpec conv_job() {
 }
 
 TEST(TrainingStep, AConvolutionWithBatchNormUnderAdamFollowsPyTorch) {
-  expect_run(conv_net(8), conv_job(), load_fixture()["runs"]["conv"], {2, 6, 6}, 1e-5);
+  expect_run(conv_net(8), conv_job(), load_fixture("runs")["conv"], {2, 6, 6}, 1e-5);
 }
 
 TEST(TrainingStep, EvaluationUsesRunningStatisticsAndAddsUp) {
-  const nlohmann::json expected = load_fixture()["runs"]["conv"];
+  const nlohmann::json expected = load_fixture("runs")["conv"];
   double sum = 0, count = 0;
   for (const std::int64_t first : {0, 3}) {
     const std::int64_t n = first == 0 ? 3 : 5;
