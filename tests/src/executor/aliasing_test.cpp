@@ -3,6 +3,7 @@
 // and until one is waited for its memory holds rubbish.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -67,9 +68,9 @@ class TwinCommunicator final : public Communicator {
   class Late final : public Request {
    public:
     Late(const std::byte* from, std::byte* to, std::int64_t count) : to_(to), sum_(static_cast<std::size_t>(count)) {
-      std::memcpy(sum_.data(), from, sum_.size() * sizeof(float));
+      std::copy_n(reinterpret_cast<const float*>(from), count, sum_.begin());
       for (float& x : sum_) x += x;
-      std::memset(to, static_cast<int>(kRubbish), sum_.size() * sizeof(float));
+      std::fill_n(to, sum_.size() * sizeof(float), kRubbish);
     }
     ~Late() override { deliver(); }
     bool done() override { return false; }
@@ -77,7 +78,7 @@ class TwinCommunicator final : public Communicator {
 
    private:
     void deliver() {
-      if (to_ != nullptr) std::memcpy(to_, sum_.data(), sum_.size() * sizeof(float));
+      if (to_ != nullptr) std::ranges::copy(sum_, reinterpret_cast<float*>(to_));
       to_ = nullptr;
     }
     std::byte* to_;
