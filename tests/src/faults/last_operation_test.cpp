@@ -1,6 +1,7 @@
 // A rank's record survives whatever ends the rank, and is read back with care.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/mman.h>
 
 #include <cstring>
 #include <fstream>
@@ -112,8 +113,8 @@ TEST_F(LastOperationTest, AFaultOfTheProcessorIsNotedOnce) {
   const int status = in_child([&] {
     LastOperationFile file(run, 0, 1, 1);
     const CrashNotes notes(file);
-    volatile int* volatile nowhere = nullptr;
-    *nowhere = 1;
+    void* const nowhere = mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    *static_cast<volatile int*>(nowhere) = 1;
   });
   ASSERT_TRUE(WIFSIGNALED(status));
   EXPECT_EQ(WTERMSIG(status), SIGSEGV);
