@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/cpu/team.hpp"
+
 namespace weft::cpu {
 
 /// Denormals flushed to zero on the calling thread while in scope: results and operands alike.
@@ -56,14 +58,12 @@ void parallel_ranges(int threads, std::int64_t count, std::int64_t grain, std::i
     f(0, std::int64_t{0}, count);
     return;
   }
-#pragma omp parallel num_threads(threads)
-  {
-    const std::int64_t me = omp_get_thread_num(), team = omp_get_num_threads();
+  on_team(threads, [&](std::int64_t me, std::int64_t team) {
     flush_denormals_on_worker(me);
     const std::int64_t begin = std::min(count, grains * me / team * grain);
     const std::int64_t end = std::min(count, grains * (me + 1) / team * grain);
     if (begin < end) f(static_cast<int>(me), begin, end);
-  }
+  });
 }
 
 }  // namespace weft::cpu
