@@ -19,10 +19,13 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LES
   target_compile_options(weft_options INTERFACE -Wno-restrict)
 endif()
 target_include_directories(weft_options INTERFACE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR})
+
+# Tests run with these variables, and their limits of time are multiplied.
+# Threads that wait give their core up: tests share the cores, and spinning would cost most of the time.
+set(WEFT_TEST_PATIENCE 1)
+set(WEFT_TEST_ENVIRONMENT OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive)
 if(WEFT_SANITIZE)
-  target_compile_options(weft_options INTERFACE -fsanitize=${WEFT_SANITIZE} -fno-omit-frame-pointer -g
-    -Wno-error=maybe-uninitialized -Wno-error=null-dereference)
-  target_link_options(weft_options INTERFACE -fsanitize=${WEFT_SANITIZE})
+  include(WeftSanitizers)
 endif()
 
 # Sources of a library or test are compiled several at a time: half of a small file's compile time is its headers. Turn it off
@@ -46,9 +49,14 @@ function(weft_library name)
   endif()
 endfunction()
 
+# weft_test_limits(NAME SECONDS): what every CTest entry runs with. SECONDS are those of a build without sanitizers.
+function(weft_test_limits name seconds)
+  math(EXPR seconds "${seconds} * ${WEFT_TEST_PATIENCE}")
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${seconds} ENVIRONMENT "${WEFT_TEST_ENVIRONMENT}")
+endfunction()
+
 # weft_test(NAME SOURCES ... DEPENDS ... [RANKS N] [TIMEOUT SECONDS] [SEPARATE])
 # A GoogleTest program, one CTest entry; with RANKS it runs under mpirun on so many ranks of this machine.
-# Threads that wait give their core up: tests share the cores, and spinning would cost most of the time.
 function(weft_test name)
   cmake_parse_arguments(ARG "SEPARATE" "RANKS;TIMEOUT" "SOURCES;DEPENDS" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -56,6 +64,7 @@ function(weft_test name)
   endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE weft_options ${ARG_DEPENDS} fmt::fmt GTest::gtest GTest::gmock)
+  target_compile_definitions(${name} PRIVATE WEFT_TEST_PATIENCE=${WEFT_TEST_PATIENCE})
   # A third of a clean build was spent on optimising tests.
   target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   if(WEFT_UNITY AND NOT ARG_SEPARATE)
@@ -69,5 +78,5 @@ function(weft_test name)
     target_link_libraries(${name} PRIVATE GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name})
   endif()
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "OMP_NUM_THREADS=2;OMP_WAIT_POLICY=passive")
+  weft_test_limits(${name} ${ARG_TIMEOUT})
 endfunction()

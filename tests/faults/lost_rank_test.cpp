@@ -58,7 +58,7 @@ TEST_F(LostRank, KilledAtARandomStepEndsTheJobSaysSoAndResumesBitForBit) {
     const Ended ended = process.wait(kLimit);
     EXPECT_FALSE(ended.timed_out) << ended.str();
     EXPECT_NE(ended.code, 0) << ended.str();
-    EXPECT_TRUE(process.gone_within(10)) << "ranks were left behind";
+    EXPECT_TRUE(process.gone_within(kAtOnce)) << "ranks were left behind";
 
     // What rank, step and operation were, its record tells; the report must say the same.
     const auto record = read_last_operation(rank_record_path(run_folder(name), victim));
@@ -95,7 +95,7 @@ TEST_F(LostRank, KilledWhileACheckpointIsWrittenLeavesTheOneBefore) {
   ASSERT_EQ(at.state, RankState::saving) << process.err();
   ASSERT_EQ(::kill(at.pid, SIGKILL), 0);
   process.wait(kLimit);
-  ASSERT_TRUE(process.gone_within(10));
+  ASSERT_TRUE(process.gone_within(kAtOnce));
   EXPECT_EQ(exit_report("run").value_or(ExitReport{}).operation, "saving a checkpoint");
   EXPECT_GE(sound_checkpoints("run").front(), at.step - 1);
   const Ended ended = run(train(2, every_step("run")));
@@ -111,7 +111,7 @@ TEST_F(LostRank, TheNextStartSaysWhoWasKilled) {
   const LastOperation at = wait_for_step("run", 1, 30, process);
   ASSERT_EQ(::kill(at.pid, SIGKILL), 0);
   process.wait(kLimit);
-  ASSERT_TRUE(process.gone_within(10));
+  ASSERT_TRUE(process.gone_within(kAtOnce));
   const Ended next = run(train(2, job("run")));
   EXPECT_EQ(next.code, 0) << next.str();
   EXPECT_THAT(next.err, HasSubstr("the former start ended: rank 1 (host"));
@@ -125,12 +125,12 @@ TEST_F(LostRank, HangingIsNamedByItsPeersAfterTheTimeoutAndNothingIsLeftBehind) 
   Process process(train(2, options), folder());
   const LastOperation at = wait_for_step("run", 1, 50, process);
   ASSERT_EQ(::kill(at.pid, SIGSTOP), 0);
-  const Ended ended = process.wait(30);
+  const Ended ended = process.wait(kSoon);
   EXPECT_FALSE(ended.timed_out) << ended.str();
   EXPECT_NE(ended.code, 0);
   EXPECT_THAT(ended.err, HasSubstr("did not finish within 3.0 s: still waiting for rank 1"));
   EXPECT_THAT(ended.err, HasSubstr("rank 1: ")) << "what it was last seen doing";
-  EXPECT_TRUE(process.gone_within(10));
+  EXPECT_TRUE(process.gone_within(kAtOnce));
   const auto report = exit_report("run");
   ASSERT_TRUE(report) << ended.str();
   EXPECT_EQ(report->reason, ExitReason::lost_peer);
@@ -143,10 +143,10 @@ TEST_F(LostRank, TerminatingTheLauncherLosesNothingGood) {
   Process process(train(2, job("run")), folder());
   wait_for_step("run", 0, 60, process);
   process.signal(SIGTERM);
-  const Ended ended = process.wait(30);
+  const Ended ended = process.wait(kSoon);
   EXPECT_FALSE(ended.timed_out) << ended.str();
   EXPECT_NE(ended.code, 0);
-  EXPECT_TRUE(process.gone_within(10));
+  EXPECT_TRUE(process.gone_within(kAtOnce));
   EXPECT_GE(sound_checkpoints("run").front(), 50) << "the newest checkpoint before the signal, at least";
   expect_nothing_lost("run", "whole");
 }

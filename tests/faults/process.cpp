@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -14,6 +15,8 @@
 #include <sstream>
 #include <thread>
 
+#include "tests/support/patience.hpp"
+#include "tests/support/sanitizer_report.hpp"
 #include "weft/error.hpp"
 
 extern char** environ;  // NOLINT: POSIX asks for this declaration
@@ -131,6 +134,7 @@ Ended Process::wait(double seconds) {
   result.code = WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
   result.out = content(out_);
   result.err = content(err_);
+  if (holds_sanitizer_report(result.err)) ADD_FAILURE() << result.str();
   return result;
 }
 
@@ -171,7 +175,7 @@ Ended run(const std::vector<std::string>& command, const fs::path& folder, doubl
           const std::vector<std::string>& environment) {
   Process process(command, folder, environment);
   Ended ended = process.wait(seconds);
-  if (!process.gone_within(10)) ended.err += "\n(test) processes were left behind\n";
+  if (!process.gone_within(10 * kPatience)) ended.err += "\n(test) processes were left behind\n";
   return ended;
 }
 

@@ -28,7 +28,7 @@ class RanksThatDiffer : public TrainingCase {
     Ended ended = run(train_with(instead, options));
     EXPECT_FALSE(ended.timed_out);
     EXPECT_NE(ended.code, 0) << ended.str();
-    EXPECT_LT(ended.seconds, 30) << "in seconds";
+    EXPECT_LT(ended.seconds, kSoon) << "in seconds";
     for (const std::string& text : said) EXPECT_THAT(ended.err, HasSubstr(text)) << ended.str();
     EXPECT_TRUE(log("run").empty()) << "no step was taken";
     return ended;
@@ -80,7 +80,7 @@ TEST_F(RanksThatDiffer, BecauseOneLacksItsDataEndWithItsMessage) {
   const Ended ended =
       expect_refused(with_other_file("store", "nothing"), {"rank 1", "store/data.h5", "No such file or directory"},
                      {"--set", "data.train=store/data.h5"});
-  EXPECT_LT(ended.seconds, 30);
+  EXPECT_LT(ended.seconds, kSoon);
 }
 
 TEST_F(RanksThatDiffer, BecauseOneFindsNoJobEndWithItsMessage) {
@@ -88,17 +88,17 @@ TEST_F(RanksThatDiffer, BecauseOneFindsNoJobEndWithItsMessage) {
 }
 
 TEST_F(RanksThatDiffer, BecauseOneNeverComesEndAll) {
-  Ended ended = run(train_with("kill -9 $$"), 60);
+  Ended ended = run(train_with("kill -9 $$"));
   EXPECT_FALSE(ended.timed_out);
   EXPECT_NE(ended.code, 0);
-  ended = run(train_with("exit 7"), 60);
+  ended = run(train_with("exit 7"));
   EXPECT_FALSE(ended.timed_out);
   EXPECT_NE(ended.code, 0);
 }
 
 TEST_F(RanksThatDiffer, OneThatDoesNotKnowAVerbEndsAll) {
   const Ended ended = expect_refused("exec \"$1\" trian job.yaml", {"trian", "train"});
-  EXPECT_LT(ended.seconds, 30);
+  EXPECT_LT(ended.seconds, kSoon);
 }
 
 TEST_F(RanksThatDiffer, ASecondJobInTheSameFolderIsRefusedAndTheFirstGoesOn) {

@@ -73,7 +73,7 @@ TEST_P(StopBySignal, SavesAndTheSameCommandGoesOnBitForBit) {
       ::kill(last_rank.pid, number);
     const Ended ended = process.wait(kLimit);
     EXPECT_EQ(ended.code, 75) << ended.str();
-    EXPECT_TRUE(process.gone_within(10));
+    EXPECT_TRUE(process.gone_within(kAtOnce));
     const auto report = exit_report("run");
     ASSERT_TRUE(report) << ended.str();
     EXPECT_EQ(report->reason, ExitReason::stopped_signal) << report->message;

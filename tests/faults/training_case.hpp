@@ -15,6 +15,7 @@
 #include "src/faults/exit_report.hpp"
 #include "src/faults/rank_records.hpp"
 #include "tests/faults/process.hpp"
+#include "tests/support/patience.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace weft::testing {
@@ -61,7 +62,9 @@ class TrainingCase : public ::testing::Test {
                               double seconds = kLimit) const;
 
   /// Generous: the machine may be busy with other tests.
-  static constexpr double kLimit = 60;
+  static constexpr double kLimit = 60 * kPatience;
+  /// For what ends without a wait for anybody, and for what is left of it.
+  static constexpr double kSoon = 30 * kPatience, kAtOnce = 10 * kPatience;
 
  private:
   TemporaryFolder folder_;

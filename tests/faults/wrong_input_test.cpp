@@ -91,7 +91,7 @@ TEST_F(WrongInput, LabelsThatTheModelHasNoClassForAreNamedWithTheirSample) {
   write_network(folder() / "few.onnx", 0.25, 5);
   for (const int ranks : {1, 2}) {
     const Ended ended = expect_refused(ranks, {"--set", "model=few.onnx"}, {"labels", "sample", "5 classes"});
-    EXPECT_LT(ended.seconds, 30);
+    EXPECT_LT(ended.seconds, kSoon);
   }
 }
 

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <string>
 
+#include "tests/support/sanitizer_report.hpp"
+
 namespace {
 
 using testing::HasSubstr;
@@ -25,6 +27,7 @@ Ended run(const std::string& ranks, const std::string& scenario, const std::stri
   while (const std::size_t n = std::fread(buffer, 1, sizeof buffer, pipe)) ended.output.append(buffer, n);
   const int status = pclose(pipe);
   ended.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  if (weft::testing::holds_sanitizer_report(ended.output)) ADD_FAILURE() << ended.output;
   return ended;
 }
 
@@ -64,15 +67,10 @@ TEST(Failures, AbortingEndsAllRanksWithTheCode) {
 
 TEST(Failures, CopiesOfRankZeroAreToldHowToStartProperly) {
   // A launcher that MPI does not know started "three tasks": MPI sees a world of one.
-  const std::string command = "PMI_SIZE=3 PMI_RANK=1 timeout 50 " SCENARIOS " none 2>&1";
-  std::FILE* pipe = popen(command.c_str(), "r");
-  std::string output;
-  char buffer[4096];
-  while (const std::size_t n = std::fread(buffer, 1, sizeof buffer, pipe)) output.append(buffer, n);
-  const int status = pclose(pipe);
-  EXPECT_EQ(WEXITSTATUS(status), 2) << output;
-  EXPECT_THAT(output, HasSubstr("separate copies of rank 0"));
-  EXPECT_THAT(output, HasSubstr("srun --mpi=pmix"));
+  const Ended ended = run("0", "none", "PMI_SIZE=3 PMI_RANK=1");
+  EXPECT_EQ(ended.code, 2) << ended.output;
+  EXPECT_THAT(ended.output, HasSubstr("separate copies of rank 0"));
+  EXPECT_THAT(ended.output, HasSubstr("srun --mpi=pmix"));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "tests/src/cli/run_weft.hpp"
 
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,6 +10,8 @@
 #include <cstdlib>
 #include <memory>
 #include <stdexcept>
+
+#include "tests/support/sanitizer_report.hpp"
 
 namespace weft::testing {
 namespace {
@@ -52,7 +55,10 @@ Outcome run_program(const std::vector<std::string>& command, const std::vector<s
   if (child < 0) throw std::runtime_error("run_weft: fork failed");
   int status = 0;
   if (::waitpid(child, &status, 0) != child) throw std::runtime_error("run_weft: waitpid failed");
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), content(out.get()), content(err.get())};
+  Outcome outcome{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), content(out.get()),
+                  content(err.get())};
+  if (holds_sanitizer_report(outcome.err)) ADD_FAILURE() << outcome.err;
+  return outcome;
 }
 
 Outcome run_weft(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
