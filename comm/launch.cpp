@@ -44,7 +44,7 @@ std::string remedy(const LaunchInfo& launch) {
   switch (launch.launcher) {
     case Launcher::slurm:
       return launch.pmix ? "srun offers PMIx, but the MPI library could not use it: load the MPI module that weft was "
-                           "built with, or check that its PMIx version is not older than Slurm's (`weft doctor`)"
+                           "built with, or check that its PMIx version is not older than Slurm's"
                          : "start it with `srun --mpi=pmix` (`srun --mpi=list` shows what this site has), or with the "
                            "mpirun of the MPI that weft was built with";
     case Launcher::pmi:
@@ -95,6 +95,11 @@ LaunchInfo detect_launch(const Environment& environment) {
                     "start through mpirun or srun, or unset them",
                     info.task, info.tasks, name_of(info.launcher)));
   return info;
+}
+
+std::string start_remark(const LaunchInfo& launch) {
+  if (launch.launcher != Launcher::slurm || launch.pmix || !launch.needs_mpi()) return "";
+  return fmt::format("srun offers no PMIx to its {} tasks. Should MPI not start: {}", launch.tasks, remedy(launch));
 }
 
 void check_world_size(const LaunchInfo& launch, int world_size) {

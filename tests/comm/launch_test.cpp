@@ -66,6 +66,15 @@ TEST(DetectLaunch, NonsenseInAVariableIsNamed) {
   EXPECT_THROW(detect_launch(environment({{"PMI_SIZE", "0"}})), UserError);
 }
 
+TEST(StartRemark, SrunWithoutPmixIsRemarkedOnBeforeMpiSpeaks) {
+  LaunchInfo info{Launcher::slurm, 4, 0, 0, false};
+  EXPECT_THAT(start_remark(info), HasSubstr("start it with `srun --mpi=pmix`"));
+  info.pmix = true;
+  EXPECT_EQ(start_remark(info), "");
+  EXPECT_EQ(start_remark({Launcher::slurm, 1, 0, 0, false}), "") << "no MPI is needed";
+  EXPECT_EQ(start_remark({Launcher::open_mpi, 4, 0, 0, false}), "");
+}
+
 TEST(CheckWorldSize, CopiesOfRankZeroUnderSrunAreToldOfPmix) {
   LaunchInfo info{Launcher::slurm, 4, 1, 1, false};
   EXPECT_NO_THROW(check_world_size(info, 4));

@@ -80,6 +80,14 @@ TEST_F(Slurm, BadFieldsAreRefusedAndNothingIsSubmitted) {
   EXPECT_FALSE(std::filesystem::exists(folder() / "canary"));
 }
 
+TEST_F(Slurm, AStepWithoutPmixFailsWithTheRemedy) {
+  write_site("mpi_plugin: none\n");
+  const std::string number = submitted(on_two_nodes(1));
+  EXPECT_EQ(wait_for_end(number, kLimit).state, "FAILED");
+  EXPECT_THAT(output("run", number), HasSubstr("start it with `srun --mpi=pmix`"));
+  EXPECT_THAT(output("run", number), HasSubstr("no rank of that start left a record"));
+}
+
 TEST_F(Slurm, AFolderWithSpacesAndSignsIsCarriedWholeThroughScriptAndSbatch) {
   const std::string runs = "my runs, a+b=c @1:2~";
   const std::string number = submitted(on_two_nodes(1, {"--set", "runs=\"" + runs + "\""}));
@@ -94,7 +102,7 @@ TEST_F(Slurm, WhereAllRanksAreKilledAtOnceTheJobScriptSaysSo) {
   // Neither can say a last word when it has been stopped before.
   for (const auto& rank : {one, other}) signal_rank(rank, "STOP");
   for (const auto& rank : {one, other}) signal_rank(rank, "KILL");
-  EXPECT_EQ(wait_for_end(number, 30).state, "FAILED");
+  EXPECT_EQ(wait_for_end(number, kLimit).state, "FAILED");
   const auto report = exit_report("run");
   ASSERT_TRUE(report) << output("run", number);
   EXPECT_EQ(report->reason, ExitReason::killed);
@@ -144,7 +152,7 @@ TEST_F(Slurm, AKilledRankEndsTheJobOnAllNodesIsNamedAndTheNextJobLosesNothing) {
   const LastOperation rank = wait_for_step("run", number, 1, 20);
   ASSERT_NE(rank.host, hosts("run").front());
   signal_rank(rank, "KILL");
-  const SlurmJob ended = wait_for_end(number, 30);
+  const SlurmJob ended = wait_for_end(number, kLimit);
   EXPECT_EQ(ended.state, "FAILED") << ended.str;
   for (const std::string node : {"n1", "n2"})
     EXPECT_EQ(cluster().run_on(node, {"pgrep", "--exact", "weft"}).out, "") << "left behind on " << node;
