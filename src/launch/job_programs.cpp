@@ -8,7 +8,9 @@
 #include "src/data/data_file.hpp"
 #include "src/devices/devices.hpp"
 #include "src/job/job_file.hpp"
+#include "src/train/job_inputs.hpp"
 #include "src/train/resolve_plan.hpp"
+#include "weft/communicator.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
@@ -49,6 +51,14 @@ BuiltStep JobPrograms::build(const Arrangement& arrangement) {
     step.passes.push_back(at->second);
   }
   return step;
+}
+
+void JobPrograms::check_data(const Plan& plan) {
+  StepCompiler compiler(*model_, job_, shapes_, length_, device(plan.threads).oracle());
+  const auto alone = make_single_communicator();
+  const auto options = reader_options(job_, compiler, job_.data.train, step_samples_, *alone);
+  BatchReader training(options);
+  if (!job_.data.eval.empty()) BatchReader evaluation(evaluation_reader(options, job_.data.eval, plan));
 }
 
 }  // namespace weft

@@ -25,6 +25,10 @@ class JobPrograms {
 
   /// One full optimiser step as rank 0 would run it. Throws UserError where the job cannot run so.
   BuiltStep build(const Arrangement& arrangement);
+  /// Opens the data as the ranks will, so that what is wrong with it is known before a job waits in a queue. Throws
+  /// what they would: UserError where datasets are missing or do not fit the model, SystemError where files cannot be
+  /// read.
+  void check_data(const Plan& plan);
 
  private:
   Device& device(int threads);

@@ -56,6 +56,7 @@ ExitCode run_submit(const Arguments& arguments) {
     throw UserError(fmt::format("submit: no way of running {} on {}; {}: {}\n  `weft plan` shows all of them", job.name,
                                 known.site.name, first.arrangement.str(), first.excluded));
   }
+  programs.check_data(best->plan);
   const auto script =
       write_submission(files, job, known.site, request_of(*best, known.site), own_executable(), options.text("site"));
   const auto number = options.has("dry-run") ? std::string() : sbatch(script, kSbatchLimit);

@@ -122,6 +122,18 @@ TEST_F(LaunchVerbs, ADryRunWritesTheScriptAndSubmitsNothing) {
   EXPECT_EQ(run_weft({"job", path("runs/small/job.yaml")}).code, 0);
 }
 
+TEST_F(LaunchVerbs, DataThatDoNotFitAreRefusedBeforeAJobWaitsInTheQueue) {
+  for (const auto& [setting, says] :
+       {std::pair<std::string, std::string>{"data.target=nothing", "x.h5: there is no dataset 'nothing'"},
+        {"data.eval=" + path("none.h5"), "none.h5"}}) {
+    const auto run =
+        run_weft({"submit", path("job.yaml"), "--site", path("slurm.yaml"), "--dry-run", "--set", setting});
+    EXPECT_THAT(run.code, ::testing::AnyOf(2, 3)) << setting;
+    EXPECT_THAT(run.err, HasSubstr(says));
+    EXPECT_FALSE(std::filesystem::exists(path("runs/small/submit.sh"))) << setting;
+  }
+}
+
 TEST_F(LaunchVerbs, WithoutSlurmSubmissionSaysSo) {
   const auto run = run_weft({"submit", path("job.yaml"), "--site", path("slurm.yaml")}, {"PATH=/nonexistent"});
   EXPECT_EQ(run.code, 3);
