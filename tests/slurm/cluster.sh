@@ -59,7 +59,7 @@ lacking() {
 check() {
   local tool message
   ((EUID == 0)) || lacking "it needs root (for namespaces and for slurmd)"
-  for tool in munged mungekey slurmctld slurmd srun sbatch scontrol ip unshare nsenter; do
+  for tool in munged mungekey slurmctld slurmd srun sbatch scontrol ip unshare nsenter flock; do
     PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null ||
       lacking "there is no $tool (Debian: munge slurmctld slurmd slurm-client iproute2; ./setup.sh installs them)"
   done
@@ -78,30 +78,34 @@ holder() {
 
 up() {
   check >&2
+  # Sockets are made below it, and the path of a socket has at most 107 bytes.
+  [[ $folder =~ ^/[A-Za-z0-9/._-]{1,50}$ ]] || fail "choose a short folder of plain letters instead of '$folder'"
+  mkdir -p "$(dirname "$folder")"
+  exec {turn}<"$(dirname "$folder")" # one at a time
+  flock --timeout 60 "$turn" || fail "waited 60 s for another cluster.sh up"
   if [[ -n $(holder) ]]; then
     echo "the cluster in $folder is up already"
     return
   fi
-  # Sockets are made below it, and the path of a socket has at most 107 bytes.
-  [[ $folder =~ ^/[A-Za-z0-9/._-]{1,50}$ ]] || fail "choose a short folder of plain letters instead of '$folder'"
   if [[ -e $folder && ! -e $folder/$mark ]]; then
     [[ -d $folder && -z $(ls -A "$folder") ]] || fail "$folder is there and no cluster of ours"
   fi
+  trap 'down' EXIT # nothing stays behind when starting fails or is interrupted
+  trap 'exit 130' INT TERM
   rm -rf "$folder"
-  mkdir -p "$folder/etc" "$folder/log" "$folder/state" "$folder/munge"
-  chmod 755 "$folder"
+  mkdir -p "$folder"
   touch "$folder/$mark"
+  chmod 755 "$folder"
+  mkdir "$folder/etc" "$folder/log" "$folder/state" "$folder/munge"
   write_configuration
   local -r clean=(env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8)
   "${clean[@]}" setsid unshare --mount --net --uts --ipc --pid --fork --mount-proc --kill-child \
-    bash "$program" init "$folder" "$nodes" </dev/null >"$folder/log/init.log" 2>&1 &
+    bash "$program" init "$folder" "$nodes" </dev/null >"$folder/log/init.log" 2>&1 {turn}<&- &
   echo $! >"$folder/holder.pid"
-  trap 'down' EXIT # nothing stays behind when starting fails or is interrupted
-  trap 'exit 130' INT TERM
-  within 30 "all daemons to start and $nodes idle nodes" answers
   if [[ -n $owner ]]; then
-    "${clean[@]}" setsid bash "$program" watch "$folder" "$owner" </dev/null >/dev/null 2>&1 &
+    "${clean[@]}" setsid bash "$program" watch "$folder" "$owner" </dev/null >/dev/null 2>&1 {turn}<&- &
   fi
+  within 30 "all daemons to start and $nodes idle nodes" answers
   trap - EXIT INT TERM
   echo "$nodes nodes of $cores cores are up in $folder"
 }
@@ -150,13 +154,15 @@ CONF
   echo "CgroupPlugin=cgroup/v1" >"$folder/etc/cgroup.conf" # nothing here uses it; without the line slurmd looks for v2
 }
 
-# A login: a clean environment and the same working directory, in the namespaces of the head or of a node.
+# A login: a clean environment, but for what sanitizers are told, and the same working directory, in the namespaces of the
+# head or of a node.
 run_inside() {
-  local pid
+  local pid kept
+  mapfile -t kept < <(env | grep -E '^(A|L|T|UB)SAN_OPTIONS=')
   pid=$(holder)
   [[ -n $pid ]] || fail "no cluster is up in $folder: cluster.sh up -f $folder"
   exec env -i PATH="$PATH:/usr/sbin:/sbin" HOME="${HOME:-/root}" USER=root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
-    nsenter --mount="/proc/$pid/ns/mnt" --net="/proc/$pid/ns/net" --uts="/proc/$pid/ns/uts" \
+    "${kept[@]}" nsenter --mount="/proc/$pid/ns/mnt" --net="/proc/$pid/ns/net" --uts="/proc/$pid/ns/uts" \
     --ipc="/proc/$pid/ns/ipc" --pid="/proc/$pid/ns/pid_for_children" \
     bash "$program" enter "$folder" "$node" "$PWD" "$@"
 }
@@ -286,6 +292,7 @@ while getopts :bf:n:c:o:w: option; do
 done
 shift $((OPTIND - 1))
 [[ $nodes =~ ^[1-9][0-9]?$ && $cores =~ ^[1-9][0-9]?$ ]] || fail "-n and -c take numbers from 1 to 99"
+[[ -z $owner || -e /proc/$owner/stat ]] || fail "-o takes the number of a process that runs, not '$owner'"
 case "$verb" in
   check) check ;;
   up) up ;;
