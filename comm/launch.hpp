@@ -34,8 +34,8 @@ Environment process_environment();
 /// Throws UserError when a launcher's variables make no sense (a count that is not a number, task >= tasks).
 LaunchInfo detect_launch(const Environment& environment = process_environment());
 
-/// What to say before MPI is started, for some MPI libraries then end the process in words of their own: that srun offers
-/// no PMIx, and what to do. "" where there is nothing to say.
+/// What to say before MPI is started, for some MPI libraries then end the process in words of their own: that srun
+/// offers no PMIx, and what to do. "" where there is nothing to say.
 std::string start_remark(const LaunchInfo& launch);
 
 /// Throws UserError, with the remedy, when MPI found another number of ranks than the launcher started: the usual
