@@ -200,9 +200,18 @@ std::string job_script(const JobSpec& job, const Site& site, const ResourceReque
       "\n# How an earlier start ended says nothing about this one.\n"
       "rm -f -- \"$run/exit.json\"\n"
       "began=$(date +%s)\n"
-      "code=0\n"
+      "\n# A request to stop that comes to this shell, as from scancel --batch or --full, is the ranks' to answer.\n"
+      "step=\n"
+      "trap 'signalled=yes; [ -z \"$step\" ] || kill -USR1 \"$step\" || true' USR1\n"
       "srun --mpi={} --cpus-per-task={} --cpu-bind=cores --kill-on-bad-exit=1 \\\n"
-      "  {} train {}{} || code=$?\n"
+      "  {} train {}{} &\n"
+      "step=$!\n"
+      "signalled=yes\n"
+      "while [ \"$signalled\" = yes ]; do\n"
+      "  signalled=no\n"
+      "  code=0\n"
+      "  wait \"$step\" || code=$?\n"
+      "done\n"
       "{}",
       checked_name(job.name, "name"), checked_name(site.name, "the site's name"), directives(job, site, request, paths),
       shell_quoted(paths.run_folder.string(), "the run folder"), module_lines(site), environment_lines(site, request),

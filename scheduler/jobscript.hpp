@@ -2,8 +2,8 @@
 //
 // How a job ends well. Slurm sends SIGUSR1 to the ranks `signal_seconds` before the time limit (up to 60 s earlier);
 // they save, leave together with exit code 75, and the script puts the job back into the queue, from where it resumes.
-// `--signal` without `B:` goes to the processes of job steps, which the ranks are, and not to the shell, which could
-// not act on it while srun runs.
+// `--signal` without `B:` goes to the processes of job steps, which the ranks are, and not to the shell, which passes
+// on what others send it.
 #pragma once
 
 #include <cstdint>

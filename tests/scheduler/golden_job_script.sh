@@ -37,9 +37,19 @@ export UCX_TLS='rc,self'
 # How an earlier start ended says nothing about this one.
 rm -f -- "$run/exit.json"
 began=$(date +%s)
-code=0
+
+# A request to stop that comes to this shell, as from scancel --batch or --full, is the ranks' to answer.
+step=
+trap 'signalled=yes; [ -z "$step" ] || kill -USR1 "$step" || true' USR1
 srun --mpi=pmix --cpus-per-task=8 --cpu-bind=cores --kill-on-bad-exit=1 \
-  '/opt/weft/bin/weft' train '/home/a/runs/fashion/job.yaml' --site '/home/a/cluster.yaml' || code=$?
+  '/opt/weft/bin/weft' train '/home/a/runs/fashion/job.yaml' --site '/home/a/cluster.yaml' &
+step=$!
+signalled=yes
+while [ "$signalled" = yes ]; do
+  signalled=no
+  code=0
+  wait "$step" || code=$?
+done
 
 # 75: stopped early with a good checkpoint. srun may report another rank's code: exit.json decides.
 stopped=no

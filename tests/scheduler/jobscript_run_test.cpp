@@ -154,6 +154,15 @@ TEST_F(JobScriptRun, RestartsAreCounted) {
   EXPECT_TRUE(requeued());
 }
 
+TEST_F(JobScriptRun, ARequestToStopThatComesToTheShellIsPassedOnToTheRanks) {
+  write("srun",
+        "trap 'echo asked >> \"$HERE/srun.txt\"; sleep 0.2; exit 75' USR1\n"
+        "sleep 0.3; kill -USR1 \"$PPID\"; for i in $(seq 200); do sleep 0.05; done; exit 0\n");
+  EXPECT_EQ(run(without_modules(), ""), 75) << content("out.txt");
+  EXPECT_EQ(content("srun.txt"), "asked\n");
+  EXPECT_TRUE(requeued());
+}
+
 TEST_F(JobScriptRun, ARequeueThatFailsIsSaid) {
   EXPECT_EQ(run(without_modules(), "export CODE=75 SCONTROL_CODE=1"), 75);
   EXPECT_THAT(content("out.txt"), HasSubstr("submit again"));

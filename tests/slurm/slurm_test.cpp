@@ -110,6 +110,19 @@ TEST_F(Slurm, WhereAllRanksAreKilledAtOnceTheJobScriptSaysSo) {
   EXPECT_THAT(output("run", number), HasSubstr(report->message));
 }
 
+TEST_F(Slurm, AStopAskedForWithScancelIsAnsweredWithACheckpointAndTheJobWaitsAgain) {
+  const std::string number = submitted(on_two_nodes(1, named("run")));
+  const LastOperation rank = wait_for_step("run", number, 1, 20);
+  signal_rank(rank, "STOP");  // it would be done too soon
+  ASSERT_EQ(cluster().run({"scancel", "--signal=USR1", "--full", number}, "/").code, 0);
+  signal_rank(rank, "CONT");
+  ASSERT_TRUE(within(kLimit, [&] { return job(number).restarts == 1; })) << job(number).str << output("run", number);
+  const auto report = exit_report("run");
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->reason, ExitReason::stopped_signal);
+  EXPECT_EQ(sound_checkpoints("run").front(), report->step);
+}
+
 TEST_F(Slurm, ARunFolderInUseIsRefusedWithTheJobThatHoldsIt) {
   const std::string first = submitted(on_two_nodes(1, named("run")));
   const LastOperation rank = wait_for_step("run", first, 1, 20);
