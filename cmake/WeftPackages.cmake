@@ -38,9 +38,9 @@ endif()
 # Optional: used by GPU ranks, found when present.
 find_package(CUDAToolkit QUIET)
 find_path(WEFT_NCCL_INCLUDE nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
-find_library(WEFT_NCCL nccl)
+find_library(WEFT_NCCL nccl HINTS ${CUDAToolkit_LIBRARY_DIR} ${CUDAToolkit_LIBRARY_ROOT} PATH_SUFFIXES lib lib64)
 find_path(WEFT_CUDNN_INCLUDE cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
-find_library(WEFT_CUDNN cudnn)
+find_library(WEFT_CUDNN cudnn HINTS ${CUDAToolkit_LIBRARY_DIR} ${CUDAToolkit_LIBRARY_ROOT} PATH_SUFFIXES lib lib64)
 
 message(STATUS "Weft ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}:")
 message(STATUS "  Open MPI/MPI   ${MPI_CXX_VERSION} (${MPI_CXX_COMPILER})")

@@ -131,6 +131,12 @@ ValueId GraphBuilder::reduce(Op op, ValueId x, Dims dims, bool keep) {
   return reshape(reduced, Shape(std::move(kept)));
 }
 
+ValueId GraphBuilder::reduce_all(Op op, ValueId x) {
+  Dims all(static_cast<std::size_t>(shape(x).rank()));
+  std::iota(all.begin(), all.end(), 0);
+  return reduce(op, x, std::move(all));
+}
+
 ValueId GraphBuilder::mean(ValueId x, Dims dims, bool keep) {
   double count = 1;
   for (const std::int64_t d : dims)

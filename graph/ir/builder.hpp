@@ -84,6 +84,7 @@ class GraphBuilder {
 
   // Reductions: `dims` are removed, or kept as 1.
   ValueId reduce(Op op, ValueId x, Dims dims, bool keep = false);
+  ValueId reduce_all(Op op, ValueId x);                   ///< over all dimensions, to a scalar
   ValueId mean(ValueId x, Dims dims, bool keep = false);  ///< summed wide
 
   // Contractions.

@@ -6,11 +6,7 @@
 #include "graph/lowering/body.hpp"
 
 namespace weft::lowering {
-namespace {
-
-std::size_t index(std::int32_t id) { return static_cast<std::size_t>(id); }
-
-}  // namespace
+namespace {}  // namespace
 
 Groups::Groups(const Graph& graph)
     : graph_(graph),

@@ -44,7 +44,6 @@ class LayoutAssignment {
   }
 
  private:
-  static std::size_t index(std::int32_t id) { return static_cast<std::size_t>(id); }
   const LoweredTensor& at(int tensor) const { return result_.tensors[index(tensor)]; }
 
   int add_tensor(std::string name, BufferKind kind, DType type, Layout layout) {

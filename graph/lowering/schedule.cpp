@@ -11,8 +11,6 @@
 namespace weft::lowering {
 namespace {
 
-std::size_t index(int i) { return static_cast<std::size_t>(i); }
-
 class Scheduler {
  public:
   Scheduler(LoweredGraph& graph, const std::string& guard)

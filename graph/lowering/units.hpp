@@ -15,6 +15,9 @@
 
 namespace weft::lowering {
 
+/// An id of a value, node, group or unit as an index of a table.
+inline std::size_t index(std::int32_t id) { return static_cast<std::size_t>(id); }
+
 enum class UnitKind : std::uint8_t { kernel, view, collective };
 
 /// Some nodes of the step graph that become one instruction. Operands are values of the step graph.

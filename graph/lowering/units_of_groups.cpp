@@ -32,8 +32,6 @@ class UnitBuilder {
   }
 
  private:
-  static std::size_t index(std::int32_t id) { return static_cast<std::size_t>(id); }
-
   /// Results that somebody takes from memory: graph outputs, and operands of kernels that hold no copy of their maker.
   std::vector<ValueId> outputs_of(int id) const {
     const Group& group = groups_[id];

@@ -104,13 +104,7 @@ ValueId elementwise_terms(GraphBuilder& b, const LossSpec& loss, ValueId x, Valu
   return b.select(b.binary(Op::less, size, b.like(d, loss.delta)), inner, outer);
 }
 
-Dims all_dims(const Shape& shape) {
-  Dims dims;
-  for (int i = 0; i < shape.rank(); ++i) dims.push_back(i);
-  return dims;
-}
-
-ValueId sum_all(GraphBuilder& b, ValueId x) { return b.reduce(Op::reduce_sum, x, all_dims(b.shape(x))); }
+ValueId sum_all(GraphBuilder& b, ValueId x) { return b.reduce_all(Op::reduce_sum, x); }
 
 }  // namespace
 

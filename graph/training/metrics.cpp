@@ -10,23 +10,16 @@
 namespace weft {
 namespace {
 
-Dims all_dims(const Shape& shape) {
-  Dims dims;
-  for (int i = 0; i < shape.rank(); ++i) dims.push_back(i);
-  return dims;
-}
-
 /// How many of `right` (bool) hold, as f32: exact below 2^24, hence through i64.
 ValueId count_true(GraphBuilder& b, ValueId right) {
   const ValueId ones = b.cast(right, DType::i64);
-  return b.cast(b.reduce(Op::reduce_sum, ones, all_dims(b.shape(ones))), DType::f32);
+  return b.cast(b.reduce_all(Op::reduce_sum, ones), DType::f32);
 }
 
 LossSum counted(GraphBuilder& b, const MetricInputs& in, ValueId right) {
   const ValueId valid = counted_labels(b, in.loss, in.target);
   const ValueId ones = b.cast(valid, DType::i64);
-  return {count_true(b, b.binary(Op::logical_and, right, valid)),
-          b.reduce(Op::reduce_sum, ones, all_dims(b.shape(ones))), 0};
+  return {count_true(b, b.binary(Op::logical_and, right, valid)), b.reduce_all(Op::reduce_sum, ones), 0};
 }
 
 LossSum accuracy(GraphBuilder& b, const MetricInputs& in) {

@@ -27,6 +27,8 @@ class Shape {
   std::int64_t operator[](int dimension) const { return extents_[static_cast<std::size_t>(dimension)]; }
   const Dims& extents() const { return extents_; }
   std::int64_t elements() const { return elements_; }
+  /// Of dimensions `from` (included) to `to` (excluded) alone; 1 where there are none.
+  std::int64_t elements(int from, int to) const;
 
   auto begin() const { return extents_.begin(); }
   auto end() const { return extents_.end(); }

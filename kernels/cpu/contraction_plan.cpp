@@ -219,7 +219,7 @@ class Convolution {
   int spatial_ = 0;
 };
 
-ContractionPlan refuse(std::string why) {
+ContractionPlan no_plan(std::string why) {
   ContractionPlan plan;
   plan.refusal = std::move(why);
   return plan;
@@ -230,16 +230,16 @@ ContractionPlan refuse(std::string why) {
 ContractionPlan plan_contraction(const Graph& body) {
   if (body.nodes().size() != 1 || body.outputs().size() != 1 || body.nodes()[0].outputs.size() != 1 ||
       body.outputs()[0].value != body.nodes()[0].outputs[0])
-    return refuse("takes one contraction without an epilogue");
+    return no_plan("takes one contraction without an epilogue");
   const Node& node = body.nodes()[0];
   ContractionPlan plan;
-  if (body.layout(node.outputs[0]).has_padding()) return refuse("the result's layout is padded");
+  if (body.layout(node.outputs[0]).has_padding()) return no_plan("the result's layout is padded");
   switch (node.op) {
     case Op::dot_general: plan_dot(body, node, plan); break;
     case Op::conv_general:
     case Op::conv_data_grad:
     case Op::conv_filter_grad: Convolution(body, node, plan).run(); break;
-    default: return refuse(fmt::format("{} is not a contraction", name_of(node.op)));
+    default: return no_plan(fmt::format("{} is not a contraction", name_of(node.op)));
   }
   return plan;
 }

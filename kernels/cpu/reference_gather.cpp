@@ -10,7 +10,7 @@
 namespace weft::cpu::reference {
 namespace {
 
-constexpr std::int64_t kBatch = 256;  ///< runs whose slots are found together
+constexpr std::int64_t kRunsAtOnce = 256;  ///< runs whose slots are found together
 
 class Gather final : public Routine {
  public:
@@ -23,9 +23,9 @@ class Gather final : public Routine {
   void run(const Buffers& buffers) const override {
     parallel_ranges(threads_, slots_.runs(), 1, slots_.runs() * slots_.run(),
                     [&](int, std::int64_t begin, std::int64_t end) {
-                      std::int64_t slots[kBatch];
-                      for (std::int64_t at = begin; at < end; at += kBatch) {
-                        const std::int64_t count = std::min(kBatch, end - at);
+                      std::int64_t slots[kRunsAtOnce];
+                      for (std::int64_t at = begin; at < end; at += kRunsAtOnce) {
+                        const std::int64_t count = std::min(kRunsAtOnce, end - at);
                         slots_.find(buffers.operands[1], at, at + count, slots);
                         copy(buffers.operands[0], slots, count, buffers.results[0] + offset(at));
                       }

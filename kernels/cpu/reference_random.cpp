@@ -11,12 +11,6 @@
 namespace weft::cpu::reference {
 namespace {
 
-std::int64_t product(const Shape& shape, int from, int to) {
-  std::int64_t result = 1;
-  for (int d = from; d < to; ++d) result *= shape[d];
-  return result;
-}
-
 /// The result as rows of elements with one sample and consecutive j.
 class RandomBits final : public Routine {
  public:
@@ -27,10 +21,10 @@ class RandomBits final : public Routine {
     const Shape& shape = p.results[0].shape;
     const auto sample_dim = static_cast<int>(p.attributes.integer("sample_dim"));
     if (sample_dim >= 0) {
-      outer_ = product(shape, 0, sample_dim);
+      outer_ = shape.elements(0, sample_dim);
       samples_ = shape[sample_dim];
     }
-    row_ = product(shape, sample_dim + 1, shape.rank());
+    row_ = shape.elements(sample_dim + 1, shape.rank());
   }
 
   void run(const Buffers& buffers) const override {

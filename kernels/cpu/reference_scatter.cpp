@@ -14,10 +14,10 @@
 namespace weft::cpu::reference {
 namespace {
 
-constexpr std::int64_t kBatch = 256;    ///< runs whose slots are found together
-constexpr std::int64_t kColumns = 512;  ///< elements of a slot that are accumulated together
-constexpr std::int64_t kAhead = 4;      ///< updates fetched ahead of time
-constexpr std::int64_t kPieces = 4;     ///< cuts of the slots, for each thread
+constexpr std::int64_t kScatterRuns = 256;  ///< runs whose slots are found together
+constexpr std::int64_t kSlotColumns = 512;  ///< elements of a slot that are accumulated together
+constexpr std::int64_t kAhead = 4;          ///< updates fetched ahead of time
+constexpr std::int64_t kPieces = 4;         ///< cuts of the slots, for each thread
 
 enum class Join : std::uint8_t { replace, add, mul, max, min };
 
@@ -82,13 +82,13 @@ class Scatter final : public Routine {
     const std::byte* updates = buffers.operands[copies_ ? 2 : 1];
     const Sorted sorted = sort(indices, reinterpret_cast<std::int64_t*>(buffers.scratch));
     const std::int64_t pieces = threads_ == 1 ? 1 : threads_ * kPieces;
-    const std::int64_t blocks = (slots_.run() + kColumns - 1) / kColumns;
+    const std::int64_t blocks = (slots_.run() + kSlotColumns - 1) / kSlotColumns;
     const std::int64_t work = (slots_.slots() + slots_.runs()) * slots_.run();
     parallel_ranges(threads_, pieces * blocks, 1, work, [&](int, std::int64_t begin, std::int64_t end) {
       for (std::int64_t item = begin; item < end; ++item) {
         const std::int64_t first = cut(sorted, item / blocks, pieces), last = cut(sorted, item / blocks + 1, pieces);
-        const std::int64_t column = item % blocks * kColumns;
-        const std::int64_t columns = std::min(kColumns, slots_.run() - column);
+        const std::int64_t column = item % blocks * kSlotColumns;
+        const std::int64_t columns = std::min(kSlotColumns, slots_.run() - column);
         fill(x, first, last, column, columns, buffers.results[0]);
         visit_dtype(type_, [&]<class T>(TypeTag<T>) {
           join_slots<T>(sorted, reinterpret_cast<const T*>(updates), first, last, column, columns,
@@ -116,9 +116,9 @@ class Scatter final : public Routine {
 
   template <class Visit>
   void each_run(const std::byte* indices, Visit visit) const {
-    std::int64_t slots[kBatch];
-    for (std::int64_t at = 0; at < slots_.runs(); at += kBatch) {
-      const std::int64_t count = std::min(kBatch, slots_.runs() - at);
+    std::int64_t slots[kScatterRuns];
+    for (std::int64_t at = 0; at < slots_.runs(); at += kScatterRuns) {
+      const std::int64_t count = std::min(kScatterRuns, slots_.runs() - at);
       slots_.find(indices, at, at + count, slots);
       for (std::int64_t i = 0; i < count; ++i)
         if (slots[i] >= 0) visit(at + i, slots[i]);
@@ -157,7 +157,7 @@ class Scatter final : public Routine {
   template <class T>
   void join_slots(const Sorted& sorted, const T* updates, std::int64_t first, std::int64_t last, std::int64_t column,
                   std::int64_t columns, T* to) const {
-    Wide<T> sum[kColumns];
+    Wide<T> sum[kSlotColumns];
     const std::int64_t all = sorted.start(slots_.slots());
     for (std::int64_t s = first; s < last; ++s) {
       const std::int64_t begin = sorted.start(s), end = sorted.ends[s];

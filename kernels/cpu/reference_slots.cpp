@@ -4,24 +4,16 @@
 #include "weft/error.hpp"
 
 namespace weft::cpu::reference {
-namespace {
-
-std::int64_t product(const Shape& shape, int from, int to) {
-  std::int64_t result = 1;
-  for (int d = from; d < to; ++d) result *= shape[d];
-  return result;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 Slots Slots::along_axis(const Shape& x, int axis, const TensorType& indices) {
   Slots s;
   s.index_type_ = indices.dtype;
   s.period_ = indices.shape.elements();
   s.pitch_ = x[axis];
-  s.runs_ = product(x, 0, axis) * s.period_;
-  s.run_ = product(x, axis + 1, x.rank());
-  s.slots_ = product(x, 0, axis + 1);
+  s.runs_ = x.elements(0, axis) * s.period_;
+  s.run_ = x.elements(axis + 1, x.rank());
+  s.slots_ = x.elements(0, axis + 1);
   s.extents_ = {x[axis]};
   s.strides_ = {1};
   return s;
@@ -32,14 +24,14 @@ Slots Slots::by_tuples(const Shape& x, int batch_dims, const TensorType& indices
   s.kind_ = Kind::tuples;
   s.index_type_ = indices.dtype;
   const int last = indices.shape.rank() - 1, named = batch_dims + static_cast<int>(indices.shape[last]);
-  s.period_ = product(indices.shape, batch_dims, last);
-  s.pitch_ = product(x, batch_dims, named);
-  s.runs_ = product(indices.shape, 0, last);
-  s.run_ = product(x, named, x.rank());
-  s.slots_ = product(x, 0, named);
+  s.period_ = indices.shape.elements(batch_dims, last);
+  s.pitch_ = x.elements(batch_dims, named);
+  s.runs_ = indices.shape.elements(0, last);
+  s.run_ = x.elements(named, x.rank());
+  s.slots_ = x.elements(0, named);
   for (int d = batch_dims; d < named; ++d) {
     s.extents_.push_back(x[d]);
-    s.strides_.push_back(product(x, d + 1, named));
+    s.strides_.push_back(x.elements(d + 1, named));
   }
   return s;
 }

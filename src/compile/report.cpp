@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "scheduler/simulate.hpp"
+#include "src/run/text.hpp"
 #include "src/settings/nearest.hpp"
 #include "weft/error.hpp"
 
@@ -16,7 +17,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-double mebibytes(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 double milliseconds(double seconds) { return 1e3 * seconds; }
 
 std::int64_t arena_of(const Program& p) { return p.arena_bytes[0] + p.arena_bytes[1] + p.arena_bytes[2]; }

@@ -19,6 +19,12 @@ Shape::Shape(Dims extents) : extents_(std::move(extents)) {
   }
 }
 
+std::int64_t Shape::elements(int from, int to) const {
+  std::int64_t product = 1;
+  for (int d = from; d < to; ++d) product *= (*this)[d];
+  return product;
+}
+
 Shape Shape::with(int dimension, std::int64_t extent) const {
   Dims extents = extents_;
   extents.at(static_cast<std::size_t>(dimension)) = extent;

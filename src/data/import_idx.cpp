@@ -14,8 +14,7 @@ namespace weft {
 
 namespace {
 
-constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
-constexpr int kMaxRank = 8;
+constexpr int kMaxIdxRank = 8;
 constexpr std::int64_t kMaxDeflateRatio = 1032;
 
 DType idx_type(int code, const std::string& path) {
@@ -49,12 +48,12 @@ IdxFile open_idx(const std::string& path) {
   std::array<std::byte, 4> magic{};
   file.stream.read_exactly(magic, "the IDX header");
   const int rank = std::to_integer<int>(magic[3]);
-  if (magic[0] != std::byte{0} || magic[1] != std::byte{0} || rank < 1 || rank > kMaxRank)
+  if (magic[0] != std::byte{0} || magic[1] != std::byte{0} || rank < 1 || rank > kMaxIdxRank)
     throw UserError(
         fmt::format("{}: is not an IDX file: it starts with {:02x} {:02x} {:02x} {:02x}, not with 00 00, a "
                     "type and a rank of 1 to {}",
                     path, std::to_integer<int>(magic[0]), std::to_integer<int>(magic[1]),
-                    std::to_integer<int>(magic[2]), rank, kMaxRank));
+                    std::to_integer<int>(magic[2]), rank, kMaxIdxRank));
   file.dtype = idx_type(std::to_integer<int>(magic[2]), path);
   for (int d = 0; d < rank; ++d) {
     std::array<std::byte, 4> extent{};
@@ -79,7 +78,7 @@ void copy_elements(IdxFile& file, DataWriter& writer, std::size_t dataset, const
   const std::int64_t samples = file.extents[0];
   std::size_t left = static_cast<std::size_t>(Shape(file.extents).elements()) * width;
   const std::size_t total = left;
-  std::vector<std::byte> block(std::min(left, kBlockBytes));
+  std::vector<std::byte> block(std::min(left, kReadBlockBytes));
   while (left > 0) {
     const std::span part(block.data(), std::min(left, block.size()));
     file.stream.read_exactly(part, "its elements");

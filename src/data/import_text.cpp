@@ -18,7 +18,6 @@ namespace {
 constexpr std::size_t kMaxTokenBytes = 4096;
 constexpr std::size_t kMaxTokens = 16'000'000;
 constexpr std::int64_t kMaxSequence = 16'777'216;
-constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
 
 // Tokens by text; token number = line number from 0. "\n", "\t", "\r" and "\\" are escapes.
 struct Vocabulary {
@@ -61,7 +60,7 @@ Vocabulary read_vocabulary(const std::string& path) {
   if (path.empty()) return v;
   v.size = 0;
   InputStream stream(path);
-  std::vector<std::byte> block(kBlockBytes);
+  std::vector<std::byte> block(kReadBlockBytes);
   std::string line;
   for (std::size_t n = stream.read(block); n > 0; n = stream.read(block))
     for (std::size_t i = 0; i < n; ++i) {
@@ -96,7 +95,7 @@ using Sink = std::function<void(std::int32_t token)>;
 
 // Hands every token of the text to `sink`; returns how many.
 std::int64_t tokenize(InputStream& stream, const Vocabulary& v, const Sink& sink) {
-  std::vector<std::byte> block(kBlockBytes);
+  std::vector<std::byte> block(kReadBlockBytes);
   std::string pending;
   std::int64_t count = 0;
   std::int64_t offset = 0;

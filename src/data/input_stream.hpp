@@ -10,6 +10,9 @@
 
 namespace weft {
 
+/// What readers of long sources take at a time.
+inline constexpr std::size_t kReadBlockBytes = std::size_t{1} << 20;
+
 class InputStream {
  public:
   /// SystemError where the file cannot be opened, UserError where it is no regular file.

@@ -15,9 +15,8 @@ namespace weft {
 
 namespace {
 
-constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
 constexpr std::size_t kMaxHeader = std::size_t{1} << 20;
-constexpr std::size_t kMaxRank = 32;
+constexpr std::size_t kMaxNpyRank = 32;
 
 struct KnownType {
   const char* code;
@@ -54,7 +53,7 @@ Dims parse_shape(const std::string& text) {
     }
     std::int64_t value = 0;
     const auto [end, error] = std::from_chars(text.data() + i, text.data() + text.size(), value);
-    if (error != std::errc{} || extents.size() >= kMaxRank) throw UserError("its shape is no tuple of integers");
+    if (error != std::errc{} || extents.size() >= kMaxNpyRank) throw UserError("its shape is no tuple of integers");
     extents.push_back(value);
     i = static_cast<std::size_t>(end - text.data());
   }
@@ -133,7 +132,7 @@ std::vector<std::byte> to_row_major(const std::vector<std::byte>& in, const NpyH
 
 void read_npy_elements(ZipArchive::Stream& stream, const NpyHeader& h,
                        const std::function<void(std::span<const std::byte>)>& take) {
-  const std::int64_t at_once = h.fortran ? stream.left() : static_cast<std::int64_t>(kBlockBytes);
+  const std::int64_t at_once = h.fortran ? stream.left() : static_cast<std::int64_t>(kReadBlockBytes);
   std::vector<std::byte> block(static_cast<std::size_t>(std::min(stream.left(), at_once)));
   while (stream.left() > 0) {
     block.resize(

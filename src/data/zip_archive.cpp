@@ -18,8 +18,8 @@ namespace weft {
 namespace {
 
 constexpr std::int64_t kMaxDirectory = std::int64_t{256} << 20;
-constexpr std::int64_t kMaxRatio = 1032;  // what deflate can do at most
-constexpr std::uint32_t kFull32 = 0xFFFFFFFF;
+constexpr std::int64_t kMaxRatio = 1032;         // what deflate can do at most
+constexpr std::uint32_t kIn64Bits = 0xFFFFFFFF;  // the value is in the zip64 record
 
 std::uint64_t little(std::span<const std::byte> bytes, std::size_t at, std::size_t width) {
   if (at > bytes.size() || width > bytes.size() - at) throw UserError("it ends inside a record; it is truncated");
@@ -91,7 +91,7 @@ void ZipArchive::read_directory() {
   std::uint64_t count = little(tail, end + 10, 2);
   std::uint64_t size = little(tail, end + 12, 4);
   std::uint64_t start = little(tail, end + 16, 4);
-  if ((count == 0xFFFF || size == kFull32 || start == kFull32) && end >= 20 &&
+  if ((count == 0xFFFF || size == kIn64Bits || start == kIn64Bits) && end >= 20 &&
       little(tail, end - 20, 4) == 0x07064b50) {
     std::array<std::byte, 56> record{};
     read_at(as_offset(little(tail, end - 12, 8), file_size_), record);
@@ -126,7 +126,7 @@ void ZipArchive::read_entry(const std::vector<std::byte>& directory, std::size_t
     std::size_t field = e + 4;
     if (id == 1)  // zip64: the values that did not fit, in this order
       for (std::uint64_t* value : {&size, &compressed, &header})
-        if (*value == kFull32) {
+        if (*value == kIn64Bits) {
           *value = little(directory, field, 8);
           field += 8;
         }

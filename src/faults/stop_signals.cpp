@@ -12,7 +12,7 @@
 namespace weft {
 namespace {
 
-constexpr int kSignals[] = {SIGUSR1, SIGUSR2, SIGINT, SIGTERM};
+constexpr int kStopSignals[] = {SIGUSR1, SIGUSR2, SIGINT, SIGTERM};
 
 std::atomic<bool> taken{false};
 std::atomic<bool> graceful{false};
@@ -59,11 +59,11 @@ StopSignals::StopSignals(LastOperationFile* record) {
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  for (std::size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &action, &previous_[i]);
+  for (std::size_t i = 0; i < std::size(kStopSignals); ++i) sigaction(kStopSignals[i], &action, &previous_[i]);
 }
 
 StopSignals::~StopSignals() {
-  for (std::size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &previous_[i], nullptr);
+  for (std::size_t i = 0; i < std::size(kStopSignals); ++i) sigaction(kStopSignals[i], &previous_[i], nullptr);
   record_of_this_rank = nullptr;
   sem_destroy(&termination);
   taken = false;

@@ -7,6 +7,7 @@
 
 namespace weft {
 
+inline double mebibytes(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 std::string format_bytes(double bytes);       ///< "1.50 GiB", "812 B"
 std::string format_count(double count);       ///< "950", "12.3k", "4.10M"
 std::string format_duration(double seconds);  ///< "850 ms", "12.3 s", "3:07", "2:05:09", "3 d 04:00"

@@ -22,7 +22,7 @@ bool plain_is_safe(std::string_view text) {
   return true;
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') out += '\\';
@@ -33,10 +33,10 @@ std::string quoted(std::string_view text) {
 
 // A scalar that is not `quoted` is a number or a word of ours; any other text may need quotes.
 std::string scalar_text(const YamlNode& node) {
-  return node.quoted && !plain_is_safe(node.text) ? quoted(node.text) : node.text;
+  return node.quoted && !plain_is_safe(node.text) ? in_quotes(node.text) : node.text;
 }
 
-std::string key_text(const std::string& key) { return plain_is_safe(key) ? key : quoted(key); }
+std::string key_text(const std::string& key) { return plain_is_safe(key) ? key : in_quotes(key); }
 
 std::string flow(const YamlNode& node) {
   std::string out;

@@ -10,8 +10,8 @@
 namespace weft {
 namespace {
 
-using testing::HasSubstr;
-using testing::ThrowsMessage;
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
 
 Environment environment(std::map<std::string, std::string> variables) {
   return [variables = std::move(variables)](const char* name) -> std::optional<std::string> {
@@ -78,9 +78,9 @@ TEST(StartRemark, SrunWithoutPmixIsRemarkedOnBeforeMpiSpeaks) {
 TEST(CheckWorldSize, CopiesOfRankZeroUnderSrunAreToldOfPmix) {
   LaunchInfo info{Launcher::slurm, 4, 1, 1, false};
   EXPECT_NO_THROW(check_world_size(info, 4));
-  EXPECT_THAT(
-      [&] { check_world_size(info, 1); },
-      ThrowsMessage<UserError>(testing::AllOf(HasSubstr("4 separate copies of rank 0"), HasSubstr("srun --mpi=pmix"))));
+  EXPECT_THAT([&] { check_world_size(info, 1); },
+              ThrowsMessage<UserError>(
+                  ::testing::AllOf(HasSubstr("4 separate copies of rank 0"), HasSubstr("srun --mpi=pmix"))));
   info.launcher = Launcher::open_mpi;
   EXPECT_THAT([&] { check_world_size(info, 1); }, ThrowsMessage<UserError>(HasSubstr("which mpirun")));
 }

@@ -30,7 +30,7 @@ Calibration entry(int ranks, int threads) {
   return c;
 }
 
-std::string error_of(const std::string& json) {
+std::string calibration_error(const std::string& json) {
   try {
     (void)parse_calibration(json, "c.json");
   } catch (const UserError& e) {
@@ -53,15 +53,16 @@ TEST(Calibration, RefusesWhatItDidNotWrite) {
     EXPECT_NE(at, std::string::npos) << from;
     return text.replace(at, from.size(), to);
   };
-  EXPECT_THAT(error_of(""), HasSubstr("c.json"));
-  EXPECT_THAT(error_of("[]"), HasSubstr("weft calibrate"));
-  EXPECT_THAT(error_of(good.substr(0, good.size() / 2)), HasSubstr("weft calibrate"));
-  EXPECT_THAT(error_of(with("\"weft_calibration\": 1", "\"weft_calibration\": 2")), HasSubstr("format is 2"));
-  EXPECT_THAT(error_of(with("\"ranks\": 2", "\"ranks\": 0")), HasSubstr("ranks is 0"));
-  EXPECT_THAT(error_of(with("\"launch_seconds\": 1e-06", "\"launch_seconds\": -1")), HasSubstr("launch_seconds is -1"));
-  EXPECT_THAT(error_of(with("\"launch_seconds\": 1e-06", "\"launch_seconds\": 1e999")), HasSubstr("c.json"));
-  EXPECT_THAT(error_of(with("all_reduce", "all_reduec")), HasSubstr("all_reduec"));
-  EXPECT_THAT(error_of(with("64.0", "8.0")), HasSubstr("ascend"));
+  EXPECT_THAT(calibration_error(""), HasSubstr("c.json"));
+  EXPECT_THAT(calibration_error("[]"), HasSubstr("weft calibrate"));
+  EXPECT_THAT(calibration_error(good.substr(0, good.size() / 2)), HasSubstr("weft calibrate"));
+  EXPECT_THAT(calibration_error(with("\"weft_calibration\": 1", "\"weft_calibration\": 2")), HasSubstr("format is 2"));
+  EXPECT_THAT(calibration_error(with("\"ranks\": 2", "\"ranks\": 0")), HasSubstr("ranks is 0"));
+  EXPECT_THAT(calibration_error(with("\"launch_seconds\": 1e-06", "\"launch_seconds\": -1")),
+              HasSubstr("launch_seconds is -1"));
+  EXPECT_THAT(calibration_error(with("\"launch_seconds\": 1e-06", "\"launch_seconds\": 1e999")), HasSubstr("c.json"));
+  EXPECT_THAT(calibration_error(with("all_reduce", "all_reduec")), HasSubstr("all_reduec"));
+  EXPECT_THAT(calibration_error(with("64.0", "8.0")), HasSubstr("ascend"));
 }
 
 TEST(Calibration, ANewMeasurementReplacesTheOldOneOfItsPlacement) {

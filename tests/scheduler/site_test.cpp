@@ -15,7 +15,7 @@ using ::testing::HasSubstr;
 
 Site parse(const std::string& text) { return parse_site(text, "s.yaml", "dir"); }
 
-std::string error_of(const std::string& text) {
+std::string site_error(const std::string& text) {
   try {
     (void)parse(text);
   } catch (const UserError& e) {
@@ -66,46 +66,46 @@ TEST(Site, NamesItsCalibrationFileAfterItself) {
 }
 
 TEST(Site, RefusesUnknownKeysWithPlaceAndNearest) {
-  EXPECT_THAT(error_of(kMinimal + "modulse: []\n"), HasSubstr("s.yaml:3:1"));
-  EXPECT_THAT(error_of(kMinimal + "modulse: []\n"), HasSubstr("did you mean 'modules'?"));
-  EXPECT_THAT(error_of("name: x\nnode: {cores: 4}\n"), HasSubstr("s.yaml:2:8"));
+  EXPECT_THAT(site_error(kMinimal + "modulse: []\n"), HasSubstr("s.yaml:3:1"));
+  EXPECT_THAT(site_error(kMinimal + "modulse: []\n"), HasSubstr("did you mean 'modules'?"));
+  EXPECT_THAT(site_error("name: x\nnode: {cores: 4}\n"), HasSubstr("s.yaml:2:8"));
 }
 
 TEST(Site, RefusesNamesThatCouldLeaveAScriptLine) {
   for (const char* bad : {"\"a\\nb\"", "\"a b\"", "$(touch x)", "\"`x`\"", "\"a;b\"", "\"a'b\"", "\"-p\"", "a/b"}) {
-    EXPECT_THAT(error_of(kMinimal + "account: " + bad + "\n"), HasSubstr("s.yaml:3:10")) << bad;
-    EXPECT_THAT(error_of(kMinimal + "mpi_plugin: " + bad + "\n"), HasSubstr("s.yaml:3")) << bad;
-    EXPECT_THAT(error_of("name: " + std::string(bad) + "\nnode: {}\n"), HasSubstr("s.yaml:1")) << bad;
+    EXPECT_THAT(site_error(kMinimal + "account: " + bad + "\n"), HasSubstr("s.yaml:3:10")) << bad;
+    EXPECT_THAT(site_error(kMinimal + "mpi_plugin: " + bad + "\n"), HasSubstr("s.yaml:3")) << bad;
+    EXPECT_THAT(site_error("name: " + std::string(bad) + "\nnode: {}\n"), HasSubstr("s.yaml:1")) << bad;
   }
   for (const char* bad : {"\"a\\nb\"", "\"a b\"", "$(x)", "\"-x\"", "\"a;b\"", "\"\"", "a&b"})
-    EXPECT_THAT(error_of(kMinimal + "modules: [" + bad + "]\n"), HasSubstr("s.yaml:3:11")) << bad;
+    EXPECT_THAT(site_error(kMinimal + "modules: [" + bad + "]\n"), HasSubstr("s.yaml:3:11")) << bad;
   for (const char* bad : {"1A", "A-B", "\"A B\"", "\"A=B\"", "\"\"", "\"$(x)\""})
-    EXPECT_THAT(error_of(kMinimal + "environment: {" + bad + ": x}\n"), HasSubstr("s.yaml:3")) << bad;
-  EXPECT_THAT(error_of(kMinimal + "environment: {A: \"x\\ny\"}\n"), HasSubstr("s.yaml:3"));
+    EXPECT_THAT(site_error(kMinimal + "environment: {" + bad + ": x}\n"), HasSubstr("s.yaml:3")) << bad;
+  EXPECT_THAT(site_error(kMinimal + "environment: {A: \"x\\ny\"}\n"), HasSubstr("s.yaml:3"));
 }
 
 TEST(Site, RefusesNumbersOutsideTheirRange) {
-  EXPECT_THAT(error_of("name: x\nnode: {sockets: 0}\n"), HasSubstr("from 1 to 64"));
-  EXPECT_THAT(error_of("name: x\nnode: {memory: 99999999999 TiB}\n"), HasSubstr("at most"));
-  EXPECT_THAT(error_of("name: x\nnode: {memory: 64}\n"), HasSubstr("'64 GiB'"));
-  EXPECT_THAT(error_of(kMinimal + "signal_seconds: 5\n"), HasSubstr("from 10 to 65535"));
-  EXPECT_THAT(error_of(kMinimal + "partitions: [{name: a, max_time: 60}]\n"), HasSubstr("time limit"));
+  EXPECT_THAT(site_error("name: x\nnode: {sockets: 0}\n"), HasSubstr("from 1 to 64"));
+  EXPECT_THAT(site_error("name: x\nnode: {memory: 99999999999 TiB}\n"), HasSubstr("at most"));
+  EXPECT_THAT(site_error("name: x\nnode: {memory: 64}\n"), HasSubstr("'64 GiB'"));
+  EXPECT_THAT(site_error(kMinimal + "signal_seconds: 5\n"), HasSubstr("from 10 to 65535"));
+  EXPECT_THAT(site_error(kMinimal + "partitions: [{name: a, max_time: 60}]\n"), HasSubstr("time limit"));
 }
 
 TEST(Site, RefusesPartsThatContradictEachOther) {
   const auto slurm = kMinimal + "scheduler: slurm\npartitions: [{name: batch, nodes: 2}]\n";
-  EXPECT_THAT(error_of(slurm + "partition: bacth\n"), HasSubstr("did you mean 'batch'?"));
-  EXPECT_THAT(error_of(kMinimal + "partitions: [{name: a}]\n"), HasSubstr("scheduler: slurm"));
-  EXPECT_THAT(error_of(kMinimal + "scheduler: slurm\npartitions: [{name: a}, {name: a}]\n"), HasSubstr("twice"));
-  EXPECT_THAT(error_of(kMinimal + "scheduler: slurm\npartitions: [{name: a, nodes: 2, max_nodes_per_job: 3}]\n"),
+  EXPECT_THAT(site_error(slurm + "partition: bacth\n"), HasSubstr("did you mean 'batch'?"));
+  EXPECT_THAT(site_error(kMinimal + "partitions: [{name: a}]\n"), HasSubstr("scheduler: slurm"));
+  EXPECT_THAT(site_error(kMinimal + "scheduler: slurm\npartitions: [{name: a}, {name: a}]\n"), HasSubstr("twice"));
+  EXPECT_THAT(site_error(kMinimal + "scheduler: slurm\npartitions: [{name: a, nodes: 2, max_nodes_per_job: 3}]\n"),
               HasSubstr("has 2"));
 }
 
 TEST(Site, RefusesWhatIsNoSiteFile) {
-  EXPECT_THAT(error_of(""), HasSubstr("empty"));
-  EXPECT_THAT(error_of("[1, 2]"), HasSubstr("a list"));
-  EXPECT_THAT(error_of("node: {}"), HasSubstr("name"));
-  EXPECT_THAT(error_of("a: &x 1\nb: *x\n"), HasSubstr("alias"));
+  EXPECT_THAT(site_error(""), HasSubstr("empty"));
+  EXPECT_THAT(site_error("[1, 2]"), HasSubstr("a list"));
+  EXPECT_THAT(site_error("node: {}"), HasSubstr("name"));
+  EXPECT_THAT(site_error("a: &x 1\nb: *x\n"), HasSubstr("alias"));
   EXPECT_THROW((void)read_site("/nonexistent/site.yaml"), SystemError);
   EXPECT_THROW((void)read_site("/"), UserError);
 }

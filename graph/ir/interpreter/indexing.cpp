@@ -9,12 +9,6 @@
 namespace weft::interpreter {
 namespace {
 
-std::int64_t product(const Shape& shape, int from, int to) {
-  std::int64_t result = 1;
-  for (int d = from; d < to; ++d) result *= shape[d];
-  return result;
-}
-
 /// A result filled with what an index outside the range reads.
 Tensor unread(const TensorType& type) {
   if (!is_float(type.dtype)) return Tensor(type.dtype, type.shape);
@@ -70,9 +64,9 @@ struct AxisIndexing {
   std::vector<std::int64_t> indices;
 
   AxisIndexing(const Shape& shape, int axis, const Tensor& index)
-      : outer(product(shape, 0, axis)),
+      : outer(shape.elements(0, axis)),
         extent(shape[axis]),
-        inner(product(shape, axis + 1, shape.rank())),
+        inner(shape.elements(axis + 1, shape.rank())),
         indices(widen<std::int64_t>(index)) {}
   std::int64_t runs() const { return outer * static_cast<std::int64_t>(indices.size()); }
   std::int64_t start(std::int64_t run) const {
@@ -95,9 +89,9 @@ struct TupleIndexing {
         batch(batch_dims),
         tuple(static_cast<int>(index.shape()[index.shape().rank() - 1])),
         strides(x.row_major_strides()),
-        tuples_per_batch(product(index.shape(), batch, index.shape().rank() - 1)),
-        batch_stride(product(x, batch, x.rank())),
-        run(product(x, batch + tuple, x.rank())),
+        tuples_per_batch(index.shape().elements(batch, index.shape().rank() - 1)),
+        batch_stride(x.elements(batch, x.rank())),
+        run(x.elements(batch + tuple, x.rank())),
         indices(widen<std::int64_t>(index)) {}
   std::int64_t runs() const { return static_cast<std::int64_t>(indices.size()) / tuple; }
   std::int64_t start(std::int64_t i) const {

@@ -1,6 +1,5 @@
 // Movement that changes extents, and reversal: slice, pad, concat, reverse.
 #include <fmt/format.h>
-#include <numeric>
 
 #include <algorithm>
 
@@ -104,12 +103,7 @@ std::vector<ValueId> gradient_pad(const GradientContext& c) {
   const ValueId dx = from.elements() == 0 ? b.like(c.operand(0), 0)
                                           : b.slice(spread, none, b.shape(spread).extents(), std::move(stride));
   if (!c.wanted[1]) return {dx, kNone};
-  const auto total = [&](ValueId v) {
-    Dims all(static_cast<std::size_t>(b.shape(v).rank()));
-    std::iota(all.begin(), all.end(), 0);
-    return b.reduce(Op::reduce_sum, v, std::move(all));
-  };
-  return {dx, b.sub(total(c.grad()), total(dx))};
+  return {dx, b.sub(b.reduce_all(Op::reduce_sum, c.grad()), b.reduce_all(Op::reduce_sum, dx))};
 }
 
 std::vector<ValueId> gradient_concat(const GradientContext& c) {

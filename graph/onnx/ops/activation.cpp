@@ -16,12 +16,12 @@ ValueId positive(GraphBuilder& b, ValueId x) { return b.binary(Op::greater, x, b
 ValueId scaled(GraphBuilder& b, ValueId x, double factor) { return b.mul(x, b.like(x, factor)); }
 
 template <Op op>
-Values unary(OpContext& c) {
+Values activation(OpContext& c) {
   return {c.b.unary(op, c.in(0))};
 }
 
 Values import_relu(OpContext& c) {
-  if (is_float(c.dtype(0))) return unary<Op::relu>(c);
+  if (is_float(c.dtype(0))) return activation<Op::relu>(c);
   return {c.b.binary(Op::maximum, c.in(0), c.b.like(c.in(0), 0))};
 }
 
@@ -85,7 +85,7 @@ Values import_gelu(OpContext& c) {
 
 Values import_swish(OpContext& c) {
   const double alpha = c.number("alpha", 1);
-  if (alpha == 1) return unary<Op::silu>(c);
+  if (alpha == 1) return activation<Op::silu>(c);
   return {c.b.mul(c.in(0), c.b.unary(Op::sigmoid, scaled(c.b, c.in(0), alpha)))};
 }
 
@@ -113,10 +113,10 @@ Values import_softmax(OpContext& c) {
   return {c.b.reshape(c.b.one(op, {flat}, {{"axis", std::int64_t{1}}}), shape)};
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kActivationRows[] = {
     {"Relu", import_relu},
-    {"Sigmoid", unary<Op::sigmoid>},
-    {"Softplus", unary<Op::softplus>},
+    {"Sigmoid", activation<Op::sigmoid>},
+    {"Softplus", activation<Op::softplus>},
     {"LeakyRelu", import_leaky_relu},
     {"PRelu", import_prelu},
     {"Elu", import_elu},
@@ -136,6 +136,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-std::span<const OpRow> activation_rows() { return kRows; }
+std::span<const OpRow> activation_rows() { return kActivationRows; }
 
 }  // namespace weft::onnx

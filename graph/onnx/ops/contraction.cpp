@@ -12,17 +12,17 @@ using Values = std::vector<ValueId>;
 
 Values import_matmul(OpContext& c) { return {c.b.matmul(c.in(0), c.in(1))}; }
 
-ValueId scaled(GraphBuilder& b, ValueId x, double factor) { return factor == 1 ? x : b.mul(x, b.like(x, factor)); }
+ValueId times(GraphBuilder& b, ValueId x, double factor) { return factor == 1 ? x : b.mul(x, b.like(x, factor)); }
 
 Values import_gemm(OpContext& c) {
   if (c.rank(0) != 2 || c.rank(1) != 2) OpContext::unsupported("its operands must be matrices");
   const std::int64_t a_contract = c.integer("transA", 0) != 0 ? 0 : 1;
   const std::int64_t b_contract = c.integer("transB", 0) != 0 ? 1 : 0;
   const ValueId product =
-      scaled(c.b, c.b.dot(c.in(0), c.in(1), {}, {}, {a_contract}, {b_contract}), c.number("alpha", 1));
+      times(c.b, c.b.dot(c.in(0), c.in(1), {}, {}, {a_contract}, {b_contract}), c.number("alpha", 1));
   const double beta = c.number("beta", 1);
   if (!c.has(2) || beta == 0) return {product};
-  return {c.b.add(product, c.b.broadcast_to(scaled(c.b, c.in(2), beta), c.b.shape(product)))};
+  return {c.b.add(product, c.b.broadcast_to(times(c.b, c.in(2), beta), c.b.shape(product)))};
 }
 
 Dims kernel_of(const Shape& weight) { return Dims(weight.begin() + 2, weight.end()); }
@@ -170,7 +170,7 @@ Values import_qlinear_conv(OpContext& c) {
   return {requantized(c, sum, factor, 7)};
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kContractionRows[] = {
     {"MatMul", import_matmul},
     {"Gemm", import_gemm},
     {"Conv", import_conv},
@@ -183,6 +183,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-std::span<const OpRow> contraction_rows() { return kRows; }
+std::span<const OpRow> contraction_rows() { return kContractionRows; }
 
 }  // namespace weft::onnx

@@ -127,7 +127,7 @@ Values import_scan(OpContext& c) {
   return carried;
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kControlRows[] = {
     {"If", import_if},
     {"Loop", import_loop},
     {"Scan", import_scan},
@@ -135,6 +135,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-std::span<const OpRow> control_rows() { return kRows; }
+std::span<const OpRow> control_rows() { return kControlRows; }
 
 }  // namespace weft::onnx

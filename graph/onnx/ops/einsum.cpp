@@ -170,10 +170,10 @@ std::vector<ValueId> import_einsum(OpContext& c) {
   return {c.b.transpose(all.value, order)};
 }
 
-constexpr OpRow kRows[] = {{"Einsum", import_einsum}};
+constexpr OpRow kEinsumRows[] = {{"Einsum", import_einsum}};
 
 }  // namespace
 
-std::span<const OpRow> einsum_rows() { return kRows; }
+std::span<const OpRow> einsum_rows() { return kEinsumRows; }
 
 }  // namespace weft::onnx

@@ -7,7 +7,7 @@ namespace {
 using Values = std::vector<ValueId>;
 
 template <Op op>
-Values unary(OpContext& c) {
+Values import_unary(OpContext& c) {
   return {c.b.unary(op, c.in(0))};
 }
 
@@ -108,33 +108,33 @@ Values import_cast(OpContext& c) { return {c.b.cast(c.in(0), cast_target(c))}; }
 Values import_cast_like(OpContext& c) { return {c.b.cast(c.in(0), c.dtype(1))}; }
 Values import_identity(OpContext& c) { return {c.in(0)}; }
 
-constexpr OpRow kRows[] = {
-    {"Abs", unary<Op::abs>},
-    {"Neg", unary<Op::neg>},
-    {"Exp", unary<Op::exp>},
-    {"Log", unary<Op::log>},
-    {"Sqrt", unary<Op::sqrt>},
-    {"Reciprocal", unary<Op::reciprocal>},
-    {"Sin", unary<Op::sin>},
-    {"Cos", unary<Op::cos>},
-    {"Tan", unary<Op::tan>},
-    {"Asin", unary<Op::asin>},
-    {"Acos", unary<Op::acos>},
-    {"Atan", unary<Op::atan>},
-    {"Sinh", unary<Op::sinh>},
-    {"Cosh", unary<Op::cosh>},
-    {"Asinh", unary<Op::asinh>},
-    {"Acosh", unary<Op::acosh>},
-    {"Atanh", unary<Op::atanh>},
-    {"Tanh", unary<Op::tanh>},
-    {"Erf", unary<Op::erf>},
-    {"Floor", unary<Op::floor>},
-    {"Ceil", unary<Op::ceil>},
-    {"Round", unary<Op::round_even>},
-    {"Sign", unary<Op::sign>},
-    {"Not", unary<Op::logical_not>},
-    {"BitwiseNot", unary<Op::bit_not>},
-    {"IsNaN", unary<Op::is_nan>},
+constexpr OpRow kElementwiseRows[] = {
+    {"Abs", import_unary<Op::abs>},
+    {"Neg", import_unary<Op::neg>},
+    {"Exp", import_unary<Op::exp>},
+    {"Log", import_unary<Op::log>},
+    {"Sqrt", import_unary<Op::sqrt>},
+    {"Reciprocal", import_unary<Op::reciprocal>},
+    {"Sin", import_unary<Op::sin>},
+    {"Cos", import_unary<Op::cos>},
+    {"Tan", import_unary<Op::tan>},
+    {"Asin", import_unary<Op::asin>},
+    {"Acos", import_unary<Op::acos>},
+    {"Atan", import_unary<Op::atan>},
+    {"Sinh", import_unary<Op::sinh>},
+    {"Cosh", import_unary<Op::cosh>},
+    {"Asinh", import_unary<Op::asinh>},
+    {"Acosh", import_unary<Op::acosh>},
+    {"Atanh", import_unary<Op::atanh>},
+    {"Tanh", import_unary<Op::tanh>},
+    {"Erf", import_unary<Op::erf>},
+    {"Floor", import_unary<Op::floor>},
+    {"Ceil", import_unary<Op::ceil>},
+    {"Round", import_unary<Op::round_even>},
+    {"Sign", import_unary<Op::sign>},
+    {"Not", import_unary<Op::logical_not>},
+    {"BitwiseNot", import_unary<Op::bit_not>},
+    {"IsNaN", import_unary<Op::is_nan>},
     {"IsInf", import_is_inf},
     {"Identity", import_identity},
     {"Add", binary<Op::add>},
@@ -167,6 +167,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-std::span<const OpRow> elementwise_rows() { return kRows; }
+std::span<const OpRow> elementwise_rows() { return kElementwiseRows; }
 
 }  // namespace weft::onnx

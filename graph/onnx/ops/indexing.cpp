@@ -78,13 +78,13 @@ Values import_reverse_sequence(OpContext& c) {
   return {c.b.one(Op::gather_elements, {c.in(0), index}, {{"axis", std::int64_t{time}}})};
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kIndexingRows[] = {
     {"Gather", import_gather},     {"GatherElements", import_gather_elements},   {"GatherND", import_gather_nd},
     {"Compress", import_compress}, {"ReverseSequence", import_reverse_sequence},
 };
 
 }  // namespace
 
-std::span<const OpRow> indexing_rows() { return kRows; }
+std::span<const OpRow> indexing_rows() { return kIndexingRows; }
 
 }  // namespace weft::onnx

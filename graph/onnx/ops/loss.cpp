@@ -61,13 +61,13 @@ Values import_softmax_cross_entropy(OpContext& c) {
   return {negative_log_likelihood(c, log_p, c.in(1), 2), log_p};
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kLossRows[] = {
     {"NegativeLogLikelihoodLoss", import_nll_loss},
     {"SoftmaxCrossEntropyLoss", import_softmax_cross_entropy},
 };
 
 }  // namespace
 
-std::span<const OpRow> loss_rows() { return kRows; }
+std::span<const OpRow> loss_rows() { return kLossRows; }
 
 }  // namespace weft::onnx

@@ -235,7 +235,7 @@ Values import_space_to_depth(OpContext& c) {
   return {c.b.reshape(c.b.transpose(split, order), Shape{s[0], s[1] * block * block, s[2] / block, s[3] / block})};
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kMovementRows[] = {
     {"Reshape", import_reshape},
     {"Flatten", import_flatten},
     {"Squeeze", import_squeeze},
@@ -252,6 +252,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-std::span<const OpRow> movement_rows() { return kRows; }
+std::span<const OpRow> movement_rows() { return kMovementRows; }
 
 }  // namespace weft::onnx

@@ -174,7 +174,7 @@ Values import_dropout(OpContext& c) {
   return results;
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kNormalizationRows[] = {
     {"BatchNormalization", import_batch_norm},
     {"InstanceNormalization", import_instance_norm, 6},
     {"LayerNormalization", import_layer_norm},
@@ -188,6 +188,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-std::span<const OpRow> normalization_rows() { return kRows; }
+std::span<const OpRow> normalization_rows() { return kNormalizationRows; }
 
 }  // namespace weft::onnx

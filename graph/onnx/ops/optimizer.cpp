@@ -9,7 +9,7 @@ namespace {
 
 using Values = std::vector<ValueId>;
 
-ValueId scaled(GraphBuilder& b, ValueId x, double factor) { return b.mul(x, b.like(x, factor)); }
+ValueId weighted(GraphBuilder& b, ValueId x, double factor) { return b.mul(x, b.like(x, factor)); }
 
 /// Operands after (rate, step): `kinds` lists of equally many tensors.
 std::vector<Values> tensor_lists(OpContext& c, int kinds) {
@@ -33,7 +33,7 @@ ValueId first_step(OpContext& c) {
 }
 
 ValueId regularized(OpContext& c, ValueId x, ValueId gradient) {
-  return c.b.add(scaled(c.b, x, c.number("norm_coefficient", 0)), gradient);
+  return c.b.add(weighted(c.b, x, c.number("norm_coefficient", 0)), gradient);
 }
 
 Values joined(std::vector<Values> lists) {
@@ -52,8 +52,8 @@ Values import_momentum(OpContext& c) {
   for (std::size_t i = 0; i < lists[0].size(); ++i) {
     const ValueId x = lists[0][i], g = regularized(c, x, lists[1][i]);
     const ValueId weight = b.select(first_step(c), b.full(b.dtype(x), Shape{}, 1), b.full(b.dtype(x), Shape{}, beta));
-    const ValueId v = b.add(scaled(b, lists[2][i], alpha), b.mul(g, weight));
-    const ValueId direction = mode == "standard" ? v : b.add(g, scaled(b, v, alpha));
+    const ValueId v = b.add(weighted(b, lists[2][i], alpha), b.mul(g, weight));
+    const ValueId direction = mode == "standard" ? v : b.add(g, weighted(b, v, alpha));
     xs.push_back(b.sub(x, b.mul(direction, scalar(c, 0, x))));
     vs.push_back(v);
   }
@@ -67,7 +67,7 @@ Values import_adagrad(OpContext& c) {
   for (std::size_t i = 0; i < lists[0].size(); ++i) {
     const ValueId x = lists[0][i], g = regularized(c, x, lists[1][i]);
     const ValueId one = b.full(b.dtype(x), Shape{}, 1);
-    const ValueId decay = b.add(one, scaled(b, scalar(c, 1, x), c.number("decay_factor", 0)));
+    const ValueId decay = b.add(one, weighted(b, scalar(c, 1, x), c.number("decay_factor", 0)));
     const ValueId rate = b.div(scalar(c, 0, x), decay);
     const ValueId h = b.add(lists[2][i], b.mul(g, g));
     const ValueId root = b.add(b.unary(Op::sqrt, h), b.like(h, c.number("epsilon", 1e-6)));
@@ -84,8 +84,8 @@ Values import_adam(OpContext& c) {
   Values xs, vs, hs;
   for (std::size_t i = 0; i < lists[0].size(); ++i) {
     const ValueId x = lists[0][i], g = regularized(c, x, lists[1][i]);
-    const ValueId v = b.add(scaled(b, lists[2][i], alpha), scaled(b, g, 1 - alpha));
-    const ValueId h = b.add(scaled(b, lists[3][i], beta), scaled(b, b.mul(g, g), 1 - beta));
+    const ValueId v = b.add(weighted(b, lists[2][i], alpha), weighted(b, g, 1 - alpha));
+    const ValueId h = b.add(weighted(b, lists[3][i], beta), weighted(b, b.mul(g, g), 1 - beta));
     const ValueId rate = scalar(c, 0, x), step = scalar(c, 1, x), one = b.full(b.dtype(x), Shape{}, 1);
     const ValueId second = b.sub(one, b.binary(Op::pow, b.full(b.dtype(x), Shape{}, beta), step));
     const ValueId first = b.sub(one, b.binary(Op::pow, b.full(b.dtype(x), Shape{}, alpha), step));
@@ -93,7 +93,7 @@ Values import_adam(OpContext& c) {
     const ValueId adjusted = b.select(first_step(c), rate, corrected);
     const ValueId root = b.add(b.unary(Op::sqrt, h), b.like(h, c.number("epsilon", 1e-6)));
     const ValueId moved = b.sub(x, b.div(b.mul(v, adjusted), root));
-    xs.push_back(scaled(b, moved, 1 - c.number("norm_coefficient_post", 0)));
+    xs.push_back(weighted(b, moved, 1 - c.number("norm_coefficient_post", 0)));
     vs.push_back(v);
     hs.push_back(h);
   }
@@ -101,7 +101,7 @@ Values import_adam(OpContext& c) {
 }
 
 constexpr std::string_view kDomain = "ai.onnx.preview.training";
-constexpr OpRow kRows[] = {
+constexpr OpRow kOptimizerRows[] = {
     {"Momentum", import_momentum, 1, 1, kDomain},
     {"Adagrad", import_adagrad, 1, 1, kDomain},
     {"Adam", import_adam, 1, 1, kDomain},
@@ -109,6 +109,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-std::span<const OpRow> optimizer_rows() { return kRows; }
+std::span<const OpRow> optimizer_rows() { return kOptimizerRows; }
 
 }  // namespace weft::onnx

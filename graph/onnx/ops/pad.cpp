@@ -78,10 +78,10 @@ Values import_pad(OpContext& c) {
   return {x};
 }
 
-constexpr OpRow kRows[] = {{"Pad", import_pad}};
+constexpr OpRow kPadRows[] = {{"Pad", import_pad}};
 
 }  // namespace
 
-std::span<const OpRow> pad_rows() { return kRows; }
+std::span<const OpRow> pad_rows() { return kPadRows; }
 
 }  // namespace weft::onnx

@@ -156,7 +156,7 @@ Values import_global_lp_pool(OpContext& c) {
   return {norm_root(c.b, c.b.reduce(Op::reduce_sum, norm_power(c.b, c.in(0), p), spatial_dims(c), true), p)};
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kPoolingRows[] = {
     {"MaxPool", import_max_pool},
     {"AveragePool", import_average_pool},
     {"LpPool", import_lp_pool},
@@ -167,6 +167,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-std::span<const OpRow> pooling_rows() { return kRows; }
+std::span<const OpRow> pooling_rows() { return kPoolingRows; }
 
 }  // namespace weft::onnx

@@ -68,7 +68,7 @@ Values import_dynamic_quantize(OpContext& c) {
   return {b.cast(shifted, DType::u8), scale, point};
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kQuantizeRows[] = {
     {"QuantizeLinear", import_quantize},
     {"DequantizeLinear", import_dequantize},
     {"DynamicQuantizeLinear", import_dynamic_quantize},
@@ -76,6 +76,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-std::span<const OpRow> quantize_rows() { return kRows; }
+std::span<const OpRow> quantize_rows() { return kQuantizeRows; }
 
 }  // namespace weft::onnx

@@ -213,7 +213,7 @@ Values import_lstm(OpContext& c) {
       });
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kRecurrentRows[] = {
     {"RNN", import_rnn, 7},
     {"GRU", import_gru, 7},
     {"LSTM", import_lstm, 7},
@@ -221,6 +221,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-std::span<const OpRow> recurrent_rows() { return kRows; }
+std::span<const OpRow> recurrent_rows() { return kRecurrentRows; }
 
 }  // namespace weft::onnx

@@ -127,7 +127,7 @@ Values import_top_k(OpContext& c) {
   return c.b.node(Op::top_k, {c.in(0)}, {{"axis", std::int64_t{axis}}, {"k", k}, {"largest", c.integer("largest", 1)}});
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kReductionRows[] = {
     {"ReduceSum", import_reduce<Kind::sum, 13>},
     {"ReduceMean", import_reduce<Kind::mean, 18>},
     {"ReduceMax", import_reduce<Kind::max, 18>},
@@ -147,6 +147,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-std::span<const OpRow> reduction_rows() { return kRows; }
+std::span<const OpRow> reduction_rows() { return kReductionRows; }
 
 }  // namespace weft::onnx

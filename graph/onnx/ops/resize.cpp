@@ -231,13 +231,13 @@ Values import_upsample(OpContext& c) {
   return {resampled(c, axes, {.mode = c.text("mode", "nearest"), .coordinates = "asymmetric", .rounding = "floor"})};
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kResizeRows[] = {
     {"Resize", import_resize, 10},
     {"Upsample", import_upsample, 7, 9},
 };
 
 }  // namespace
 
-std::span<const OpRow> resize_rows() { return kRows; }
+std::span<const OpRow> resize_rows() { return kResizeRows; }
 
 }  // namespace weft::onnx

@@ -61,7 +61,7 @@ Values import_max_unpool(OpContext& c) {
   return {c.b.pad(c.b.reshape(placed, inner), c.b.full(c.dtype(0), Shape{}, 0), zero, high, zero)};
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kScatterRows[] = {
     {"Scatter", import_scatter_elements},
     {"ScatterElements", import_scatter_elements},
     {"ScatterND", import_scatter_nd},
@@ -70,6 +70,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-std::span<const OpRow> scatter_rows() { return kRows; }
+std::span<const OpRow> scatter_rows() { return kScatterRows; }
 
 }  // namespace weft::onnx

@@ -152,7 +152,7 @@ Values import_hann(OpContext& c) { return cosine_window(c, {0.5, 0.5, 0}); }
 Values import_hamming(OpContext& c) { return cosine_window(c, {25.0 / 46, 21.0 / 46, 0}); }
 Values import_blackman(OpContext& c) { return cosine_window(c, {0.42, 0.5, 0.08}); }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kShapeRows[] = {
     {"Shape", import_shape},           {"Size", import_size},
     {"Constant", import_constant},     {"ConstantOfShape", import_constant_of_shape},
     {"Range", import_range},           {"EyeLike", import_eye_like},
@@ -163,6 +163,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-std::span<const OpRow> shape_rows() { return kRows; }
+std::span<const OpRow> shape_rows() { return kShapeRows; }
 
 }  // namespace weft::onnx

@@ -8,11 +8,10 @@
 #include "src/job/job_file.hpp"
 #include "src/launch/job_programs.hpp"
 #include "src/launch/site_costs.hpp"
+#include "src/run/text.hpp"
 
 namespace weft::cli {
 namespace {
-
-double mebibytes(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
 double epoch_seconds(const Alternative& a, const RunLength& length) {
   return a.prediction.seconds * static_cast<double>(length.steps_per_epoch);

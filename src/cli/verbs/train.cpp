@@ -1,4 +1,5 @@
 // weft train: runs a job, and says how it went.
+#include "src/run/text.hpp"
 #include "src/train/trainer.hpp"
 
 #include <unistd.h>
@@ -28,8 +29,6 @@ double terminate_grace(Launcher launcher) {
   }
   return 3600;
 }
-
-double mebibytes(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
 std::string listed(const std::vector<std::pair<std::string, double>>& values) {
   std::string text;

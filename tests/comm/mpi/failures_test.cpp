@@ -11,8 +11,8 @@
 
 namespace {
 
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 struct Ended {
   int code;  ///< mpirun's exit code

@@ -12,8 +12,8 @@ namespace {
 
 Communicator* joined = nullptr;
 
-class PrintFailures : public testing::EmptyTestEventListener {
-  void OnTestPartResult(const testing::TestPartResult& result) override {
+class PrintFailures : public ::testing::EmptyTestEventListener {
+  void OnTestPartResult(const ::testing::TestPartResult& result) override {
     if (result.failed())
       std::fprintf(stderr, "[rank %d] %s:%d\n%s\n", world().rank(), result.file_name(), result.line_number(),
                    result.message());
@@ -27,14 +27,14 @@ Communicator& world() { return *joined; }
 }  // namespace weft::test
 
 int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
+  ::testing::InitGoogleTest(&argc, argv);
   weft::MpiOptions options;
   options.timeout = std::chrono::seconds(60);
   weft::MpiRuntime runtime(weft::detect_launch(), options);
   const std::unique_ptr<weft::Communicator> world = runtime.world();
   weft::test::joined = world.get();
   if (world->rank() != 0) {
-    auto& listeners = testing::UnitTest::GetInstance()->listeners();
+    auto& listeners = ::testing::UnitTest::GetInstance()->listeners();
     delete listeners.Release(listeners.default_result_printer());
     listeners.Append(new weft::test::PrintFailures);
   }

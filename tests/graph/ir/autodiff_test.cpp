@@ -152,7 +152,7 @@ TEST(Gradients, AnOperatorWithoutOneIsNamedWithItsNode) {
     gradients(b, y, {x});
     FAIL() << "no error";
   } catch (const UserError& e) {
-    EXPECT_THAT(e.what(), testing::AllOf(testing::HasSubstr("/decoder/loop"), testing::HasSubstr("while")));
+    EXPECT_THAT(e.what(), ::testing::AllOf(::testing::HasSubstr("/decoder/loop"), ::testing::HasSubstr("while")));
   }
 }
 

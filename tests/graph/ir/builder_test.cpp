@@ -4,26 +4,19 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include "tests/support/message_of.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
+using testing::message_of;
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 ValueId feed(GraphBuilder& b, Shape shape, DType type = DType::f32) {
   return b.input(fmt::format("x{}", b.graph().inputs().size()), InputRole::feed, {type, std::move(shape)});
-}
-
-template <class Make>
-std::string message_of(Make&& make) {
-  try {
-    make();
-  } catch (const UserError& e) {
-    return e.what();
-  }
-  return "no UserError";
 }
 
 TEST(Builder, BroadcastsBothSidesOfABinaryOperator) {

@@ -13,7 +13,7 @@
 namespace weft {
 namespace {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 
 /// Evaluates one operator on constants.
 std::vector<Tensor> run(Op op, std::vector<Tensor> operands, Attributes attributes = {}) {

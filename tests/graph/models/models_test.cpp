@@ -14,7 +14,7 @@
 namespace weft {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 using Settings = std::map<std::string, std::string>;
 
 std::string message_of(const std::string& name, const Settings& settings) {

@@ -6,21 +6,15 @@
 #include "graph/onnx/describe.hpp"
 #include "graph/onnx/import.hpp"
 #include "tests/graph/onnx/fixtures.hpp"
+#include "tests/support/message_of.hpp"
 #include "weft/error.hpp"
 
 namespace weft::onnx {
 namespace {
 
-using testing::HasSubstr;
+using testing::message_of;
 
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const UserError& e) {
-    return e.what();
-  }
-  return "no UserError";
-}
+using ::testing::HasSubstr;
 
 TEST(Import, GemmAndReluComputeWhatTheyShould) {
   const Model model = import_model(linear_model(), {.symbols = {{"N", 2}}});
@@ -52,7 +46,7 @@ TEST(Import, UnsupportedOperatorsAreNamedAllAtOnce) {
   const std::string message = message_of([&] { import_model(file, {}); });
   EXPECT_THAT(message, HasSubstr("NoSuchOperator node 'first'"));
   EXPECT_THAT(message, HasSubstr("Unique node 'second'"));
-  EXPECT_THAT(message, testing::Not(HasSubstr("between")));
+  EXPECT_THAT(message, ::testing::Not(HasSubstr("between")));
 }
 
 TEST(Import, AHardCodedReshapeThatDoesNotFitTheBatchIsNamedWithARemedy) {

@@ -6,10 +6,13 @@
 #include "graph/training/training_step.hpp"
 #include "tests/graph/training/fixture.hpp"
 #include "tests/graph/training/models.hpp"
+#include "tests/support/message_of.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
 namespace {
+
+using testing::message_of;
 
 using namespace test;
 using ::testing::AllOf;
@@ -40,16 +43,6 @@ TEST(Loss, EveryLossAndItsGradientAreThoseOfPyTorch) {
     for (std::size_t i = 0; i < after.size(); ++i) after[i] -= c["grad"][i].get<double>();
     expect_close(table.at("logits"), after, 1e-6, what);
   }
-}
-
-template <class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const UserError& e) {
-    return e.what();
-  }
-  return "no UserError";
 }
 
 LossTarget find(const Shape& output, const LossSpec& loss, const std::optional<Shape>& sample) {

@@ -4,10 +4,13 @@
 #include <gtest/gtest.h>
 
 #include "tests/graph/training/fixture.hpp"
+#include "tests/support/message_of.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
 namespace {
+
+using testing::message_of;
 
 using test::noise;
 using ::testing::ElementsAre;
@@ -19,16 +22,6 @@ Model model_of_names() {
               {"t.w", noise({2, 3}, 2), true, ""}, {"scale", noise({3}, 1), false, ""},
               {"mean", noise({3}, 1), false, ""},  {"index", Tensor(DType::i64, {3}), false, ""}};
   return m;
-}
-
-template <class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const UserError& e) {
-    return e.what();
-  }
-  return "no UserError";
 }
 
 TEST(Parameters, TheModelsVerdictIsExtendedByTrainAndFreezeWins) {

@@ -6,10 +6,13 @@
 #include "graph/training/training_step.hpp"
 #include "tests/graph/training/fixture.hpp"
 #include "tests/graph/training/models.hpp"
+#include "tests/support/message_of.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
 namespace {
+
+using testing::message_of;
 
 using namespace test;
 using ::testing::HasSubstr;
@@ -205,16 +208,6 @@ TEST(TrainingStep, AParameterThatTheLossDoesNotReachIsLeftAlone) {
   const TrainingGraph step = build_training_step(model, job, {1, 1, Pass::only, {1, 1}, std::nullopt});
   EXPECT_THAT(step.trained, ::testing::ElementsAre("w"));
   EXPECT_EQ(step.graph.find_output("idle"), kNone);
-}
-
-template <class F>
-std::string message_of(F f) {
-  try {
-    f();
-  } catch (const UserError& e) {
-    return e.what();
-  }
-  return "no UserError";
 }
 
 TEST(TrainingStep, AModelWithEverythingFrozenHasNothingToTrain) {

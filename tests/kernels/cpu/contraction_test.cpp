@@ -23,12 +23,12 @@ double tolerance_of(DType type) {
 
 double low_of(DType type) { return is_float(type) || is_signed_integer(type) ? -2 : 0; }
 
-constexpr DType kTypes[] = {DType::f64, DType::f16, DType::i64, DType::i32, DType::i16, DType::i8, DType::u8};
+constexpr DType kDotTypes[] = {DType::f64, DType::f16, DType::i64, DType::i32, DType::i16, DType::i8, DType::u8};
 
 TEST(CpuContractions, ProductsOfEveryTypeOverBatchAndContractedDimensionsOfAnyLayoutAgree) {
   std::mt19937 engine(1);
   for (int i = 0; i < 60; ++i) {
-    const DType type = kTypes[i % 7];
+    const DType type = kDotTypes[i % 7];
     const std::int64_t b0 = roll(engine, 1, 3), m0 = roll(engine, 0, 40), m1 = roll(engine, 1, 3),
                        n = roll(engine, 1, 70), k0 = roll(engine, 0, 30), k1 = roll(engine, 1, 12);
     Body body;

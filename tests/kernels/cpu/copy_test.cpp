@@ -41,9 +41,9 @@ class Dice {
     return Shape(std::move(extents));
   }
   DType type() {
-    constexpr DType kTypes[] = {DType::f64, DType::f32, DType::f16, DType::bf16,
+    constexpr DType kDrawn[] = {DType::f64, DType::f32, DType::f16, DType::bf16,
                                 DType::i64, DType::i32, DType::u8,  DType::boolean};
-    return kTypes[roll(0, 7)];
+    return kDrawn[roll(0, 7)];
   }
   /// Row-major, permuted, with gaps, blocked once or twice.
   Layout layout(const Shape& shape) {

@@ -14,11 +14,14 @@
 #include <vector>
 
 #include "src/data/data_writer.hpp"
+#include "tests/support/message_of.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
 
-class TemporaryFolder : public testing::Test {
+using testing::message_of;
+
+class TemporaryFolder : public ::testing::Test {
  protected:
   void SetUp() override {
     std::string pattern = (std::filesystem::temp_directory_path() / "weft-data-XXXXXX").string();
@@ -47,21 +50,6 @@ inline std::string bytes_of(const std::string& path) {
   std::string bytes(std::filesystem::file_size(path), '\0');
   std::ifstream(path, std::ios::binary).read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   return bytes;
-}
-
-/// The message of the error of kind `E` that `body` throws; a failure where it throws none or another.
-template <class E>
-std::string message_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const E& e) {
-    return e.what();
-  } catch (const std::exception& e) {
-    ADD_FAILURE() << "another error: " << e.what();
-    return {};
-  }
-  ADD_FAILURE() << "no error";
-  return {};
 }
 
 /// An IDX file of bytes.

@@ -8,8 +8,8 @@
 namespace weft {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 std::string little(std::uint64_t value, int bytes) {
   std::string out;

@@ -10,8 +10,8 @@
 namespace weft {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 class NpzWriterTest : public TemporaryFolder {
  protected:

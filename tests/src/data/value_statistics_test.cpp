@@ -9,9 +9,9 @@
 namespace weft {
 namespace {
 
-using testing::DoubleNear;
-using testing::ElementsAre;
-using testing::IsEmpty;
+using ::testing::DoubleNear;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 TEST(ValueStatistics, ImagesAreMeasuredByChannel) {
   ValueStatistics s(DType::u8, Shape{2, 2, 1, 2});

@@ -15,7 +15,7 @@ namespace weft {
 namespace {
 
 using test::in_child;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 class ExitReportTest : public test::RunFolder {
  protected:

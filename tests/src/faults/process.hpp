@@ -12,10 +12,10 @@
 
 namespace weft::test {
 
-class RunFolder : public testing::Test {
+class RunFolder : public ::testing::Test {
  protected:
   void SetUp() override {
-    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
+    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
     run =
         std::filesystem::temp_directory_path() / (std::string("weft-") + info->name() + "-" + std::to_string(getpid()));
     std::filesystem::remove_all(run);

@@ -7,25 +7,19 @@
 #include <cerrno>
 
 #include "tests/support/faulty_file_system.hpp"
+#include "tests/support/message_of.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace weft {
 namespace {
+
+using testing::message_of;
 
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using testing::Fault;
 using testing::FaultyFileSystem;
 using ::testing::HasSubstr;
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const SystemError& error) {
-    return error.what();
-  }
-  return "no SystemError";
-}
 
 class Files : public ::testing::Test {
  protected:
@@ -41,7 +35,7 @@ TEST_F(Files, AWholeFileReplacesTheFormerOne) {
 }
 
 TEST_F(Files, AMissingFileIsNamedWithItsCause) {
-  EXPECT_THAT(error_of([&] { files.open(folder.path() / "none", OpenMode::read); }),
+  EXPECT_THAT(message_of<SystemError>([&] { files.open(folder.path() / "none", OpenMode::read); }),
               AllOf(HasSubstr("none"), HasSubstr("No such file")));
   EXPECT_TRUE(files.list(folder.path() / "none").empty());
 }
@@ -49,7 +43,7 @@ TEST_F(Files, AMissingFileIsNamedWithItsCause) {
 TEST_F(Files, ReadingBeyondTheEndIsAnError) {
   write_whole_file(files, folder.path() / "a", "abc");
   std::vector<std::byte> bytes(4);
-  EXPECT_THAT(error_of([&] { files.open(folder.path() / "a", OpenMode::read)->read_at(bytes, 0); }),
+  EXPECT_THAT(message_of<SystemError>([&] { files.open(folder.path() / "a", OpenMode::read)->read_at(bytes, 0); }),
               HasSubstr("it ends at byte 3"));
 }
 
@@ -70,7 +64,7 @@ TEST_F(Files, ALargerFileThanAllowedIsRefused) {
 TEST_F(Files, AFullDeviceIsNamed) {
   if (!files.exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
   const auto file = files.open("/dev/full", OpenMode::write);
-  EXPECT_THAT(error_of([&] { file->write_at(std::vector<std::byte>(1), 0); }),
+  EXPECT_THAT(message_of<SystemError>([&] { file->write_at(std::vector<std::byte>(1), 0); }),
               AllOf(HasSubstr("/dev/full"), HasSubstr("No space left")));
 }
 

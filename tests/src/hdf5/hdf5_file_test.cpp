@@ -13,14 +13,17 @@
 #include <functional>
 #include <thread>
 
+#include "tests/support/message_of.hpp"
 #include "weft/error.hpp"
 
 namespace weft::hdf5 {
 namespace {
 
-using testing::HasSubstr;
+using testing::message_of;
 
-class Hdf5File : public testing::Test {
+using ::testing::HasSubstr;
+
+class Hdf5File : public ::testing::Test {
  protected:
   void SetUp() override {
     std::string pattern = (std::filesystem::temp_directory_path() / "weft-hdf5-XXXXXX").string();
@@ -52,20 +55,6 @@ void write_sample(const std::string& path) {
   file.set_attribute("/", "classes", std::vector<std::string>{"cat", "dog", "größer"});
   file.set_attribute("/a/b/weights", "epoch", std::int64_t{7});
   file.close();
-}
-
-template <class E>
-std::string message_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const E& e) {
-    return e.what();
-  } catch (const std::exception& e) {
-    ADD_FAILURE() << "another error: " << e.what();
-    return {};
-  }
-  ADD_FAILURE() << "no error";
-  return {};
 }
 
 // Reads everything that a file has.
@@ -133,7 +122,7 @@ TEST_F(Hdf5File, rows_are_read_by_range) {
   const File in = File::open(path("f"));
   std::vector<float> rows(6);
   in.dataset("/a/b/weights").read_rows(1, 2, std::as_writable_bytes(std::span(rows)));
-  EXPECT_THAT(rows, testing::ElementsAre(3, 4, 5, 6, 7, 8));
+  EXPECT_THAT(rows, ::testing::ElementsAre(3, 4, 5, 6, 7, 8));
 }
 
 TEST_F(Hdf5File, raw_offsets_lead_to_the_elements) {
@@ -245,7 +234,7 @@ TEST_F(Hdf5File, a_flipped_bit_gives_an_error_or_leaves_metadata_as_it_was) {
 
 TEST_F(Hdf5File, a_write_that_fails_is_reported_and_the_process_ends_well) {
   for (const rlim_t limit : {0, 100, 2000, 5000})
-    EXPECT_EXIT(write_under_limit(path("f" + std::to_string(limit)), limit), testing::ExitedWithCode(0), "");
+    EXPECT_EXIT(write_under_limit(path("f" + std::to_string(limit)), limit), ::testing::ExitedWithCode(0), "");
 }
 
 TEST_F(Hdf5File, threads_take_turns) {

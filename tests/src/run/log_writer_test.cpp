@@ -13,7 +13,7 @@
 namespace weft {
 namespace {
 
-LogRecord at_step(std::int64_t step, bool eval = false) {
+LogRecord record_at(std::int64_t step, bool eval = false) {
   LogRecord record;
   record.step = step;
   record.epoch = 0.5;
@@ -42,7 +42,7 @@ class Log : public ::testing::Test {
 };
 
 TEST(LogLine, HasTheFieldsOfTheContractInOrder) {
-  LogRecord record = at_step(20);
+  LogRecord record = record_at(20);
   record.lr = 1e-5;
   record.samples_per_s = 9120;
   record.step_ms = 14;
@@ -52,11 +52,11 @@ TEST(LogLine, HasTheFieldsOfTheContractInOrder) {
 }
 
 TEST(LogLine, SaysWhatIsAnEvaluation) {
-  EXPECT_EQ(to_json(at_step(3, true)), R"({"step":3,"epoch":0.5,"eval":true,"loss":0.25})");
+  EXPECT_EQ(to_json(record_at(3, true)), R"({"step":3,"epoch":0.5,"eval":true,"loss":0.25})");
 }
 
 TEST(LogLine, NumbersThatJsonLacksAreNullAndNamed) {
-  LogRecord record = at_step(1);
+  LogRecord record = record_at(1);
   record.loss = NAN;
   record.metrics = {{"perplexity", -INFINITY}};
   EXPECT_EQ(to_json(record),
@@ -64,20 +64,20 @@ TEST(LogLine, NumbersThatJsonLacksAreNullAndNamed) {
 }
 
 TEST(LogLine, NumbersReadBackExactly) {
-  LogRecord record = at_step(1);
+  LogRecord record = record_at(1);
   record.loss = 0.1 + 0.2;
   EXPECT_EQ(nlohmann::json::parse(to_json(record))["loss"].get<double>(), 0.1 + 0.2);
 }
 
 TEST(LogLine, ANameThatIsNoTextStaysValidJson) {
-  LogRecord record = at_step(1);
+  LogRecord record = record_at(1);
   record.metrics = {{"a\xff\"\n", 1}};
   EXPECT_TRUE(nlohmann::json::accept(to_json(record)));
 }
 
 TEST_F(Log, ANewLogReplacesAnOldOne) {
-  LogWriter(files, path, 0).write(at_step(1));
-  LogWriter(files, path, 0).write(at_step(1));
+  LogWriter(files, path, 0).write(record_at(1));
+  LogWriter(files, path, 0).write(record_at(1));
   EXPECT_EQ(steps(), std::vector<std::int64_t>{1});
 }
 
@@ -85,24 +85,24 @@ TEST_F(Log, ResumingCutsLaterStepsSoThatEachIsThereOnce) {
   {
     LogWriter log(files, path, 0);
     for (const std::int64_t step : {10, 20, 30, 40}) {
-      log.write(at_step(step));
-      if (step % 20 == 0) log.write(at_step(step, true));
+      log.write(record_at(step));
+      if (step % 20 == 0) log.write(record_at(step, true));
     }
   }
   LogWriter log(files, path, 20);
-  log.write(at_step(30));
+  log.write(record_at(30));
   EXPECT_EQ(steps(), (std::vector<std::int64_t>{10, 20, -20, 30}));
 }
 
 TEST_F(Log, ALineThatAKillCutShortIsDropped) {
-  LogWriter(files, path, 0).write(at_step(10));
+  LogWriter(files, path, 0).write(record_at(10));
   write_whole_file(files, path, text() + R"({"step":20,"epo)");
-  LogWriter(files, path, 50).write(at_step(60));
+  LogWriter(files, path, 50).write(record_at(60));
   EXPECT_EQ(steps(), (std::vector<std::int64_t>{10, 60}));
 }
 
 TEST_F(Log, WhatIsNoLogLineEndsTheLog) {
-  LogWriter(files, path, 0).write(at_step(10));
+  LogWriter(files, path, 0).write(record_at(10));
   for (const char* junk : {"\n", "[1]\n", "{\"step\":\"x\"}\n", "\xff garbage\n", "{}\n"}) {
     write_whole_file(files, path,
                      R"({"step":10})"
@@ -110,7 +110,7 @@ TEST_F(Log, WhatIsNoLogLineEndsTheLog) {
                          std::string(junk) +
                          R"({"step":20})"
                          "\n");
-    LogWriter(files, path, 50).write(at_step(60));
+    LogWriter(files, path, 50).write(record_at(60));
     EXPECT_EQ(steps(), (std::vector<std::int64_t>{10, 60})) << junk;
   }
 }
@@ -118,11 +118,11 @@ TEST_F(Log, WhatIsNoLogLineEndsTheLog) {
 TEST_F(Log, ALongLogIsReadInBlocks) {
   {
     LogWriter log(files, path, 0);
-    for (std::int64_t step = 1; step <= 60000; ++step) log.write(at_step(step));
+    for (std::int64_t step = 1; step <= 60000; ++step) log.write(record_at(step));
   }
   ASSERT_GT(std::filesystem::file_size(path), 2u << 20);
   LogWriter log(files, path, 59998);
-  log.write(at_step(59999));
+  log.write(record_at(59999));
   const auto found = steps();
   ASSERT_EQ(found.size(), 59999u);
   for (std::size_t i = 0; i < found.size(); ++i) ASSERT_EQ(found[i], static_cast<std::int64_t>(i) + 1);
@@ -131,7 +131,7 @@ TEST_F(Log, ALongLogIsReadInBlocks) {
 TEST_F(Log, AFullDiskIsASystemError) {
   testing::FaultyFileSystem faulty(testing::Fault{testing::Fault::Kind::none, 0, 0, 10});
   LogWriter log(faulty, path, 0);
-  EXPECT_THROW(log.write(at_step(1)), SystemError);
+  EXPECT_THROW(log.write(record_at(1)), SystemError);
 }
 
 }  // namespace

@@ -10,25 +10,18 @@
 #include <cstring>
 
 #include "tests/support/faulty_file_system.hpp"
+#include "tests/support/message_of.hpp"
 #include "tests/support/temporary_folder.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
 namespace {
 
+using testing::message_of;
+
 namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-template <class Kind>
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Kind& error) {
-    return error.what();
-  }
-  return "no such error";
-}
 
 class Runs : public ::testing::Test {
  protected:

@@ -9,10 +9,13 @@
 #include "src/train/bind_inputs.hpp"
 #include "src/train/evaluator.hpp"
 #include "src/train/resolve_plan.hpp"
+#include "tests/support/message_of.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
 namespace {
+
+using testing::message_of;
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -26,15 +29,6 @@ JobSpec lenet_job() {
 }
 
 SampleShapes image_shapes() { return {{{"input", Shape{1, 28, 28}}}, Shape(Dims{})}; }
-
-std::string message_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
 
 TEST(PassesOfStep, AStepOfOneMicroBatchIsOnePass) {
   const std::vector<PassSpec> passes = passes_of_step(pass_samples(10, 10, 1));
