@@ -1,16 +1,19 @@
 // Which variables mean what:
-//   OMPI_COMM_WORLD_{SIZE,RANK,LOCAL_RANK}      Open MPI's mpirun, versions 1 to 5
+//   OMPI_COMM_WORLD_{SIZE,RANK,LOCAL_RANK,LOCAL_SIZE}   Open MPI's mpirun, versions 1 to 5
 //   SLURM_STEP_{ID,NUM_TASKS}, SLURM_{PROCID,LOCALID}   a job step, so srun; the batch script itself has SLURM_NTASKS
 //                                               and SLURM_PROCID too, but it is no task of a step
-//   PMI_{SIZE,RANK}, MPI_LOCALRANKID            Hydra (MPICH, Intel MPI) and PMI plugins
+//   SLURM_{STEP_TASKS_PER_NODE,NODEID}          tasks of all nodes, as in 2(x3),1, and which of them this is
+//   PMI_{SIZE,RANK}, MPI_LOCAL{RANKID,NRANKS}   Hydra (MPICH, Intel MPI) and PMI plugins
 //   PMIX_RANK, PMIX_NAMESPACE                   PMIx is there
 // mpirun inside a job step sets its own and keeps Slurm's, so Open MPI's are asked first.
 #include "comm/launch.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <string_view>
 
 #include "weft/error.hpp"
 
@@ -28,6 +31,28 @@ int number(const Environment& environment, const char* name, int missing) {
         "srun",
         name, *text));
   return value;
+}
+
+/// Entry `node` of a list like "4(x2),3": 4, 4, 3. 1 where it has none, or is no such list.
+int tasks_of_node(std::string_view list, int node) {
+  const auto take = [&](int& value) {
+    const auto [end, error] = std::from_chars(list.data(), list.data() + list.size(), value);
+    list.remove_prefix(static_cast<std::size_t>(end - list.data()));
+    return error == std::errc{};
+  };
+  while (!list.empty()) {
+    int tasks = 1, nodes = 1;
+    if (!take(tasks)) return 1;
+    if (list.starts_with("(x")) {
+      list.remove_prefix(2);
+      if (!take(nodes) || !list.starts_with(")")) return 1;
+      list.remove_prefix(1);
+    }
+    if (node < nodes) return std::max(1, tasks);
+    node -= nodes;
+    if (list.starts_with(",")) list.remove_prefix(1);
+  }
+  return 1;
 }
 
 const char* name_of(Launcher launcher) {
@@ -78,16 +103,20 @@ LaunchInfo detect_launch(const Environment& environment) {
     info.tasks = number(environment, "OMPI_COMM_WORLD_SIZE", 1);
     info.task = number(environment, "OMPI_COMM_WORLD_RANK", 0);
     info.local = number(environment, "OMPI_COMM_WORLD_LOCAL_RANK", 0);
+    info.local_tasks = number(environment, "OMPI_COMM_WORLD_LOCAL_SIZE", 1);
   } else if (environment("SLURM_STEP_ID") && environment("SLURM_STEP_NUM_TASKS")) {
     info.launcher = Launcher::slurm;
     info.tasks = number(environment, "SLURM_STEP_NUM_TASKS", 1);
     info.task = number(environment, "SLURM_PROCID", 0);
     info.local = number(environment, "SLURM_LOCALID", 0);
+    info.local_tasks =
+        tasks_of_node(environment("SLURM_STEP_TASKS_PER_NODE").value_or(""), number(environment, "SLURM_NODEID", 0));
   } else if (environment("PMI_SIZE")) {
     info.launcher = Launcher::pmi;
     info.tasks = number(environment, "PMI_SIZE", 1);
     info.task = number(environment, "PMI_RANK", 0);
     info.local = number(environment, "MPI_LOCALRANKID", 0);
+    info.local_tasks = number(environment, "MPI_LOCALNRANKS", 1);
   }
   if (info.tasks < 1 || info.task >= info.tasks)
     throw UserError(

@@ -17,10 +17,11 @@ enum class Launcher {
 
 struct LaunchInfo {
   Launcher launcher = Launcher::none;
-  int tasks = 1;      ///< how many processes the launcher says it started
-  int task = 0;       ///< which of them this is
-  int local = 0;      ///< which of those on this node
-  bool pmix = false;  ///< srun offers PMIx
+  int tasks = 1;        ///< how many processes the launcher says it started
+  int task = 0;         ///< which of them this is
+  int local = 0;        ///< which of those on this node
+  bool pmix = false;    ///< srun offers PMIx
+  int local_tasks = 1;  ///< how many on this node; 1 where the launcher does not say
 
   /// Whether MPI must be started: a lone task needs none.
   bool needs_mpi() const { return tasks > 1; }

@@ -10,6 +10,7 @@
 #include "fmt/format.h"
 #include "src/cli/printable.hpp"
 #include "src/cli/verbs.hpp"
+#include "src/cli/waiting_threads.hpp"
 #include "src/settings/nearest.hpp"
 #include "weft/version.hpp"
 
@@ -45,7 +46,8 @@ bool is_first_rank() {
   return true;
 }
 
-ExitCode run(const Arguments& arguments) {
+/// `values` are main's: `arguments` with the program's name before them.
+ExitCode run(const Arguments& arguments, char** values) {
   const auto first = arguments.empty() ? "--help" : arguments.front();
   if (first == "--help" || first == "-h" || (first == "help" && arguments.size() == 1)) {
     if (is_first_rank()) fmt::print("{}", general_help());
@@ -60,6 +62,7 @@ ExitCode run(const Arguments& arguments) {
     throw UserError(fmt::format("a verb comes first, not the option '{}'\n  See `weft --help` for the verbs.", first));
   const auto& verb = find_verb(first);
   if (verb.where == RunsOn::first_rank && !is_first_rank()) return ExitCode::ok;
+  if (verb.computes == Computes::yes) choose_how_threads_wait(values);
   return verb.run({arguments.begin() + 1, arguments.end()});
 }
 
@@ -78,7 +81,7 @@ int main(int count, char** values) {
   try {
     spdlog::set_default_logger(spdlog::stderr_color_mt("weft"));
     spdlog::set_pattern("%H:%M:%S %^%l%$ %v");
-    code = weft::cli::run({values + 1, values + count});
+    code = weft::cli::run({values + 1, values + count}, values);
     weft::cli::flush_results();
   } catch (const weft::Error& e) {
     code = e.exit_code();

@@ -14,10 +14,13 @@ enum class RunsOn : std::uint8_t {
   all_ranks    ///< the verb sets up its communicator; only rank 0 prints
 };
 
+enum class Computes : bool { no, yes };  ///< whether kernels run
+
 struct Verb {
   std::string_view name;
   std::string_view summary;  ///< one line, for `weft --help`
   RunsOn where;
+  Computes computes;
   ExitCode (*run)(const Arguments& arguments);  ///< what follows the verb; throws weft::Error
 };
 

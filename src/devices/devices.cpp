@@ -36,6 +36,19 @@ int default_threads(int ranks) {
   return own ? allowed : std::max(1, allowed / ranks);
 }
 
+std::string crowding(int ranks, int threads) {
+  const int allowed = allowed_cores();
+  const auto online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  const int sharing = allowed * ranks <= online ? 1 : ranks;  // as above
+  if (threads * sharing <= allowed) return {};
+  return fmt::format(
+      "{} compute threads ({} rank{} of {}) share {} core{} of this node, and wait for each other. Set threads in the "
+      "job, or OMP_NUM_THREADS, to {}{}; OMP_WAIT_POLICY=passive lets them sleep meanwhile",
+      threads * sharing, sharing, sharing == 1 ? "" : "s", threads, allowed, allowed == 1 ? "" : "s",
+      std::max(1, allowed / sharing),
+      allowed < sharing ? fmt::format(", and start at most {} ranks a node", allowed) : "");
+}
+
 std::unique_ptr<Device> make_device(const std::string& name, const NodeShare& share, bool deterministic) {
   if (name != "auto" && name != "cpu")
     throw UserError(fmt::format("device: this build has no '{}'; it has: cpu", name));

@@ -18,6 +18,10 @@ struct NodeShare {
 /// the launcher gave each rank its own; else an equal share of them.
 int default_threads(int ranks);
 
+/// Whether there are more compute threads on this node than cores that they may use, in words; empty when there are
+/// not. `threads` are of each of `ranks` ranks.
+std::string crowding(int ranks, int threads);
+
 /// `name` is "auto", "cpu", "cuda" or "opencl". Throws UserError naming the devices that this build has.
 std::unique_ptr<Device> make_device(const std::string& name, const NodeShare& share, bool deterministic);
 

@@ -28,6 +28,7 @@ struct TrainServices {
   StopSignals* signals = nullptr;    ///< signals end the run with a checkpoint; nullptr: they do not
   double terminate_grace = 1;        ///< seconds that the launcher leaves between SIGTERM and SIGKILL
   std::ostream* progress = nullptr;  ///< rank 0's progress and remarks; nullptr: silent
+  std::string crowding = {};         ///< what is to be said of threads that have no core of their own; "": nothing
   std::ostream* warnings = nullptr;  ///< where its warnings go when there is no progress; nullptr: nowhere
 };
 

@@ -84,6 +84,7 @@ void TrainingRun::open_folder() {
   });
   path_ = text_of(opened);
   result_.folder = path_;
+  if (!services_.crowding.empty()) warn("warning: " + services_.crowding);
   if (folder_ && !folder_->warning().empty()) warn("warning: " + folder_->warning());
   if (folder_ && !folder_->moved_aside().empty())
     note(fmt::format("the former run was moved to {}", folder_->moved_aside().string()));

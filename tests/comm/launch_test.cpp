@@ -56,6 +56,28 @@ TEST(DetectLaunch, MpirunInsideAStepCountsNotTheStep) {
   EXPECT_EQ(info.task, 2);
 }
 
+TEST(DetectLaunch, TasksOfThisNodeAreCounted) {
+  const auto tasks = [](std::map<std::string, std::string> variables) {
+    return detect_launch(environment(std::move(variables))).local_tasks;
+  };
+  EXPECT_EQ(tasks({}), 1);
+  EXPECT_EQ(tasks({{"OMPI_COMM_WORLD_SIZE", "8"}, {"OMPI_COMM_WORLD_LOCAL_SIZE", "3"}}), 3);
+  EXPECT_EQ(tasks({{"PMI_SIZE", "8"}, {"MPI_LOCALNRANKS", "4"}}), 4);
+  const auto of_step = [&](const char* list, const char* node) {
+    return tasks({{"SLURM_STEP_ID", "0"},
+                  {"SLURM_STEP_NUM_TASKS", "12"},
+                  {"SLURM_STEP_TASKS_PER_NODE", list},
+                  {"SLURM_NODEID", node}});
+  };
+  EXPECT_EQ(of_step("4(x2),3,1", "1"), 4);
+  EXPECT_EQ(of_step("4(x2),3,1", "2"), 3);
+  EXPECT_EQ(of_step("4(x2),3,1", "3"), 1);
+  EXPECT_EQ(of_step("4(x2)", "2"), 1);
+  EXPECT_EQ(of_step("4(y2)", "0"), 4);
+  EXPECT_EQ(of_step("many", "0"), 1);
+  EXPECT_EQ(of_step("", "0"), 1);
+}
+
 TEST(DetectLaunch, NonsenseInAVariableIsNamed) {
   EXPECT_THAT(
       [] {

@@ -116,6 +116,7 @@ ExitCode run_train(const Arguments& arguments) {
     PosixFileSystem files;
     TrainServices services{*world.communicator, *device, files};
     services.mpi = world.runtime.get();
+    services.crowding = crowding(world.communicator->node_size(), device->target().threads);
     services.signals = &signals;
     services.terminate_grace = terminate_grace(launch.launcher);
     const bool speaks = world.communicator->rank() == 0;

@@ -8,6 +8,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 // The verbs of the help text, so that a new verb is tested without a word here.
@@ -47,6 +48,30 @@ TEST(Usage, EveryVerbRefusesAnOptionItDoesNotHave) {
     EXPECT_EQ(outcome.code, 2) << verb;
     EXPECT_THAT(outcome.out, IsEmpty());
   }
+}
+
+// GCC's OpenMP library tells its settings when it starts.
+constexpr const char* kTellSettings = "OMP_DISPLAY_ENV=verbose";
+
+/// What a verb's process says of its OpenMP settings, started alone with these variables, whatever the tests run with.
+std::string settings(const std::vector<std::string>& verb, const std::vector<std::string>& variables) {
+  std::vector<std::string> command{"/usr/bin/env", "-u", "OMP_WAIT_POLICY", "-u", "GOMP_SPINCOUNT", kTellSettings};
+  command.insert(command.end(), {"OMPI_COMM_WORLD_SIZE=1", "OMPI_COMM_WORLD_LOCAL_SIZE=1"});
+  command.insert(command.end(), variables.begin(), variables.end());
+  command.emplace_back(WEFT_BINARY);
+  command.insert(command.end(), verb.begin(), verb.end());
+  return run_program(command).err;
+}
+
+TEST(Usage, HowThreadsWaitIsChosenUnlessTheUserHas) {
+  const std::vector<std::string> computing{"verify", "/nonexistent"};
+  EXPECT_THAT(settings(computing, {"OMP_NUM_THREADS=1"}), HasSubstr("GOMP_SPINCOUNT = '10000'"));
+  EXPECT_THAT(settings(computing, {"OMP_NUM_THREADS=1000"}), HasSubstr("GOMP_SPINCOUNT = '0'"))
+      << "more threads than cores";
+  EXPECT_THAT(settings(computing, {"OMP_NUM_THREADS=1", "GOMP_SPINCOUNT=77"}),
+              ::testing::AllOf(HasSubstr("GOMP_SPINCOUNT = '77'"), Not(HasSubstr("'10000'"))));
+  EXPECT_THAT(settings(computing, {"OMP_NUM_THREADS=1", "OMP_WAIT_POLICY=active"}), Not(HasSubstr("'10000'")));
+  EXPECT_THAT(settings({"job", "--schema"}, {}), Not(HasSubstr("'10000'"))) << "nothing is computed";
 }
 
 TEST(Usage, VersionIsOneLine) {
