@@ -38,8 +38,11 @@ void calibrate_collectives(Device& device, Communicator& comm, const CalibrateOp
 void calibrate_programs(Device& device, Communicator& comm, std::span<const Program> programs,
                         const CalibrateOptions& options, Calibration& costs);
 
-/// Bytes/s of reading a file of `bytes` bytes, written into `folder` for the purpose and removed, that the page cache
-/// was asked to forget. Throws SystemError when the folder cannot be written.
-double measure_read_bandwidth(const std::filesystem::path& folder, std::int64_t bytes);
+struct StorageRates {
+  double read = 0, write = 0;  ///< bytes/s
+};
+/// Of a file of `bytes` bytes in `folder`, made for the purpose and removed: writing until it is flushed, and reading
+/// after the page cache was asked to forget it. Throws SystemError when the folder cannot be written.
+StorageRates measure_storage(const std::filesystem::path& folder, std::int64_t bytes);
 
 }  // namespace weft

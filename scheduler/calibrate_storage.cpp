@@ -12,7 +12,7 @@
 
 namespace weft {
 
-double measure_read_bandwidth(const std::filesystem::path& folder, std::int64_t bytes) {
+StorageRates measure_storage(const std::filesystem::path& folder, std::int64_t bytes) {
   const auto path = folder / fmt::format(".weft-calibration-{}", getpid());
   const auto fail = [&](const char* what) {
     const int error = errno;
@@ -33,6 +33,8 @@ double measure_read_bandwidth(const std::filesystem::path& folder, std::int64_t 
   }
   std::vector<char> chunk(4 << 20);
   for (std::size_t i = 0; i < chunk.size(); ++i) chunk[i] = static_cast<char>((i * 2654435761U) >> 13);
+  StorageRates rates;
+  const auto begin_writing = MeasureClock::now();
   for (std::int64_t done = 0; done < bytes;) {
     const auto written = pwrite(
         file.fd, chunk.data(),
@@ -41,6 +43,7 @@ double measure_read_bandwidth(const std::filesystem::path& folder, std::int64_t 
     done += written;
   }
   if (fdatasync(file.fd) != 0) fail("flush");
+  rates.write = static_cast<double>(bytes) / std::max(seconds_since(begin_writing), 1e-9);
   // Only a request: where the page cache keeps the file, what is measured is memory, as training would see it too.
   (void)posix_fadvise(file.fd, 0, 0, POSIX_FADV_DONTNEED);
   const auto begin = MeasureClock::now();
@@ -49,7 +52,8 @@ double measure_read_bandwidth(const std::filesystem::path& folder, std::int64_t 
     if (got <= 0) fail("read");
     done += got;
   }
-  return static_cast<double>(bytes) / std::max(seconds_since(begin), 1e-9);
+  rates.read = static_cast<double>(bytes) / std::max(seconds_since(begin), 1e-9);
+  return rates;
 }
 
 }  // namespace weft

@@ -133,7 +133,10 @@ std::string without_threads(std::string_view target) {
 }  // namespace
 
 std::string calibration_to_json(const CalibrationSet& set) {
-  Json json{{"weft_calibration", kFormat}, {"machine", set.machine}, {"read_bandwidth", set.read_bandwidth}};
+  Json json{{"weft_calibration", kFormat},
+            {"machine", set.machine},
+            {"read_bandwidth", set.read_bandwidth},
+            {"write_bandwidth", set.write_bandwidth}};
   json["entries"] = Json::array();
   for (const auto& entry : set.entries) json["entries"].push_back(entry_json(entry));
   return json.dump(1) + "\n";
@@ -147,6 +150,8 @@ CalibrationSet parse_calibration(std::string_view text, std::string_view source)
     CalibrationSet set;
     set.machine = json.at("machine").get<std::string>();
     set.read_bandwidth = number(json.at("read_bandwidth"), "read_bandwidth");
+    if (const auto write = json.find("write_bandwidth"); write != json.end())
+      set.write_bandwidth = number(*write, "write_bandwidth");
     for (const auto& entry : json.at("entries")) set.entries.push_back(read_entry(entry));
     return set;
   } catch (const nlohmann::json::exception& e) {

@@ -45,6 +45,7 @@ Alternative consider(const Arrangement& arrangement, const Site& site, const Cal
   std::vector<const Program*> passes;
   for (const int p : step.passes) passes.push_back(&step.programs.at(static_cast<std::size_t>(p)));
   a.plan = step.plan;
+  a.checkpoint_bytes = step.checkpoint_bytes;
   a.prediction = simulate_placed(passes, placement ? &*placement : nullptr, {step.plan.mesh, arrangement.nodes});
   if (a.note.empty() && arrangement.nodes > 1 && !measured_between(placement->costs, arrangement.nodes))
     a.note = "nothing was measured between nodes";

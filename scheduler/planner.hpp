@@ -36,6 +36,7 @@ struct BuiltStep {
   std::string target;             ///< Target::str() of the devices it was built for
   std::vector<Program> programs;  ///< one for each kind of pass
   std::vector<int> passes;        ///< indices into `programs`, in order of execution
+  double checkpoint_bytes = 0;    ///< of the states that outlive a step
 };
 
 /// Throws UserError with the reason where the job cannot run so.
@@ -46,6 +47,7 @@ struct Alternative {
   std::string excluded;  ///< why it cannot be; the rest holds only when empty
   Plan plan;
   Prediction prediction;
+  double checkpoint_bytes = 0;
   std::string note;  ///< why it is only an estimate: where its costs come from; "" when its costs were measured
   bool is_estimate() const { return !note.empty(); }  ///< nothing ran so when costs were measured
   bool recommended = false;

@@ -106,18 +106,25 @@ class Walker {
   /// An `if` takes the longer body (the shorter one at the low end); of a `while` one turn is counted, for nobody knows
   /// how many there will be.
   double bodies(const Instruction& i, Which which, Walk& walk) const {
-    double longest = 0, shortest = 1e300, sum = 0;
-    for (const int b : i.bodies) {
-      const Walker inner(program_->bodies.at(static_cast<std::size_t>(b)), costs_, *shape_);
-      const double seconds = inner.run(which).seconds;
-      longest = std::max(longest, seconds);
-      shortest = std::min(shortest, seconds);
-      sum += seconds;
+    std::vector<Walk> walks;
+    for (const int b : i.bodies)
+      walks.push_back(Walker(program_->bodies.at(static_cast<std::size_t>(b)), costs_, *shape_).run(which));
+    if (walks.empty()) return 0;
+    if (i.kind == InstructionKind::if_) {
+      const auto shorter = [](const Walk& a, const Walk& b) { return a.seconds < b.seconds; };
+      Walk taken = which == Which::low ? *std::min_element(walks.begin(), walks.end(), shorter)
+                                       : *std::max_element(walks.begin(), walks.end(), shorter);
+      walks = {std::move(taken)};
     }
-    if (i.bodies.empty()) return 0;
-    const double seconds = i.kind == InstructionKind::while_ ? sum : which == Which::low ? shortest : longest;
-    walk.shares[i.kind == InstructionKind::while_ ? "loops" : "branches"] += seconds;
-    walk.estimated += seconds;
+    double seconds = 0;
+    for (const Walk& inner : walks) {
+      seconds += inner.seconds;
+      walk.exact += inner.exact;
+      walk.estimated += inner.estimated;
+      walk.communication += inner.communication;
+      walk.exposed += inner.exposed;
+      for (const auto& [what, share] : inner.shares) walk.shares[what] += share;
+    }
     return seconds;
   }
 

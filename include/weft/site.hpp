@@ -86,6 +86,7 @@ struct CalibrationSet {
   std::string machine;               ///< processor, as found
   double read_bandwidth = 0;         ///< of storage, bytes/s, nothing cached; 0: not measured
   std::vector<Calibration> entries;  ///< one for each (ranks, threads)
+  double write_bandwidth = 0;        ///< of storage, bytes/s, until written bytes are safe; 0: not measured
   bool operator==(const CalibrationSet&) const = default;
 
   const Calibration* find(int ranks, int threads) const;  ///< nullptr when not measured

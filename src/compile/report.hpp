@@ -12,7 +12,8 @@ namespace weft {
 struct ClassTotal {
   std::string name;
   std::int64_t instructions = 0;
-  double seconds = 0, flops = 0, bytes = 0;  ///< kernels only
+  double seconds = 0;           ///< on their lane; a wait's are what is left to wait for
+  double flops = 0, bytes = 0;  ///< of kernels and copies
 };
 
 struct ProgramSummary {

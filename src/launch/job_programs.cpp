@@ -22,6 +22,17 @@ JobPrograms::JobPrograms(const JobSpec& job, std::int64_t node_memory)
   length_ = run_length(job_, data);
   shapes_ = sample_shapes(*model_, job_, data);
   step_samples_ = std::min(job_.batch, data.samples);
+  data_bytes_ = data.bytes;
+}
+
+RunWork JobPrograms::work(const Alternative& alternative) const {
+  RunWork work{length_.total_steps, length_.steps_per_epoch, static_cast<double>(data_bytes_), true, 0, {}};
+  // Beside what the ranks hold, a node's memory keeps what was read, in the reader or in the page cache.
+  const auto held = (alternative.prediction.memory_bytes() + kProcessBytes) * alternative.arrangement.ranks_per_node;
+  work.keeps_data = node_memory_ == 0 || data_bytes_ + held <= node_memory_;
+  work.checkpoint_bytes = alternative.checkpoint_bytes;
+  work.checkpoint = job_.checkpoint;
+  return work;
 }
 
 JobPrograms::~JobPrograms() = default;
@@ -50,6 +61,11 @@ BuiltStep JobPrograms::build(const Arrangement& arrangement) {
     if (fresh) step.programs.push_back(compiler.training(pass, step.plan, 0).lowered.program);
     step.passes.push_back(at->second);
   }
+  std::map<std::string, std::int64_t> states;
+  for (const Program& program : step.programs)
+    for (const Buffer& b : program.buffers)
+      if (b.kind == BufferKind::state && !b.name.starts_with("accumulate/")) states[b.name] = b.bytes;
+  for (const auto& [name, bytes] : states) step.checkpoint_bytes += static_cast<double>(bytes);
   return step;
 }
 

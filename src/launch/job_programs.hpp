@@ -7,6 +7,7 @@
 
 #include "graph/onnx/model_file.hpp"
 #include "scheduler/planner.hpp"
+#include "scheduler/run_time.hpp"
 #include "src/train/job_shapes.hpp"
 #include "weft/device.hpp"
 #include "weft/job.hpp"
@@ -22,6 +23,9 @@ class JobPrograms {
 
   const JobSpec& job() const { return job_; }
   const RunLength& length() const { return length_; }
+
+  /// What a run under this alternative does beside its steps.
+  RunWork work(const Alternative& alternative) const;
 
   /// One full optimiser step as rank 0 would run it. Throws UserError where the job cannot run so.
   BuiltStep build(const Arrangement& arrangement);
@@ -39,6 +43,7 @@ class JobPrograms {
   SampleShapes shapes_;
   RunLength length_;
   std::int64_t step_samples_ = 0;
+  std::int64_t data_bytes_ = 0;
   std::map<int, std::unique_ptr<Device>> devices_;  ///< by threads
 };
 

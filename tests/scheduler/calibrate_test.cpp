@@ -83,10 +83,11 @@ TEST(Calibrate, KernelsOfAProgramArePricedExactlyAfterwards) {
 TEST(Calibrate, StorageIsMeasuredAndLeftAsItWas) {
   const auto folder = std::filesystem::temp_directory_path() / "weft-calibrate-test";
   std::filesystem::create_directories(folder);
-  EXPECT_GT(measure_read_bandwidth(folder, 1 << 20), 0);
+  EXPECT_GT(measure_storage(folder, 1 << 20).read, 0);
+  EXPECT_GT(measure_storage(folder, 1 << 20).write, 0);
   EXPECT_TRUE(std::filesystem::is_empty(folder));
   std::filesystem::remove_all(folder);
-  EXPECT_THROW((void)measure_read_bandwidth(folder, 1 << 20), SystemError);
+  EXPECT_THROW((void)measure_storage(folder, 1 << 20), SystemError);
 }
 
 }  // namespace

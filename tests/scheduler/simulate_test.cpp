@@ -110,6 +110,24 @@ TEST(Simulate, ABranchTakesItsLongerBody) {
   const auto p = simulate(w.program, &m.costs, ranks(1));
   EXPECT_NEAR(p.seconds, 3 * kMs, 1e-12);
   EXPECT_NEAR(p.low, 1 * kMs, 1e-12);
+  EXPECT_EQ(p.shares[0].what, "loop.pointwise f32") << "bodies are priced like any other instructions";
+  EXPECT_NEAR(p.measured_share, 1, 1e-9);
+  EXPECT_EQ(p.estimated_share, 0);
+}
+
+TEST(Simulate, ACopyIsPricedByMeasuredMemory) {
+  Machine m;
+  m.costs.triad = {{8, 1e-9, 0}, {8e9, 1, 0}};
+  ProgramWriter w;
+  Instruction copy;
+  copy.kind = InstructionKind::copy;
+  copy.writes = {{0, 0, DType::f32, Layout::dense(Shape{1'000'000})}};
+  w.add(copy);
+  const auto p = simulate(w.program, &m.costs, ranks(1));
+  EXPECT_NEAR(p.seconds, 8e6 / 8e9, 1e-6) << "read once, written once";
+  EXPECT_EQ(p.shares[0].what, "copy");
+  EXPECT_EQ(p.estimated_share, 0);
+  EXPECT_NEAR(simulate(w.program, nullptr, ranks(1)).estimated_share, 1, 1e-9);
 }
 
 TEST(Simulate, TheIntervalHoldsAllPricesAtTheirEnds) {

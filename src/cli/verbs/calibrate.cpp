@@ -22,7 +22,7 @@
 namespace weft::cli {
 namespace {
 
-constexpr std::int64_t kReadBytes = 64LL << 20;
+constexpr std::int64_t kStorageBytes = 64LL << 20;
 
 std::string now_utc() {
   const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
@@ -93,7 +93,9 @@ void print_table(const CalibrationSet& costs, const std::filesystem::path& file)
   }
   fmt::print(
       "figures of one rank while all work; overlap: what computation loses of the time that a collective runs\n");
-  if (costs.read_bandwidth > 0) fmt::print("reading: {}\n", rate(costs.read_bandwidth, "B/s"));
+  if (costs.read_bandwidth > 0)
+    fmt::print("storage: reading {}, writing {}\n", rate(costs.read_bandwidth, "B/s"),
+               rate(costs.write_bandwidth, "B/s"));
   fmt::print("written to {}\n", file.string());
 }
 
@@ -131,7 +133,7 @@ ExitCode run_calibrate(const Arguments& arguments) {
                   "predict with the result.");
   options.value("site", "S.yaml", "the site file; the result goes beside it")
       .value("job", "JOB.yaml", "measures the kernels of this job's steps too: its predictions become sharper")
-      .value("storage", "FOLDER", "where reading is measured; by default beside the site file")
+      .value("storage", "FOLDER", "where reading and writing are measured; by default beside the site file")
       .flag("all", "every number of threads for every number of ranks, not only one and what fills the node")
       .flag("quick", "fewer sizes and repetitions: a few seconds")
       .flag("json", "the calibration as JSON")
@@ -177,7 +179,9 @@ ExitCode run_calibrate(const Arguments& arguments) {
     if (!speaks) return ExitCode::ok;
     fmt::print(stderr, "calibrate: storage\n");
     const std::filesystem::path folder = options.has("storage") ? options.text("storage") : known.site.directory;
-    known.costs.read_bandwidth = measure_read_bandwidth(folder, kReadBytes);
+    const StorageRates storage = measure_storage(folder, kStorageBytes);
+    known.costs.read_bandwidth = storage.read;
+    known.costs.write_bandwidth = storage.write;
     write_costs(files, known.site, known.costs);
     if (options.has("json"))
       fmt::print("{}", calibration_to_json(known.costs));

@@ -13,20 +13,13 @@
 namespace weft::cli {
 namespace {
 
-double epoch_seconds(const Alternative& a, const RunLength& length) {
-  return a.prediction.seconds * static_cast<double>(length.steps_per_epoch);
-}
-double run_seconds(const Alternative& a, const RunLength& length) {
-  return a.prediction.seconds * static_cast<double>(length.total_steps);
-}
-
-void print_row(const Alternative& a, const RunLength& length) {
+void print_row(const Alternative& a, const RunTime& run) {
   const auto& p = a.prediction;
   fmt::print("{}{}{:>15}  {:>10}  {:>24}  {:>10}  {:>10}  {:>10}  {}\n", a.recommended ? "*" : " ",
              a.is_estimate() ? "~" : " ", a.arrangement.str(), duration_text(p.seconds),
-             fmt::format("{} to {}", duration_text(p.low), duration_text(p.high)),
-             duration_text(epoch_seconds(a, length)), duration_text(run_seconds(a, length)),
-             fmt::format("{:.1f} MiB", mebibytes(p.memory_bytes())), a.recommended ? "recommended" : a.verdict);
+             fmt::format("{} to {}", duration_text(p.low), duration_text(p.high)), duration_text(run.epoch_seconds),
+             duration_text(run.seconds), fmt::format("{:.1f} MiB", mebibytes(p.memory_bytes())),
+             a.recommended ? "recommended" : a.verdict);
 }
 
 /// What the marks mean, and what would make measurements of the estimates.
@@ -56,7 +49,7 @@ void print_estimates(const PlanReport& report, const CalibrationSet& costs, cons
   fmt::print("  `{}weft calibrate --site {} --all` measures them.\n", ranks, site);
 }
 
-void print_explanation(const Alternative& a) {
+void print_explanation(const Alternative& a, const RunTime& run) {
   const auto& p = a.prediction;
   fmt::print("\n{} (mesh {}, {} pass{} a step):\n", a.arrangement.str(), a.plan.mesh.str(), a.plan.micro_batches,
              a.plan.micro_batches == 1 ? "" : "es");
@@ -72,9 +65,13 @@ void print_explanation(const Alternative& a) {
                duration_text(p.exposed_seconds));
   for (const auto& share : p.shares)
     fmt::print("  {:>5.1f} %  {:>10}  {}\n", 100 * share.seconds / p.seconds, duration_text(share.seconds), share.what);
+  fmt::print("  training: {} to {}; of it {} waiting for data, {} writing {} checkpoint{} of {:.1f} MiB{}\n",
+             duration_text(run.low), duration_text(run.high), duration_text(run.input_seconds),
+             duration_text(run.checkpoint_seconds), run.checkpoints, run.checkpoints == 1 ? "" : "s",
+             a.checkpoint_bytes / (1 << 20), run.storage_measured ? "" : " (estimated: storage was not measured)");
 }
 
-nlohmann::ordered_json row_json(const Alternative& a, const RunLength& length) {
+nlohmann::ordered_json row_json(const Alternative& a, const RunTime& run) {
   nlohmann::ordered_json row{{"nodes", a.arrangement.nodes},
                              {"ranks_per_node", a.arrangement.ranks_per_node},
                              {"threads", a.arrangement.threads}};
@@ -85,8 +82,12 @@ nlohmann::ordered_json row_json(const Alternative& a, const RunLength& length) {
   const auto& p = a.prediction;
   row["recommended"] = a.recommended;
   row["step_ms"] = {{"predicted", 1e3 * p.seconds}, {"low", 1e3 * p.low}, {"high", 1e3 * p.high}};
-  row["epoch_s"] = epoch_seconds(a, length);
-  row["train_s"] = run_seconds(a, length);
+  row["epoch_s"] = run.epoch_seconds;
+  row["train_s"] = run.seconds;
+  row["train_between_s"] = {run.low, run.high};
+  row["input_s"] = run.input_seconds;
+  row["checkpoints"] = {{"count", run.checkpoints}, {"bytes", a.checkpoint_bytes}, {"s", run.checkpoint_seconds}};
+  row["storage_measured"] = run.storage_measured;
   row["memory_bytes_a_rank"] = p.memory_bytes();
   row["communication_ms"] = {{"total", 1e3 * p.communication_seconds}, {"exposed", 1e3 * p.exposed_seconds}};
   row["priced"] = {{"measured", p.measured_share}, {"estimated", p.estimated_share}};
@@ -117,8 +118,10 @@ ExitCode run_plan(const Arguments& arguments) {
       .flag("explain", "where the time goes, and where each price comes from")
       .flag("json", "as JSON")
       .note(
-          "resources.nodes, resources.ranks_per_node and threads of the job are kept where it sets them. Times are of "
-          "computation and communication; reading data, evaluation and checkpoints come on top.")
+          "resources.nodes, resources.ranks_per_node and threads of the job are kept where it sets them. Times of "
+          "training are of steps, of reading that they do not hide, and of checkpoints; evaluation and start-up come "
+          "on "
+          "top.")
       .example("weft plan job.yaml --site workstation.yaml")
       .example("weft plan job.yaml --site workstation.yaml --set batch=64 --explain");
   if (!options.parse(arguments)) return ExitCode::ok;
@@ -131,6 +134,7 @@ ExitCode run_plan(const Arguments& arguments) {
                                        job.threads > 0 ? std::optional(job.threads) : std::nullopt);
   const auto report =
       plan_arrangements(candidates, known.site, known.costs, [&](const Arrangement& a) { return programs.build(a); });
+  const auto run_of = [&](const Alternative& a) { return time_to_train(a.prediction, programs.work(a), known.costs); };
   if (options.has("json")) {
     nlohmann::ordered_json out{{"job", job.name},
                                {"site", known.site.name},
@@ -139,7 +143,7 @@ ExitCode run_plan(const Arguments& arguments) {
                                {"steps", length.total_steps},
                                {"calibrated", !known.costs.entries.empty()}};
     out["alternatives"] = nlohmann::ordered_json::array();
-    for (const auto& a : report.alternatives) out["alternatives"].push_back(row_json(a, length));
+    for (const auto& a : report.alternatives) out["alternatives"].push_back(row_json(a, run_of(a)));
     fmt::print("{}\n", out.dump(2));
     check_possible(report, job);
     return ExitCode::ok;
@@ -149,12 +153,12 @@ ExitCode run_plan(const Arguments& arguments) {
   fmt::print("  {:>15}  {:>10}  {:>24}  {:>10}  {:>10}  {:>10}\n", "ranks x threads", "step", "between", "epoch",
              "training", "rank's mem.");
   for (const auto& a : report.alternatives)
-    if (a.excluded.empty()) print_row(a, length);
+    if (a.excluded.empty()) print_row(a, run_of(a));
   for (const auto& a : report.alternatives)
     if (!a.excluded.empty()) fmt::print("  {:>15}  not possible: {}\n", a.arrangement.str(), a.excluded);
   if (options.has("explain"))
     for (const auto& a : report.alternatives)
-      if (a.excluded.empty()) print_explanation(a);
+      if (a.excluded.empty()) print_explanation(a, run_of(a));
   print_estimates(report, known.costs, options.text("site"));
   if (const auto* best = report.recommended(); best && known.site.scheduler == "none")
     fmt::print("\nrun it with: OMP_NUM_THREADS={} mpirun -n {} --bind-to none weft train {}\n",

@@ -60,7 +60,7 @@ ExitCode run_submit(const Arguments& arguments) {
   const auto script =
       write_submission(files, job, known.site, request_of(*best, known.site), own_executable(), options.text("site"));
   const auto number = options.has("dry-run") ? std::string() : sbatch(script, kSbatchLimit);
-  const double seconds = best->prediction.seconds * static_cast<double>(programs.length().total_steps);
+  const double seconds = time_to_train(best->prediction, programs.work(*best), known.costs).seconds;
   if (options.has("json")) {
     const nlohmann::ordered_json out{{"script", script.string()},
                                      {"submitted", !number.empty()},
@@ -75,7 +75,7 @@ ExitCode run_submit(const Arguments& arguments) {
     return ExitCode::ok;
   }
   fmt::print("{}\n", script.string());
-  fmt::print("{} ranks x threads: {} a step, {} of computation and communication in all{}\n", best->arrangement.str(),
+  fmt::print("{} ranks x threads: {} a step, {} of training in all{}\n", best->arrangement.str(),
              duration_text(best->prediction.seconds), duration_text(seconds),
              best->is_estimate() ? " (an estimate: " + best->note + ")" : "");
   if (number.empty())

@@ -52,7 +52,8 @@ TEST_F(CompileVerb, TotalsAddUp) {
     EXPECT_EQ(instructions, p["instructions"]);
     EXPECT_LE(kernels, instructions);
     EXPECT_GT(kernels, 0);
-    EXPECT_NEAR(milliseconds, p["kernels_ms"], 1e-9);
+    EXPECT_NEAR(milliseconds, p["predicted_ms"], 1e-9) << "alone, one instruction runs after the other";
+    EXPECT_LE(p["kernels_ms"].get<double>(), milliseconds);
     EXPECT_LE(p["liveness_bound_bytes"], p["arena_bytes"]);
     EXPECT_LE(p["predicted_low_ms"], p["predicted_ms"]);
     EXPECT_LE(p["arena_bytes"], report["memory"]["arena_bytes"]);
