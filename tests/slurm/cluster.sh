@@ -155,10 +155,10 @@ CONF
 }
 
 # A login: a clean environment, but for what sanitizers are told, and the same working directory, in the namespaces of the
-# head or of a node.
+# head or of a node. There srun starts MPI, so that AddressSanitizer unwinds as in tests/mpirun.sh.
 run_inside() {
   local pid kept
-  mapfile -t kept < <(env | grep -E '^(A|L|T|UB)SAN_OPTIONS=')
+  mapfile -t kept < <(env | grep -E '^(A|L|T|UB)SAN_OPTIONS=' | sed '/^ASAN/s/$/:fast_unwind_on_malloc=0/')
   pid=$(holder)
   [[ -n $pid ]] || fail "no cluster is up in $folder: cluster.sh up -f $folder"
   exec env -i PATH="$PATH:/usr/sbin:/sbin" HOME="${HOME:-/root}" USER=root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \

@@ -98,7 +98,7 @@ TEST_F(Slurm, AFolderWithSpacesAndSignsIsCarriedWholeThroughScriptAndSbatch) {
 
 TEST_F(Slurm, WhereAllRanksAreKilledAtOnceTheJobScriptSaysSo) {
   const std::string number = submitted(on_two_nodes(1, named("run")));
-  const LastOperation one = wait_for_step("run", number, 1, 20), other = wait_for_step("run", number, 0, 20);
+  const LastOperation one = wait_for_step("run", number, 1, kSoon), other = wait_for_step("run", number, 0, kSoon);
   // Neither can say a last word when it has been stopped before.
   for (const auto& rank : {one, other}) signal_rank(rank, "STOP");
   for (const auto& rank : {one, other}) signal_rank(rank, "KILL");
@@ -112,7 +112,7 @@ TEST_F(Slurm, WhereAllRanksAreKilledAtOnceTheJobScriptSaysSo) {
 
 TEST_F(Slurm, AStopAskedForWithScancelIsAnsweredWithACheckpointAndTheJobWaitsAgain) {
   const std::string number = submitted(on_two_nodes(1, named("run")));
-  const LastOperation rank = wait_for_step("run", number, 1, 20);
+  const LastOperation rank = wait_for_step("run", number, 1, kSoon);
   signal_rank(rank, "STOP");  // it would be done too soon
   ASSERT_EQ(cluster().run({"scancel", "--signal=USR1", "--full", number}, "/").code, 0);
   signal_rank(rank, "CONT");
@@ -125,7 +125,7 @@ TEST_F(Slurm, AStopAskedForWithScancelIsAnsweredWithACheckpointAndTheJobWaitsAga
 
 TEST_F(Slurm, ARunFolderInUseIsRefusedWithTheJobThatHoldsIt) {
   const std::string first = submitted(on_two_nodes(1, named("run")));
-  const LastOperation rank = wait_for_step("run", first, 1, 20);
+  const LastOperation rank = wait_for_step("run", first, 1, kSoon);
   signal_rank(rank, "STOP");
   const Ended second = submit(on_two_nodes(1, named("run")));
   EXPECT_EQ(second.code, 2);
@@ -142,7 +142,7 @@ TEST_F(Slurm, NearItsTimeLimitAJobSavesIsRequeuedAndGoesOnBitForBit) {
   const std::string number = submitted(on_two_nodes(1, options));
   // The steps would be over long before the notice that the site asked for. So one rank stands still until Slurm, which
   // looks twice a minute, wakes it to hand it the signal.
-  signal_rank(wait_for_step("run", number, 1, 20), "STOP");
+  signal_rank(wait_for_step("run", number, 1, kSoon), "STOP");
   ASSERT_EQ(cluster().run({"scontrol", "update", "JobId=" + number, "TimeLimit=1"}, "/").code, 0);
   ASSERT_TRUE(within(60, [&] { return job(number).restarts == 1; })) << job(number).str << output("run", number);
   EXPECT_THAT(output("run", number), HasSubstr("Exited with exit code 75"));
@@ -162,7 +162,7 @@ TEST_F(Slurm, NearItsTimeLimitAJobSavesIsRequeuedAndGoesOnBitForBit) {
 TEST_F(Slurm, AKilledRankEndsTheJobOnAllNodesIsNamedAndTheNextJobLosesNothing) {
   run_whole();
   const std::string number = submitted(on_two_nodes(1, named("run")));
-  const LastOperation rank = wait_for_step("run", number, 1, 20);
+  const LastOperation rank = wait_for_step("run", number, 1, kSoon);
   ASSERT_NE(rank.host, hosts("run").front());
   signal_rank(rank, "KILL");
   const SlurmJob ended = wait_for_end(number, kLimit);
@@ -187,7 +187,7 @@ TEST_F(Slurm, AKilledRankEndsTheJobOnAllNodesIsNamedAndTheNextJobLosesNothing) {
 TEST_F(Slurm, WhenANodeIsLostTheJobGoesOnElsewhereBitForBit) {
   run_whole();
   const std::string number = submitted(on_two_nodes(1, named("run")));
-  const LastOperation lost = wait_for_step("run", number, 1, 20);
+  const LastOperation lost = wait_for_step("run", number, 1, kSoon);
   cluster().cut(lost.host);
   // Slurm would find out by itself after SlurmdTimeout.
   ASSERT_EQ(cluster().run({"scontrol", "update", "NodeName=" + lost.host, "State=DOWN", "Reason=lost"}, "/").code, 0);
