@@ -167,7 +167,7 @@ Tensor Executor::fetch(const std::string& name) const {
   check_internal(b >= 0, "program '" + program_.role + "' has no fetch '" + name + "'");
   const Buffer& buffer = program_.buffers[static_cast<std::size_t>(b)];
   Tensor result(buffer.dtype, buffer.layout.shape);
-  std::memcpy(result.mutable_data(), base_[static_cast<std::size_t>(b)], result.bytes());
+  if (result.bytes() > 0) std::memcpy(result.mutable_data(), base_[static_cast<std::size_t>(b)], result.bytes());
   return result;
 }
 
