@@ -43,6 +43,7 @@ void export_model(const ModelFile& original, const std::map<std::string, Tensor>
   for (auto& [name, tensor] : initializers)
     if (tensor->data_location() == pb::TensorProto::EXTERNAL)
       *tensor = proto_of(tensor_of(*tensor, contents.folder, "initializer '" + name + "'"), name);
+  leave_training_mode(model);
   std::string bytes;
   if (model.ByteSizeLong() >= (std::size_t{1} << 31) || !model.SerializeToString(&bytes))
     throw UserError(fmt::format("{}: the model is larger than the 2 GiB that one ONNX file can hold", path.string()));

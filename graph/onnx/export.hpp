@@ -10,9 +10,10 @@
 
 namespace weft::onnx {
 
-/// Writes `original` with the values of the named initializers replaced; everything else stays as it is, external
-/// initializers become part of the file. Throws UserError when a name is no initializer or type or shape differ;
-/// SystemError when the file cannot be written. The file is whole or not there.
+/// Writes `original` with the values of the named initializers replaced, batch normalisation and dropout in the form of
+/// inference. Everything else stays as it is; external initializers become part of the file. Throws UserError when a
+/// name is no initializer or type or shape differ; SystemError when the file cannot be written. The file is whole or
+/// not there.
 void export_model(const ModelFile& original, const std::map<std::string, Tensor>& trained,
                   const std::filesystem::path& path);
 

@@ -32,7 +32,14 @@ GraphImporter::GraphImporter(const ModelContents& contents, const ImportOptions&
       options_(options),
       constants_(builder_),
       scopes_(1),
-      initializers_(initializer_map(contents.proto.graph())) {}
+      initializers_(initializer_map(contents.proto.graph())) {
+  for (const auto& output : contents.proto.graph().output()) read_.insert(output.name());
+  for (const pb::NodeProto* node : contents.nodes) add_names_read(*node, read_);
+}
+
+bool GraphImporter::is_read(const pb::NodeProto& node, int output) const {
+  return output < node.output_size() && !node.output(output).empty() && read_.contains(node.output(output));
+}
 
 ImportAttempt GraphImporter::run() {
   add_inputs();
@@ -147,8 +154,10 @@ void GraphImporter::import_node(const pb::NodeProto& node) {
   const std::vector<ValueId> results = apply_rule(node, std::move(operands));
   for (int i = 0; i < node.output_size(); ++i) {
     if (node.output(i).empty()) continue;
-    if (i >= static_cast<int>(results.size()) || results[static_cast<std::size_t>(i)] == kNone)
+    if (i >= static_cast<int>(results.size()) || results[static_cast<std::size_t>(i)] == kNone) {
+      if (!is_read(node, i)) continue;
       throw Unsupported(fmt::format("its output {} ('{}') is not supported", i, node.output(i)));
+    }
     scopes_.back()[node.output(i)] = results[static_cast<std::size_t>(i)];
   }
 }

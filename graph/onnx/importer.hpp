@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "graph/ir/builder.hpp"
@@ -36,6 +37,8 @@ class GraphImporter {
   /// Appends a subgraph's nodes in place, its inputs standing for `arguments`; returns its outputs.
   /// Throws AlreadyReported when a node of it could not be imported.
   std::vector<ValueId> import_subgraph(const pb::GraphProto& graph, const std::vector<ValueId>& arguments);
+  /// Whether the node has this output, and anything reads it.
+  bool is_read(const pb::NodeProto& node, int output) const;
   /// The value of a name visible from here.
   ValueId lookup(const std::string& name);
 
@@ -58,6 +61,7 @@ class GraphImporter {
   ImportAttempt attempt_;
   std::int64_t imported_ = 0;
   std::vector<Scope> scopes_;
+  std::unordered_set<std::string> read_;  ///< names that somebody reads, in any graph of the model
   std::unordered_map<std::string, const pb::TensorProto*> initializers_;
 };
 

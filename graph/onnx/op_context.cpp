@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "graph/ir/interpret.hpp"
+#include "graph/onnx/importer.hpp"
 #include "weft/error.hpp"
 
 namespace weft::onnx {
@@ -116,6 +117,8 @@ std::int64_t OpContext::constant_int(int i, const std::string& what) {
   if (value.elements() != 1) throw Unsupported(what + " must be one number");
   return value.as_int(0);
 }
+
+bool OpContext::wants(int output) const { return importer_.is_read(node_, output); }
 
 const pb::AttributeProto* OpContext::find(const std::string& name) const {
   for (const auto& attribute : node_.attribute())

@@ -77,7 +77,7 @@ class OpContext {
   const Shape& shape(int i) const { return b.shape(in(i)); }
   int rank(int i) const { return shape(i).rank(); }
   DType dtype(int i) const { return b.dtype(in(i)); }
-  bool wants(int output) const { return output < node_.output_size() && !node_.output(output).empty(); }
+  bool wants(int output) const;  ///< whether the node has this output and anything reads it
 
   // Values that must be known on import.
   Tensor constant(int i, const std::string& what);

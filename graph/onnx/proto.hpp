@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "graph/onnx/model_file.hpp"
@@ -34,6 +35,14 @@ inline std::string domain_of(const pb::NodeProto& node) { return node.domain() =
 
 /// "Conv node '/layer1/conv1' (output 'x')": a node in messages.
 std::string describe_node(const pb::NodeProto& node);
+
+/// Adds the names that a node, or the nodes of a graph and the graph itself as its outputs, read; subgraphs' too.
+void add_names_read(const pb::NodeProto& node, std::unordered_set<std::string>& names);
+void add_names_read(const pb::GraphProto& graph, std::unordered_set<std::string>& names);
+
+/// Batch normalisation and dropout in the form of inference, except where somebody reads what only training gives: new
+/// statistics, the mask.
+void leave_training_mode(pb::ModelProto& model);
 
 /// Checks structure: names, references, cycles, nesting, counts; fills `nodes`. Throws UserError.
 void check_model(ModelContents& contents, const ModelLimits& limits);

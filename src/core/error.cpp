@@ -15,7 +15,7 @@ InternalError::InternalError(std::string message)
     : Error(ExitCode::internal,
             std::move(message) +
                 "\n  This is a fault of Weft's. Please report it with this message, the job file and "
-                "the output of `weft doctor`.") {}
+                "the output of `weft --version`.") {}
 
 void check_internal(bool condition, std::string_view message) {
   if (!condition) throw InternalError(std::string(message));

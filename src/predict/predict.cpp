@@ -13,6 +13,7 @@
 #include "graph/training/forward.hpp"
 #include "src/data/sample_transform.hpp"
 #include "src/executor/executor.hpp"
+#include "src/files/output_path.hpp"
 #include "src/predict/array_writer.hpp"
 #include "src/predict/model_inputs.hpp"
 #include "src/run/progress.hpp"
@@ -51,7 +52,13 @@ class Prediction {
         file_(onnx::load_model(request.model)),
         inputs_(file_, named_files(request.inputs, onnx::input_names(file_), "input", request.model), request.mapped),
         outputs_(named_files(request.outputs, onnx::output_names(file_), "output", request.model)) {
-    for (const NamedFile& output : outputs_) array_format(output.path);  // before any work
+    // Before any work.
+    std::vector<std::string> sources = {request.model};
+    for (const ModelInput& input : inputs_.inputs()) sources.push_back(input.file->path());
+    for (NamedFile& output : outputs_) {
+      array_format(output.path);
+      output.path = output_path(output.path, sources);
+    }
   }
 
   PredictResult run();

@@ -14,7 +14,7 @@ if grep --recursive --fixed-strings "$(cd "$build/../.." && pwd)/" "$work/prefix
   echo "the installed package names the source tree" >&2
   exit 1
 fi
-cmake -S "$sources/consumer" -B "$work/consumer" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_BUILD_TYPE=Debug >/dev/null
+cmake -G Ninja -S "$sources/consumer" -B "$work/consumer" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_BUILD_TYPE=Debug >/dev/null
 cmake --build "$work/consumer"
 cd "$work"
 "$work/consumer/consumer"

@@ -51,8 +51,9 @@ Values import_batch_norm(OpContext& c) {
                                           : c.wants(1);
   if (c.version() < 9 && c.integer("spatial", 1) == 0)
     OpContext::unsupported("spatial=0 (one statistic per activation) is not supported");
-  if (training) return batch_norm_training(c, epsilon, momentum);
-  // The inference form; training on it replaces the node and updates the running statistics.
+  // Where the model itself reads the new statistics, its training form is meant literally. Elsewhere the verb decides,
+  // not the exporter's setting: training replaces the inference form and updates the running statistics.
+  if (training && (c.wants(1) || c.wants(2))) return batch_norm_training(c, epsilon, momentum);
   return {
       c.b.one(Op::batch_norm, {c.in(0), c.in(1), c.in(2), c.in(3), c.in(4)},
               {{"axis", std::int64_t{1}}, {"epsilon", epsilon}, {"momentum", momentum}, {"groups", std::int64_t{0}}})};

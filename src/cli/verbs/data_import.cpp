@@ -9,6 +9,7 @@
 #include "src/cli/terminal_progress.hpp"
 #include "src/cli/verbs.hpp"
 #include "src/data/import.hpp"
+#include "src/files/output_path.hpp"
 #include "src/settings/nearest.hpp"
 
 namespace weft::cli {
@@ -93,7 +94,7 @@ bool parse_header(const std::string& text) {
 ImportRequest request_of(const Options& options) {
   ImportRequest request;
   request.source = options.text("SOURCE");
-  request.output = options.text("output");
+  request.output = output_path(options.text("output"));
   request.kind = parse_kind(options.text("kind"));
   request.class_names = split_at_commas(options.text("classes"));
   request.labels = options.text("labels");

@@ -4,6 +4,7 @@
 #include "fmt/format.h"
 #include "src/checkpoint/load.hpp"
 #include "src/cli/verbs.hpp"
+#include "src/files/output_path.hpp"
 #include "src/job/job_file.hpp"
 
 namespace weft::cli {
@@ -25,7 +26,8 @@ ExitCode run_export(const Arguments& arguments) {
   std::map<std::string, Tensor> trained;
   for (const auto& state : checkpoint.states)
     if (state.role != StateRole::other) trained.emplace(state.name, state.value);
-  onnx::export_model(onnx::load_model(model), trained, options.text("output"));
+  const auto output = output_path(options.text("output"), {options.text("CHECKPOINT"), model.string()});
+  onnx::export_model(onnx::load_model(model), trained, output);
   fmt::print("{}: {} with the weights of step {}\n", options.text("output"), model.string(), checkpoint.meta.step);
   return ExitCode::ok;
 }

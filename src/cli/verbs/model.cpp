@@ -2,6 +2,7 @@
 #include "fmt/format.h"
 #include "graph/models/models.hpp"
 #include "src/cli/verbs.hpp"
+#include "src/files/output_path.hpp"
 
 namespace weft::cli {
 namespace {
@@ -36,7 +37,7 @@ ExitCode run_model(const Arguments& arguments) {
     if (!settings.emplace(item.substr(0, equals), item.substr(equals + 1)).second)
       throw UserError(fmt::format("model: --set {} is there twice", item.substr(0, equals)));
   }
-  write_builtin_model(options.text("NAME"), settings, options.text("output"));
+  write_builtin_model(options.text("NAME"), settings, output_path(options.text("output")));
   fmt::print("{}: {} with fresh weights\n", options.text("output"), options.text("NAME"));
   return ExitCode::ok;
 }
