@@ -60,7 +60,25 @@ void BatchBuilder::open_feeds() {
     }
     feeds_.push_back({SampleTransform(std::move(feed), options_.augmentation), index});
   }
+  check_augmentation();
   rows_.resize(sources_.size());
+}
+
+/// What would do nothing is a mistake.
+void BatchBuilder::check_augmentation() const {
+  for (const Feed& feed : feeds_)
+    if (feed.transform.is_image() && feed.transform.feed().normalise) return;
+  const DataSpec& spec = options_.augmentation;
+  const char* key = spec.crop > 0        ? "crop"
+                    : spec.flip          ? "flip"
+                    : !spec.mean.empty() ? "mean"
+                    : !spec.std.empty()  ? "std"
+                                         : nullptr;
+  if (key != nullptr)
+    throw UserError(
+        fmt::format("data.{}: is for images, and no input reads any from {} (samples [channels, height, width]): "
+                    "leave it out",
+                    key, options_.path));
 }
 
 std::size_t BatchBuilder::source_of(const std::string& dataset, std::int64_t& memory_left) {

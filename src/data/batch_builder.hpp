@@ -34,6 +34,7 @@ class BatchBuilder {
     SampleTransform transform;
     std::size_t source = 0;
   };
+  void check_augmentation() const;
 
   void open_feeds();
   std::size_t source_of(const std::string& dataset, std::int64_t& memory_left);

@@ -46,6 +46,8 @@ class SampleTransform {
   const FeedTransform& feed() const { return feed_; }
   std::size_t bytes() const { return out_bytes_; }  ///< of one transformed sample
 
+  /// Samples of channels, height and width.
+  bool is_image() const { return feed_.stored_sample.size() == 3; }
   bool uses_chance() const { return is_image() && (crop_ > 0 || feed_.flip); }
 
   /// UserError naming sample and value where a value does not fit the wanted type or the classes.
@@ -53,7 +55,6 @@ class SampleTransform {
              std::byte* out) const;
 
  private:
-  bool is_image() const { return feed_.stored_sample.size() == 3; }
   void check_types() const;
   void plan_geometry(const DataSpec& spec);
   void check_shapes() const;

@@ -27,7 +27,7 @@ Keys<DataSpec> data_keys() {
                                 "subtracted from each channel of an image input; [] for nothing"));
   keys.push_back(number_list<D>("std", &D::std, kAboveZero, "scaled input",
                                 "divides each channel of an image input; [] for nothing"));
-  keys.push_back(number<D>("scale", &D::scale, kAtLeastZero, "",
+  keys.push_back(number<D>("scale", &D::scale, kAboveZero, "",
                            "multiplies stored integers; auto is 1/255 for 8-bit images, otherwise 1", "auto"));
   keys.push_back(integer<D>("crop", &D::crop, {0, 65536}, "pixels",
                             "square crop of images: random in training, centred in evaluation", "none"));

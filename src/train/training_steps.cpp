@@ -223,6 +223,12 @@ StopDecision TrainingRun::evaluate(std::int64_t step) {
   if (reporter_)
     reporter_->evaluation(step, static_cast<double>(step) / static_cast<double>(length_.steps_per_epoch),
                           result_.evaluation);
+  for (const auto& [name, value] : result_.evaluation)
+    if (!std::isfinite(value))
+      warn(fmt::format(
+          "warning: the evaluation after step {} gave a {} that is not a finite number, and training goes on: "
+          "look for such values in {} (`weft data show`)",
+          step, name, job_.data.eval));
   return {};
 }
 
