@@ -14,7 +14,7 @@ fs::path output_path(const std::string& path, const std::vector<std::string>& so
   const fs::path target = linked ? fs::weakly_canonical(path, ignored) : fs::path(path);
   const fs::file_status status = fs::status(target, ignored);
   if (fs::exists(status) && !fs::is_regular_file(status))
-    throw UserError(fmt::format("{}: is {}, not a file: name a file to write", path,
+    throw UserError(fmt::format("{}: is not a regular file but {}; name a file to write", path,
                                 fs::is_directory(status) ? "a folder" : "a device, pipe or socket"));
   for (const std::string& source : sources)
     if (fs::equivalent(target, source, ignored))

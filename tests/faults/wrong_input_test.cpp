@@ -10,6 +10,7 @@
 namespace weft::testing {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -108,6 +109,15 @@ TEST_F(WrongInput, NotANumberInTheDataEndsTheRunAtItsStepAndKeepsTheCheckpoints)
     EXPECT_EQ(report->reason, ExitReason::user_error);
     EXPECT_EQ(report->step, 5);
   }
+}
+
+TEST_F(WrongInput, NotANumberInTheEvaluationDataIsWarnedOfAndTrainingGoesOn) {
+  write_float_data(24, 10);
+  std::filesystem::rename(folder() / "data.h5", folder() / "odd.h5");
+  write_float_data(96, -1);
+  const Ended ended = run(train(1, {"--quiet", "--set", "data.eval=odd.h5", "--set", "data.crop=none"}));
+  EXPECT_EQ(ended.code, 0) << ended.str();
+  EXPECT_THAT(ended.err, AllOf(HasSubstr("gave a loss that is not a finite number"), HasSubstr("odd.h5")));
 }
 
 TEST_F(WrongInput, ALearningRateThatDivergesEndsTheRunAndKeepsTheCheckpoints) {

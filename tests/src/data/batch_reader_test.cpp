@@ -258,6 +258,24 @@ TEST_F(Reader, shapes_that_do_not_fit_are_both_named) {
   EXPECT_THAT(message, HasSubstr("[N, 1, 5, 5]"));
 }
 
+TEST_F(Reader, settings_of_images_are_refused_where_there_are_none) {
+  ReaderOptions o = options();
+  o.wanted = {{"input", {DType::f32, Shape{8}}}};
+  o.inputs = {{"input", "labels"}};
+  o.targets = {};
+  BatchReader{o};
+  const std::vector<std::pair<std::string, void (*)(DataSpec&)>> settings = {
+      {"data.crop", [](DataSpec& d) { d.crop = 3; }},
+      {"data.flip", [](DataSpec& d) { d.flip = true; }},
+      {"data.mean", [](DataSpec& d) { d.mean = {1}; }},
+      {"data.std", [](DataSpec& d) { d.std = {2}; }}};
+  for (const auto& [key, set] : settings) {
+    o.augmentation = {};
+    set(o.augmentation);
+    EXPECT_THAT(message_of<UserError>([&] { BatchReader{o}; }), HasSubstr(key + ": is for images"));
+  }
+}
+
 TEST_F(Reader, a_model_may_want_an_image_as_a_vector) {
   ReaderOptions o = options();
   o.wanted["input"].shape = Shape{8, 16};
