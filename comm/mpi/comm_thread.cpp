@@ -13,7 +13,6 @@
 namespace weft {
 namespace {
 
-using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 
 // A waiter gives the thread this much longer to say who is missing, before it concludes that MPI itself is stuck.

@@ -107,13 +107,15 @@ std::unique_ptr<Request> MpiCommunicator::start_broadcast(std::byte* data, std::
 std::unique_ptr<Request> MpiCommunicator::start_send(const std::byte* data, std::int64_t bytes, int to,
                                                      OperationLabel label) {
   bytes_of(bytes, DType::u8, label);
-  return start(send(message_endpoint(to, label), data, bytes, to), std::move(label));
+  const Endpoint endpoint = message_endpoint(to, label);
+  return start(send(endpoint, data, bytes, to), std::move(label));
 }
 
 std::unique_ptr<Request> MpiCommunicator::start_receive(std::byte* data, std::int64_t bytes, int from,
                                                         OperationLabel label) {
   bytes_of(bytes, DType::u8, label);
-  return start(receive(message_endpoint(from, label), data, bytes, from), std::move(label));
+  const Endpoint endpoint = message_endpoint(from, label);
+  return start(receive(endpoint, data, bytes, from), std::move(label));
 }
 
 std::unique_ptr<Communicator> MpiCommunicator::split(int color, int key) {

@@ -11,7 +11,6 @@
 namespace weft::cpu {
 namespace {
 
-using reference::Buffers;
 using reference::Problem;
 using reference::Routine;
 

@@ -15,8 +15,9 @@ namespace weft {
 Plan unsplit_plan(const JobSpec& job, int ranks);
 
 /// Data parallelism over all ranks; as few micro-batches as fit `memory_bytes` of a rank (0: no limit known), or what
-/// job.micro_batch says; not fewer than `former_passes`, so that a run that goes on adds up as it did. Throws UserError as above, and where one sample a pass still does not fit (saying how much is
-/// needed and how much there is). Lowers the step to know.
+/// job.micro_batch says; not fewer than `former_passes`, so that a run that goes on adds up as it did. Throws UserError
+/// as above, and where one sample a pass still does not fit (saying how much is needed and how much there is). Lowers
+/// the step to know.
 Plan resolve_plan(const JobSpec& job, int ranks, StepCompiler& compiler, std::int64_t memory_bytes,
                   std::optional<std::int64_t> former_passes = std::nullopt);
 

@@ -12,7 +12,6 @@ namespace weft {
 namespace {
 
 using simplification::Rule;
-using simplification::Site;
 
 /// In the order in which they are tried. Each leaves less to compute, so the pass ends.
 constexpr Rule kRules[] = {

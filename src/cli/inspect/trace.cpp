@@ -48,8 +48,10 @@ class Reader final : public Json::json_sax_t {
   bool number_float(number_float_t v, const string_t&) override { return number(v); }
   bool string(string_t& v) override {
     if (depth_ != event_depth_) return true;
-    if (key_ == "name") event_.name = std::move(v);
-    if (key_ == "ph") event_.phase = std::move(v);
+    if (key_ == "name")
+      event_.name = std::move(v);
+    else if (key_ == "ph")
+      event_.phase = std::move(v);
     return true;
   }
   bool binary(binary_t&) override { return true; }
