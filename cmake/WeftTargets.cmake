@@ -29,7 +29,7 @@ if(WEFT_SANITIZE)
 endif()
 
 # Sources of a library or test are compiled several at a time: half of a small file's compile time is its headers. Turn it off
-# while working on one file again and again.
+# while working on one file again and again. So names of their own that sources of one target have must differ.
 option(WEFT_UNITY "Compile several sources of a library or test together" ON)
 
 # Sources with compile options of their own, or with SKIP_UNITY_BUILD_INCLUSION, are left out by CMake.

@@ -61,6 +61,16 @@ TEST_F(Disk, ThatFillsUpUnderTheLogEndsTheRunOnAllRanks) {
   }
 }
 
+TEST_F(Disk, KeepsTheCheckpointAndTheModelThatAnExportIsMadeFrom) {
+  ASSERT_EQ(run(train(1)).code, 0);
+  for (const fs::path& source : {checkpoint("run", 12), folder() / "network.onnx"}) {
+    const Ended ended = run(weft({"export", checkpoint("run", 12).string(), "-o", source.string()}));
+    EXPECT_EQ(ended.code, 2) << ended.str();
+    EXPECT_THAT(ended.err, HasSubstr(source.string() + ": is what the result is made from"));
+  }
+  EXPECT_EQ(sound_checkpoints("run").front(), 12);
+}
+
 TEST_F(Disk, ThatIsFullTakesNoModelAndKeepsNoPieceOfOne) {
   ASSERT_EQ(run(train(1)).code, 0);
   const SmallDisk disk(folder() / "small", "size=64k");

@@ -1,5 +1,6 @@
 // weft model, inspect of a model, and verify, from the outside.
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include <fstream>
 
@@ -29,6 +30,14 @@ TEST(ModelVerb, AMistypedArchitectureOrSettingIsRefused) {
   EXPECT_EQ(run_weft({"model", "lenet", "-o", path, "--set", "no_such=1"}).code, 2);
   EXPECT_EQ(run_weft({"model", "lenet", "-o", path, "--set", "classes"}).code, 2);
   EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST(ModelVerb, APipeIsNotReplacedByAModel) {
+  const TemporaryFolder folder;
+  const auto pipe = (folder.path() / "pipe").string();
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_EQ(run_weft({"model", "mlp", "-o", pipe}).code, 2);
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
 }
 
 TEST(VerifyVerb, AFolderWithoutCasesAndAnUnknownTargetAreRefused) {

@@ -206,6 +206,14 @@ TEST_F(PredictVerb, UnknownKindsOfFilesAndDamagedOnesAreRefused) {
   EXPECT_EQ(predict({"--input", "test.h5"}).code, 2);
 }
 
+TEST_F(PredictVerb, WhatIsReadIsNotWrittenOver) {
+  const auto size = std::filesystem::file_size(path("test.h5"));
+  const Outcome outcome = predict({"--input", "test.h5", "--output", "test.h5"});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("test.h5"), HasSubstr("name another file")));
+  EXPECT_EQ(std::filesystem::file_size(path("test.h5")), size);
+}
+
 TEST_F(PredictVerb, AModelThatMixesSamplesIsRefusedInPassesButRunsInOne) {
   onnx::ModelWriter writer("total");
   writer.input("x", DType::f32, {"N", 2});
