@@ -1,0 +1,130 @@
+// Loop IR: what generated kernels are written in before an emitter turns them into code for a device.
+//
+// A kernel is a list of phases; each runs its body for every index of one parallel loop, in any order and on any
+// threads, and begins when the phase before it is done. Bodies are statements over scalar expressions. A loop of kind
+// `vector` may be executed `lanes` iterations at a time: whatever depends on its variable, or on a local declared
+// inside it, then is a vector, and everything else stays a scalar. Expressions are shared (equal ones have one id) and
+// pure; an emitter evaluates each in the outermost loop on which it depends, so templates need not hoist.
+//
+// Operators are those of weft/op.hpp that are elementary: neg abs sqrt floor ceil round_even logical_not bit_not; add
+// sub mul div rem maximum minimum, bit and shift operators, logical ones; compares; select; cast. Integers wrap,
+// division by zero gives 0, shifts by the width or more give 0 or -1: as op.hpp states. Other functions are expanded
+// into these (math.hpp), or, for f64, left to the emitter (is_library_function). f16 and bf16 are storage types: loads
+// widen to f32, casts and stores round; no other expression has such a type. Booleans are stored as bytes.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "weft/dtype.hpp"
+#include "weft/op.hpp"
+
+namespace weft::loops {
+
+using ExprId = std::int32_t;
+
+enum class ExprKind : std::uint8_t {
+  constant,   ///< `bits`: an i64, or the bits of an f64, converted to `dtype` exactly
+  index,      ///< loop variable `slot` (i64), the parallel one included
+  local,      ///< local `slot`
+  load,       ///< element args[0] (i64) of buffer `slot`
+  unary,      ///< op
+  binary,     ///< op; operands of `dtype`, but for a compare's, which gives a boolean
+  select,     ///< args: boolean, yes, no
+  fma,        ///< args[0] * args[1] + args[2], rounded once where the target can, else twice
+  cast,       ///< Tensor::cast's meaning: float to integer truncates and saturates, NaN gives 0; to boolean is != 0
+  bitcast,    ///< same size
+  round_to,   ///< f32 rounded to `rounding` (f16 or bf16, nearest even) and back
+  join_lanes  ///< the lanes of local `slot`, joined by `op` (add, mul, maximum, minimum) to a scalar
+};
+
+struct Expr {
+  ExprKind kind = ExprKind::constant;
+  DType dtype = DType::i64;
+  Op op = Op::add;
+  DType rounding = DType::f32;
+  std::int32_t slot = -1;
+  ExprId args[3] = {-1, -1, -1};
+  std::int64_t bits = 0;
+  bool operator==(const Expr&) const = default;
+};
+
+/// Memory that a kernel reads or writes. Buffers of different arguments never overlap, but for a result that lies
+/// exactly over an operand.
+struct Buffer {
+  DType dtype = DType::f32;
+  int argument = 0;            ///< among the launch's arguments; -1: private to each thread
+  std::int64_t elements = 0;   ///< private ones only
+};
+
+/// A value with a name. A variable is assigned to; any other local has the value of its declaration.
+struct Local {
+  DType dtype = DType::f32;
+  bool variable = false;
+  /// 0: a scalar, or as many lanes as the vector loop around its declaration has. Else so many lanes, declared outside
+  /// the vector loop that accumulates into it: in that loop an assignment touches the lanes of the iteration only.
+  int lanes = 0;
+};
+
+enum class LoopKind : std::uint8_t { serial, vector, unroll };
+enum class StmtKind : std::uint8_t { loop, declare, assign, store };
+
+struct Stmt {
+  StmtKind kind = StmtKind::store;
+  // loop: variable `slot` from 0 to `value` (i64), exclusive.
+  LoopKind loop = LoopKind::serial;
+  int lanes = 1;  ///< vector: at most so many iterations at once
+  std::vector<Stmt> body{};
+  // declare and assign: local `slot`; store: buffer `slot`, element `index`.
+  std::int32_t slot = -1;
+  ExprId index = -1;
+  ExprId value = -1;
+};
+
+struct Phase {
+  std::int32_t index = -1;       ///< the parallel loop's variable
+  std::int64_t extent = 1;
+  std::int64_t work = 0;         ///< elements touched in all: little work is not worth a team
+  std::vector<Stmt> body;
+};
+
+class Kernel {
+ public:
+  const Expr& expr(ExprId id) const { return exprs_[static_cast<std::size_t>(id)]; }
+  std::size_t expr_count() const { return exprs_.size(); }
+
+  /// The id of an expression equal to `e`, added when there is none.
+  ExprId add(const Expr& e);
+
+  std::int32_t add_index() { return indices_++; }
+  std::int32_t add_local(Local local);
+  std::int32_t add_buffer(Buffer buffer);
+
+  std::vector<Buffer> buffers;
+  std::vector<Local> locals;
+  std::vector<Phase> phases;
+
+  std::int32_t index_count() const { return indices_; }
+
+  /// Types, slots, scopes: a variable, an index or a local is used inside its loop or after its declaration only.
+  /// Throws InternalError saying what is wrong.
+  void verify() const;
+  /// The kernel as text, complete: equal texts are equal kernels.
+  std::string str() const;
+
+ private:
+  struct Hash {
+    std::size_t operator()(const Expr& e) const;
+  };
+  std::vector<Expr> exprs_;
+  std::unordered_map<Expr, ExprId, Hash> known_;
+  std::int32_t indices_ = 0;
+};
+
+/// Whether an operator of f64 (and `rem` of any float) is called from the C library instead of being expanded.
+bool is_library_function(Op op);
+
+}  // namespace weft::loops
