@@ -56,8 +56,8 @@ struct Expr {
 /// exactly over an operand.
 struct Buffer {
   DType dtype = DType::f32;
-  int argument = 0;            ///< among the launch's arguments; -1: private to each thread
-  std::int64_t elements = 0;   ///< private ones only
+  int argument = 0;           ///< among the launch's arguments; -1: private to each thread
+  std::int64_t elements = 0;  ///< private ones only
 };
 
 /// A value with a name. A variable is assigned to; any other local has the value of its declaration.
@@ -85,9 +85,9 @@ struct Stmt {
 };
 
 struct Phase {
-  std::int32_t index = -1;       ///< the parallel loop's variable
+  std::int32_t index = -1;  ///< the parallel loop's variable
   std::int64_t extent = 1;
-  std::int64_t work = 0;         ///< elements touched in all: little work is not worth a team
+  std::int64_t work = 0;  ///< elements touched in all: little work is not worth a team
   std::vector<Stmt> body;
 };
 

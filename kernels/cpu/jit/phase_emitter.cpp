@@ -22,20 +22,25 @@ PhaseEmitter::PhaseEmitter(const loops::Kernel& kernel, const loops::Phase& phas
       operators_(module, builder_, target),
       buffers_(kernel.buffers.size()),
       stored_(kernel.buffers.size()),
+      declared_(kernel.locals.size()),
+      changes_(kernel.locals.size()),
       written_at_(kernel.locals.size() + kernel.buffers.size()),
       values_(kernel.expr_count()),
       first_lanes_(kernel.expr_count()),
       depends_(kernel.expr_count()),
       indices_(static_cast<std::size_t>(kernel.index_count())),
       locals_(kernel.locals.size()) {
-  find_stored_buffers(phase.body);
+  find_written(phase.body);
   find_reads();
 }
 
-void PhaseEmitter::find_stored_buffers(const std::vector<Stmt>& body) {
+void PhaseEmitter::find_written(const std::vector<Stmt>& body) {
   for (const Stmt& stmt : body) {
-    if (stmt.kind == StmtKind::store) stored_[static_cast<std::size_t>(stmt.slot)] = true;
-    find_stored_buffers(stmt.body);
+    const auto slot = static_cast<std::size_t>(stmt.slot);
+    if (stmt.kind == StmtKind::store) stored_[slot] = true;
+    if (stmt.kind == StmtKind::declare) changes_[slot] = kernel_.locals[slot].variable || declared_[slot];
+    if (stmt.kind == StmtKind::declare) declared_[slot] = true;
+    find_written(stmt.body);
   }
 }
 
@@ -50,7 +55,7 @@ void PhaseEmitter::find_reads() {
         reads.insert(reads.end(), more.begin(), more.end());
       }
     const auto slot = static_cast<std::size_t>(e.slot);
-    if ((e.kind == loops::ExprKind::local && kernel_.locals[slot].variable) || e.kind == loops::ExprKind::join_lanes)
+    if ((e.kind == loops::ExprKind::local && changes_[slot]) || e.kind == loops::ExprKind::join_lanes)
       reads.push_back(static_cast<std::uint32_t>(slot));
     if (e.kind == loops::ExprKind::load && stored_[slot])
       reads.push_back(static_cast<std::uint32_t>(place_of_buffer(e.slot)));
@@ -166,6 +171,7 @@ void PhaseEmitter::emit_declare(const Stmt& stmt) {
   }
   local.definition = stmt.value;
   local.value = value(stmt.value);
+  written_now(static_cast<std::size_t>(stmt.slot));
   locals_[static_cast<std::size_t>(stmt.slot)] = local;
 }
 

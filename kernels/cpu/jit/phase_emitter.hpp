@@ -88,7 +88,7 @@ class PhaseEmitter {
   };
 
   // phase_emitter.cpp: statements and loops.
-  void find_stored_buffers(const std::vector<loops::Stmt>& body);
+  void find_written(const std::vector<loops::Stmt>& body);
   void find_reads();
   void mark_written(const std::vector<loops::Stmt>& body, std::vector<bool>& written) const;
   void open_scope(llvm::BasicBlock* preheader, bool guarded, const std::vector<loops::Stmt>* loop_body);
@@ -156,7 +156,8 @@ class PhaseEmitter {
   llvm::Function* function_ = nullptr;
   llvm::BasicBlock* cursor_ = nullptr;  ///< code in order goes to its end
   std::vector<llvm::Value*> buffers_;
-  std::vector<bool> stored_;  ///< buffers that this phase writes
+  std::vector<bool> stored_;              ///< buffers that this phase writes
+  std::vector<bool> declared_, changes_;  ///< locals; those that change are variables, or declared in several places
   /// Places: locals, then buffers. Those written in this phase that an expression reads; empty vectors for most.
   std::vector<std::vector<std::uint32_t>> reads_;
   std::vector<std::int64_t> written_at_;

@@ -182,6 +182,29 @@ TEST(GeneratedLoops, VariablesSeeEveryAssignmentBeforeThem) {
   }
 }
 
+TEST(GeneratedLoops, ALocalDeclaredInTwoPlacesHasTheValueOfEach) {
+  for (const CpuIsa isa : instruction_sets()) {
+    Kernel kernel;
+    Builder b(kernel);
+    const auto out = kernel.add_buffer({DType::i64, 0, 0});
+    const auto i = kernel.add_index(), j = kernel.add_index(), k = kernel.add_index();
+    const auto x = kernel.add_local({DType::i64, false, 0});
+    const auto square = b.mul(b.local(x), b.local(x));
+    kernel.phases.push_back({i,
+                             1,
+                             0,
+                             {loops::loop_of(LoopKind::serial, j, b.integer(3),
+                                             {loops::declare(x, b.integer(5)), loops::store(out, b.index(j), square)}),
+                              loops::loop_of(LoopKind::vector, k, b.integer(3),
+                                             {loops::declare(x, b.add(b.index(k), b.integer(7))),
+                                              loops::store(out, b.add(b.index(k), b.integer(3)), square)},
+                                             4)}});
+    std::vector<std::int64_t> got(6);
+    compile_and_run(isa, kernel, {bytes_of(got)});
+    EXPECT_EQ(got, (std::vector<std::int64_t>{25, 25, 25, 49, 64, 81}));
+  }
+}
+
 TEST(GeneratedLoops, PrivateBuffersHoldWhatWasStored) {
   for (const CpuIsa isa : instruction_sets())
     for (const DType type : {DType::f32, DType::boolean, DType::bf16, DType::i16}) {
