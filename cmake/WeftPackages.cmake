@@ -28,6 +28,20 @@ target_include_directories(weft_onnx_proto SYSTEM INTERFACE ${WEFT_ONNX_INCLUDE}
 target_compile_definitions(weft_onnx_proto INTERFACE ONNX_ML=1 ONNX_NAMESPACE=onnx)
 target_link_libraries(weft_onnx_proto INTERFACE ${WEFT_ONNX_PROTO} protobuf::libprotobuf)
 
+# LLVM 19 compiles the CPU's generated kernels (Debian: llvm-19-dev). The shared library: a static one would be linked
+# into every program and test.
+find_package(LLVM 19.1 CONFIG QUIET HINTS /usr/lib/llvm-19/lib/cmake/llvm)
+if(NOT LLVM_FOUND)
+  message(FATAL_ERROR "LLVM 19 was not found: install llvm-19-dev (https://apt.llvm.org has it for older systems), or "
+    "name the folder of its LLVMConfig.cmake with -DLLVM_DIR=.../lib/cmake/llvm")
+endif()
+if(NOT TARGET LLVM OR NOT "X86" IN_LIST LLVM_TARGETS_TO_BUILD)
+  message(FATAL_ERROR "LLVM in ${LLVM_DIR} lacks its shared library (libLLVM.so) or the X86 target: use another build of it")
+endif()
+add_library(weft_llvm INTERFACE)
+target_include_directories(weft_llvm SYSTEM INTERFACE ${LLVM_INCLUDE_DIRS})
+target_link_libraries(weft_llvm INTERFACE LLVM)
+
 if(WEFT_BUILD_TESTS)
   find_package(GTest REQUIRED)
 endif()
@@ -45,6 +59,7 @@ find_library(WEFT_CUDNN cudnn HINTS ${CUDAToolkit_LIBRARY_DIR} ${CUDAToolkit_LIB
 message(STATUS "Weft ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}:")
 message(STATUS "  Open MPI/MPI   ${MPI_CXX_VERSION} (${MPI_CXX_COMPILER})")
 message(STATUS "  oneDNN         ${dnnl_VERSION}")
+message(STATUS "  LLVM           ${LLVM_PACKAGE_VERSION}")
 message(STATUS "  HDF5           ${HDF5_VERSION}, parallel: ${HDF5_IS_PARALLEL}")
 if(CUDAToolkit_FOUND)
   message(STATUS "  CUDA           ${CUDAToolkit_VERSION}")
