@@ -24,12 +24,12 @@ enum class ValueKind : std::uint8_t { operand, constant, iota, pointwise, reduct
 struct SpaceValue {
   ValueKind kind = ValueKind::pointwise;
   DType dtype = DType::f32;
-  const Node* node = nullptr;      ///< constant, pointwise, reduction
-  std::vector<int> args{};         ///< pointwise: earlier values
-  int index = -1;                  ///< operand, iota, reduction: into the lists below
-  int result = 0;                  ///< reduction: 1 is the variance of moments
+  const Node* node = nullptr;  ///< constant, pointwise, reduction
+  std::vector<int> args{};     ///< pointwise: earlier values
+  int index = -1;              ///< operand, iota, reduction: into the lists below
+  int result = 0;              ///< reduction: 1 is the variance of moments
   int stage = 0;
-  bool varies = false;             ///< along the reduced dimensions
+  bool varies = false;  ///< along the reduced dimensions
 };
 
 struct SpaceOperand {

@@ -84,15 +84,15 @@ ExprId Math::log(ExprId x) {
   // Mantissa in [sqrt(1/2), sqrt(2)).
   const ExprId offset = b_.sub(bits(scaled), word(0x3f3504f3));
   const ExprId e = sub(b_.cast(shift_right(offset, 23), DType::f32), b_.select(tiny, c(23), c(0)));
-  const ExprId f =
-      sub(floats(b_.add(b_.binary(Op::bit_and, offset, word(0x007fffff)), word(0x3f3504f3))), c(1));
+  const ExprId f = sub(floats(b_.add(b_.binary(Op::bit_and, offset, word(0x007fffff)), word(0x3f3504f3))), c(1));
   const ExprId p = polynomial(f, {0.0674653262, -0.116756235, 0.118881966, -0.124055957, 0.142195483, -0.166679953,
                                   0.200021189, -0.250000096, 0.333333126});
   const ExprId f2 = mul(f, f);
   ExprId y = b_.fma(mul(f2, f), p, mul(e, c(kLn2Low)));
   y = b_.fma(f2, c(-0.5), y);
   y = b_.fma(e, c(kLn2High), add(y, f));
-  const ExprId bad = b_.select(b_.binary(Op::equal, x, c(0)), c(-kInfinity), c(std::numeric_limits<double>::quiet_NaN()));
+  const ExprId bad =
+      b_.select(b_.binary(Op::equal, x, c(0)), c(-kInfinity), c(std::numeric_limits<double>::quiet_NaN()));
   const ExprId result = b_.select(less(c(0), x), y, bad);
   return b_.select(b_.binary(Op::equal, x, c(kInfinity)), x, result);
 }
@@ -117,9 +117,8 @@ ExprId Math::erf(ExprId x) {
   const ExprId near = mul(x, polynomial(z, {-9.64180251e-06, 0.000112570558, -0.000848284512, 0.00522094668,
                                             -0.0268654006, 0.11283782, -0.376126384, 1.12837917}));
   const ExprId bounded = b_.select(less(c(4), a), c(4), a);  // erfc(4) is below the last place of 1; NaN passes
-  const ExprId log_erfc =
-      polynomial(bounded, {-2.1445721e-05, 0.000438531639, -0.0041908636, 0.0251718283, -0.108361581, -0.633272389,
-                           -1.12955205, 0.000182462537});
+  const ExprId log_erfc = polynomial(bounded, {-2.1445721e-05, 0.000438531639, -0.0041908636, 0.0251718283,
+                                               -0.108361581, -0.633272389, -1.12955205, 0.000182462537});
   const ExprId far = with_sign_of(sub(c(1), exp(log_erfc)), x);
   return b_.select(less(a, c(0.97)), near, far);
 }
@@ -138,7 +137,7 @@ ExprId float_unary(Builder& b, Op op, ExprId x, bool approximate) {
       case Op::log1p: return m.log1p(y);
       case Op::tanh: return m.tanh(y);
       case Op::erf: return m.erf(y);
-      default: return b.unary(f, y);
+      default: return b.cast(b.unary(f, b.cast(y, DType::f64)), DType::f32);
     }
   };
   switch (op) {
@@ -173,8 +172,7 @@ ExprId unary(Builder& b, Op op, ExprId x, bool approximate) {
   const DType type = b.type(x);
   if (op == Op::stop_gradient) return x;
   if (op == Op::is_nan) return is_float(type) ? b.binary(Op::not_equal, x, x) : b.boolean(false);
-  if (type == DType::boolean)
-    return op == Op::logical_not || op == Op::bit_not ? b.unary(Op::logical_not, x) : -1;
+  if (type == DType::boolean) return op == Op::logical_not || op == Op::bit_not ? b.unary(Op::logical_not, x) : -1;
   if (is_float(type))
     if (const ExprId e = float_unary(b, op, x, approximate); e >= 0) return e;
   const ExprId zero = b.integer(0, type);
@@ -217,7 +215,9 @@ ExprId binary(Builder& b, Op op, ExprId x, ExprId y) {
     case Op::rem:
     case Op::maximum:
     case Op::minimum: return b.binary(op, x, y);
-    case Op::pow: return is_float(type) ? b.binary(op, x, y) : -1;
+    case Op::pow:
+      if (type == DType::f32) return b.cast(b.binary(op, b.cast(x, DType::f64), b.cast(y, DType::f64)), DType::f32);
+      return is_float(type) ? b.binary(op, x, y) : -1;
     case Op::bit_and:
     case Op::bit_or:
     case Op::bit_xor:
