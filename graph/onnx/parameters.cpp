@@ -8,12 +8,15 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "graph/onnx/copies.hpp"
 #include "graph/onnx/describe.hpp"
 #include "graph/onnx/proto.hpp"
 #include "weft/error.hpp"
 
 namespace weft::onnx {
 namespace {
+
+constexpr const char* kUnread = "read by no node";
 
 struct WeightSlot {
   std::string_view op;
@@ -89,7 +92,7 @@ class Judge {
   void decide(InitializerVerdict& verdict) const {
     const auto users = connections_.uses.find(verdict.name);
     if (users == connections_.uses.end()) {
-      verdict.reason = "read by no node";
+      verdict.reason = kUnread;
       return;
     }
     std::set<std::string> seen;
@@ -194,28 +197,24 @@ void apply_patterns(std::vector<InitializerVerdict>& verdicts, const std::vector
   }
 }
 
-/// The bytes that hold a tensor's elements, as stored; "" where they are in another file.
-std::string_view stored_bytes(const pb::TensorProto& tensor) {
-  if (tensor.has_raw_data()) return tensor.raw_data();
-  if (tensor.float_data_size() > 0)
-    return {reinterpret_cast<const char*>(tensor.float_data().data()),
-            sizeof(float) * static_cast<std::size_t>(tensor.float_data_size())};
-  return {};
+/// What PyTorch's exporter noted settles what the graph leaves open: it knows the model's parameters.
+void apply_note(InitializerVerdict& verdict, const ExporterNote& note) {
+  if (note.kind == ExporterNote::Kind::parameter && verdict.kind == InitializerKind::constant &&
+      verdict.reason != kUnread) {
+    verdict.kind = InitializerKind::parameter;
+    verdict.reason = "the exporter notes that it is a parameter";
+  } else if (note.kind == ExporterNote::Kind::buffer && verdict.kind == InitializerKind::parameter) {
+    verdict.kind = InitializerKind::constant;
+    verdict.reason = fmt::format("the exporter notes that it is a buffer, not a parameter ({})", verdict.reason);
+  }
 }
 
-void find_copies(std::vector<InitializerVerdict>& verdicts, const pb::GraphProto& graph) {
-  std::map<std::pair<std::string, Dims>, std::vector<int>> by_type;
-  for (int i = 0; i < graph.initializer_size(); ++i) {
-    InitializerVerdict& verdict = verdicts[static_cast<std::size_t>(i)];
-    const std::string_view bytes = stored_bytes(graph.initializer(i));
-    // Fresh biases and scales are all zeros or ones: equal, but no copies.
-    const bool uniform = bytes.size() < 8 || bytes.substr(4) == bytes.substr(0, bytes.size() - 4);
-    if (verdict.kind != InitializerKind::parameter || uniform) continue;
-    auto& group = by_type[{verdict.type, verdict.extents}];
-    for (const int earlier : group)
-      if (verdict.copy_of.empty() && stored_bytes(graph.initializer(earlier)) == bytes)
-        verdict.copy_of = verdicts[static_cast<std::size_t>(earlier)].name;
-    if (verdict.copy_of.empty()) group.push_back(i);
+/// The type as Weft calls it, or ONNX's name for those that it does not compute with.
+std::string type_text(std::int32_t data_type) {
+  try {
+    return std::string(name_of(dtype_of_onnx(data_type, "")));
+  } catch (const UserError&) {
+    return onnx_type_name(data_type);
   }
 }
 
@@ -225,22 +224,23 @@ std::vector<InitializerVerdict> judge_initializers(const ModelFile& file, const 
                                                    const std::vector<std::string>& freeze) {
   const Judge judge(file.contents());
   const pb::GraphProto& graph = file.contents().proto.graph();
+  const auto notes = exporter_notes(graph);
   std::vector<InitializerVerdict> verdicts;
   for (const auto& tensor : graph.initializer()) {
     InitializerVerdict verdict;
     verdict.name = tensor.name();
     verdict.extents.assign(tensor.dims().begin(), tensor.dims().end());
-    verdict.type = onnx_type_name(tensor.data_type());
+    verdict.type = type_text(tensor.data_type());
     verdict.reason = "not floating-point";
-    if (tensor.data_type() != pb::TensorProto::STRING) {
-      const DType type = dtype_of_onnx(tensor.data_type(), "initializer '" + tensor.name() + "'");
-      verdict.type = name_of(type);
-      if (is_float(type)) judge.decide(verdict);
+    if (const auto type = dtype_from_name(verdict.type); type && is_float(*type)) {
+      judge.decide(verdict);
+      if (const auto note = notes.find(tensor.name()); note != notes.end()) apply_note(verdict, note->second);
     }
     verdicts.push_back(std::move(verdict));
   }
   apply_patterns(verdicts, train, InitializerKind::parameter, "train");
   apply_patterns(verdicts, freeze, InitializerKind::state, "freeze");
+  find_ties(verdicts, graph, notes);
   find_copies(verdicts, graph);
   return verdicts;
 }
