@@ -129,6 +129,8 @@ class Judge {
     const std::string& op = use.node->op_type();
     if (!domain_of(*use.node).empty()) return std::nullopt;
     if (const WeightSlot* slot = find_slot(op, use.operand, kWeightSlots)) return role_text(slot->role, *use.node);
+    if (is_class_token(use, extents)) return role_text("token", *use.node);
+    if (is_position_table(use, extents)) return role_text("table of positions", *use.node);
     if (!is_one_of(op, kAffine) || use.node->input_size() != 2 || !is_vector(op, extents)) return std::nullopt;
     if (!follows_producer(use.node->input(1 - use.operand))) return std::nullopt;
     return role_text(op == "Add" || op == "Sub" ? "bias" : "scale", *use.node);
@@ -137,8 +139,52 @@ class Judge {
   /// One entry per channel. A single number that multiplies is a constant of the formula (as in attention), one that is
   /// added may be the bias of a single output, written [1] or [1, 1].
   static bool is_vector(const std::string& op, const Dims& extents) {
-    const auto wide = std::count_if(extents.begin(), extents.end(), [](std::int64_t e) { return e != 1; });
+    const auto wide = wide_extents(extents);
     return wide == 1 || (wide == 0 && !extents.empty() && extents.size() <= 2 && op == "Add");
+  }
+
+  static std::ptrdiff_t wide_extents(const Dims& extents) {
+    return std::count_if(extents.begin(), extents.end(), [](std::int64_t e) { return e != 1; });
+  }
+
+  /// A vector that is put beside what the model computes, as the class token of vision transformers.
+  bool is_class_token(const Use& use, const Dims& extents) const {
+    if (use.node->op_type() != "Concat" || extents.size() < 2 || wide_extents(extents) != 1) return false;
+    for (int i = 0; i < use.node->input_size(); ++i)
+      if (i != use.operand && follows_producer(use.node->input(i))) return true;
+    return false;
+  }
+
+  /// What is added to tokens for their places. The same added to what a softmax reads is a mask.
+  bool is_position_table(const Use& use, const Dims& extents) const {
+    if (use.node->op_type() != "Add" || use.node->input_size() != 2 || wide_extents(extents) < 2) return false;
+    const std::string& tokens = use.node->input(1 - use.operand);
+    return (follows_producer(tokens) || is_embedding(tokens)) && !reaches_softmax(use.node->output(0));
+  }
+
+  /// Rows of a table that no node makes.
+  bool is_embedding(const std::string& name) const {
+    const auto maker = connections_.makers.find(name);
+    return maker != connections_.makers.end() && maker->second->op_type() == "Gather" &&
+           !connections_.makers.contains(maker->second->input(0));
+  }
+
+  bool reaches_softmax(const std::string& name) const {
+    std::set<std::string> seen;
+    std::vector<std::string> pending = {name};
+    while (!pending.empty()) {
+      const std::string value = pending.back();
+      pending.pop_back();
+      const auto uses = connections_.uses.find(value);
+      if (uses == connections_.uses.end() || !seen.insert(value).second) continue;
+      for (const Use& use : uses->second) {
+        const std::string& op = use.node->op_type();
+        if (op == "Softmax" || op == "LogSoftmax") return true;
+        if (is_one_of(op, kAffine) || is_one_of(op, kPassing) || op == "Where")
+          pending.insert(pending.end(), use.node->output().begin(), use.node->output().end());
+      }
+    }
+    return false;
   }
 
   /// Whether a value comes from a contraction or normalisation through affine and passing operators only.
@@ -152,7 +198,7 @@ class Judge {
       if (maker == connections_.makers.end() || !seen.insert(value).second) continue;
       const pb::NodeProto& node = *maker->second;
       if (is_one_of(node.op_type(), kProducers)) return true;
-      if (is_one_of(node.op_type(), kAffine))
+      if (is_one_of(node.op_type(), kAffine) || node.op_type() == "Concat")
         pending.insert(pending.end(), node.input().begin(), node.input().end());
       else if (is_one_of(node.op_type(), kPassing) && node.input_size() > 0)
         pending.push_back(node.input(0));
