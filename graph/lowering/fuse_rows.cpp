@@ -11,6 +11,10 @@ namespace {
 
 constexpr std::size_t kMostRowNodes = 128;
 constexpr std::size_t kMostRowOperands = 24;
+// Computing a value again costs less than its way to memory and back up to these sizes.
+constexpr std::int64_t kWorthRecomputing = 64 << 10;
+constexpr std::size_t kMostRecomputedNodes = 12;
+constexpr int kMostRecomputedFunctions = 2;
 
 class RowFusion {
  public:
@@ -24,6 +28,11 @@ class RowFusion {
     for (int id = 0; id < static_cast<int>(groups_.all().size()); ++id) {
       if (!reduces(groups_[id])) continue;
       while (grow(id)) continue;
+    }
+    for (int id = 0; id < static_cast<int>(groups_.all().size()); ++id) {
+      if (!reduces(groups_[id]) && !is_elementwise(groups_[id])) continue;
+      const Set owned(groups_[id].owned.begin(), groups_[id].owned.end());
+      for (const NodeId n : owned) recompute(id, n);
     }
   }
 
@@ -41,23 +50,34 @@ class RowFusion {
     return result;
   }
 
-  bool is_elementwise(const Group& g) const {
-    return g.kind == UnitKind::kernel && g.reduced.empty() && !g.nodes.empty() &&
-           std::all_of(g.nodes.begin(), g.nodes.end(), [&](NodeId n) {
-             const Op op = groups_.node(n).op;
-             return groups_.inlineable(n) || (is_pointwise(op) && op != Op::stop_gradient);
-           });
+  /// A reshape in which extents of 1 come and go only.
+  bool is_unit_reshape(NodeId n) const {
+    const Node& node = groups_.node(n);
+    return node.op == Op::reshape && extents(groups_.shape(node.inputs[0])) == extents(groups_.shape(node.outputs[0]));
   }
+
+  bool is_elementwise(NodeId n) const {
+    const Op op = groups_.node(n).op;
+    return groups_.inlineable(n) || is_unit_reshape(n) || (is_pointwise(op) && op != Op::stop_gradient);
+  }
+
+  bool is_elementwise(const Group& g) const {
+    return g.kind != UnitKind::collective && g.reduced.empty() && !g.nodes.empty() &&
+           std::all_of(g.nodes.begin(), g.nodes.end(), [&](NodeId n) { return is_elementwise(n); });
+  }
+
+  /// Of elementwise groups, views included.
+  Dims extents_of(const Group& g) const { return extents(groups_.shape(groups_.node(*g.owned.rbegin()).outputs[0])); }
 
   /// Works along the rows of `rows`: elementwise over their whole shape, or reducing them.
   bool is_along(const Group& rows, const Group& g) const {
     if (reduces(g)) return g.iteration == rows.iteration && g.reduced == rows.reduced;
-    return is_elementwise(g) && extents(g.iteration) == extents(rows.iteration);
+    return is_elementwise(g) && extents_of(g) == extents(rows.iteration);
   }
 
   /// One value a row.
   bool is_beside(const Group& rows, const Group& g) const {
-    return is_elementwise(g) && extents(g.iteration) == extents(rows.iteration, rows.reduced);
+    return is_elementwise(g) && extents_of(g) == extents(rows.iteration, rows.reduced);
   }
 
   Set readers_of(int id) const {
@@ -127,7 +147,7 @@ class RowFusion {
     if (merged.nodes.size() > kMostRowNodes || groups_.operands(merged.nodes).size() > kMostRowOperands) return false;
     if (groups_.makes_cycle(id, nodes, owned)) return false;
     const std::vector<ValueId> outputs = outputs_of(merged, id, members);
-    if (outputs.empty() || !oracle_.ask(make_unit(groups_.graph(), merged.nodes, outputs, "").body).offer) return false;
+    if (outputs.empty() || !accepted(merged.nodes, outputs)) return false;
     for (const int m : members) {
       for (const NodeId n : groups_[m].nodes) {
         holders_[index(n)].erase(m);
@@ -136,6 +156,81 @@ class RowFusion {
       groups_.merge(id, m);
     }
     return true;
+  }
+
+  bool accepted(const std::set<NodeId>& nodes, const std::vector<ValueId>& outputs) const {
+    return oracle_.ask(make_unit(groups_.graph(), nodes, outputs, "").body).offer.has_value();
+  }
+
+  // --- values that are cheaper to compute again than to write and read
+  // ------------------------------------------------
+
+  /// What it takes to compute a value of a group again from what that group reads.
+  struct Cone {
+    std::set<NodeId> nodes;
+    std::set<ValueId> operands;  ///< of the value's size
+    int functions = 0;           ///< more than arithmetic
+  };
+
+  Cone cone_of(const Group& g, NodeId root) const {
+    Cone cone;
+    const std::int64_t size = groups_.shape(groups_.node(root).outputs[0]).elements();
+    std::vector<NodeId> stack{root};
+    while (!stack.empty()) {
+      const NodeId n = stack.back();
+      stack.pop_back();
+      if (!cone.nodes.insert(n).second) continue;
+      const OpClass c = class_of(groups_.node(n).op);
+      if (c == OpClass::unary || c == OpClass::composite) ++cone.functions;
+      for (const ValueId v : groups_.node(n).inputs) {
+        const NodeId p = groups_.producer(v);
+        const bool large = groups_.shape(v).elements() == size;
+        if (p != kNone && g.nodes.count(p) && is_elementwise(p) && (large || groups_.inlineable(p)))
+          stack.push_back(p);
+        else if (large)
+          cone.operands.insert(v);
+      }
+    }
+    return cone;
+  }
+
+  /// Lets every reader of a large elementwise result of group `id` compute it itself, where all of them can and none
+  /// then needs more than one other value of its size.
+  void recompute(int id, NodeId n) {
+    if (!is_elementwise(n) || groups_.inlineable(n)) return;
+    const ValueId value = groups_.node(n).outputs[0];
+    const auto bytes = [&](ValueId v) {
+      return groups_.shape(v).elements() * static_cast<std::int64_t>(size_of(groups_.graph().type(v).dtype));
+    };
+    if (groups_.is_output(value) || bytes(value) < kWorthRecomputing) return;
+    Set readers;
+    for (const NodeId u : groups_.users(value))
+      for (const int h : holders_[index(u)])
+        if (h != id && !groups_[h].nodes.count(n)) readers.insert(h);
+    if (readers.empty()) return;
+    const Cone cone = cone_of(groups_[id], n);
+    if (cone.nodes.size() > kMostRecomputedNodes || cone.functions > kMostRecomputedFunctions) return;
+    for (const int h : readers) {
+      const Group& reader = groups_[h];
+      const bool along = reduces(reader)
+                             ? extents(reader.iteration) == extents(groups_.shape(value))
+                             : is_elementwise(reader) && extents_of(reader) == extents(groups_.shape(value));
+      if (!along) return;
+      const std::set<ValueId> held = groups_.operands(reader.nodes);
+      const auto more =
+          std::count_if(cone.operands.begin(), cone.operands.end(), [&](ValueId v) { return !held.count(v); });
+      if (more > 1 || std::any_of(cone.operands.begin(), cone.operands.end(),
+                                  [&](ValueId v) { return !held.count(v) && bytes(v) > bytes(value); }))
+        return;
+      Group with = reader;
+      with.nodes.insert(cone.nodes.begin(), cone.nodes.end());
+      if (with.nodes.size() > kMostRowNodes || groups_.operands(with.nodes).size() > kMostRowOperands) return;
+      if (groups_.makes_cycle(h, cone.nodes, {}) || !accepted(with.nodes, outputs_of(with, h, {}))) return;
+    }
+    for (const int h : readers) {
+      groups_.join(h, cone.nodes, {});
+      for (const NodeId c : cone.nodes) holders_[index(c)].insert(h);
+    }
   }
 
   /// Results of the merged group that others take from memory.
