@@ -1,4 +1,4 @@
-// The list of built-in models, and how settings are resolved.
+// Finding built-in models by name, and resolving their settings.
 #include "graph/models/models.hpp"
 
 #include <fmt/format.h>
@@ -8,35 +8,11 @@
 #include <string_view>
 #include <utility>
 
-#include "graph/models/architectures.hpp"
+#include "graph/models/catalogue.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
 namespace {
-
-const std::vector<BuiltinModel>& list() {
-  static const ModelSetting kClasses = {"classes", "1000", "number of classes"};
-  static const ModelSetting kSeed = {"seed", "0", "seed of the initial weights"};
-  static const std::vector<ModelSetting> kResnet = {kClasses,
-                                                    {"image", "224", "height and width of the input images, in pixels"},
-                                                    {"channels", "3", "channels of the input images"},
-                                                    {"width", "64", "channels of the first stage"},
-                                                    kSeed};
-  static const std::vector<BuiltinModel> kModels = {
-      {"mlp",
-       "fully connected layers with ReLU between them",
-       {{"inputs", "784", "extents of one sample, flattened before the first layer: 784 or 1,28,28"},
-        {"hidden", "256,128", "widths of the hidden layers"},
-        {"classes", "10", "number of classes"},
-        kSeed}},
-      {"lenet",
-       "LeNet-5 style network for 28x28 images: two convolutions, two fully connected layers",
-       {{"classes", "10", "number of classes"}, {"channels", "1", "channels of the input images"}, kSeed}},
-      {"resnet18", "residual network of 18 layers (basic blocks)", kResnet},
-      {"resnet50", "residual network of 50 layers (bottlenecks, stride on the 3x3 convolution)", kResnet},
-  };
-  return kModels;
-}
 
 /// Levenshtein's distance.
 std::size_t edits(std::string_view a, std::string_view b) {
@@ -63,10 +39,10 @@ template <class Entries>
   throw UserError(fmt::format("there is no {} '{}'; did you mean '{}'? There are: {}", what, name, nearest, all));
 }
 
-const BuiltinModel& find_model(const std::string& name) {
-  for (const BuiltinModel& model : list())
-    if (model.name == name) return model;
-  throw_unknown("built-in model", name, list());
+models::Architecture find_model(const std::string& name) {
+  for (const models::Architecture& model : models::catalogue())
+    if (model.about.name == name) return model;
+  throw_unknown("built-in model", name, builtin_models());
 }
 
 models::Settings resolve(const BuiltinModel& model, const std::map<std::string, std::string>& given) {
@@ -82,16 +58,17 @@ models::Settings resolve(const BuiltinModel& model, const std::map<std::string, 
 
 }  // namespace
 
-const std::vector<BuiltinModel>& builtin_models() { return list(); }
+std::vector<BuiltinModel> builtin_models() {
+  std::vector<BuiltinModel> all;
+  for (models::Architecture& model : models::catalogue()) all.push_back(std::move(model.about));
+  return all;
+}
 
 onnx::ModelFile build_model(const std::string& name, const std::map<std::string, std::string>& given) {
-  const BuiltinModel& model = find_model(name);
-  const models::Settings settings = resolve(model, given);
-  models::Network net(name, static_cast<std::uint64_t>(settings.integer("seed", 0, INT64_MAX)));
-  if (name == "mlp") models::build_mlp(net, settings);
-  if (name == "lenet") models::build_lenet(net, settings);
-  if (name == "resnet18") models::build_resnet(net, settings, models::Block::basic, {2, 2, 2, 2});
-  if (name == "resnet50") models::build_resnet(net, settings, models::Block::bottleneck, {3, 4, 6, 3});
+  const models::Architecture model = find_model(name);
+  const models::Settings settings = resolve(model.about, given);
+  models::Network net(name, static_cast<std::uint64_t>(settings.integer("seed", 0, INT64_MAX)), model.opset);
+  model.build(net, settings);
   return std::move(net).finish();
 }
 

@@ -24,7 +24,7 @@ struct BuiltinModel {
 };
 
 /// In the order in which they are listed to users.
-const std::vector<BuiltinModel>& builtin_models();
+std::vector<BuiltinModel> builtin_models();
 
 /// Settings that are left out take their defaults. Throws UserError for an unknown model or setting (naming the nearest
 /// right one) and for values out of range.

@@ -2,7 +2,9 @@
 #include "graph/models/network.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <numbers>
@@ -70,24 +72,52 @@ Dims Settings::integers(const std::string& name, std::int64_t low, std::int64_t 
   }
 }
 
+double Settings::number(const std::string& name, double low, double high) const {
+  const std::string& text = values().at(name);
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || !(value >= low && value <= high))
+    throw UserError(fmt::format("setting '{}' is '{}'; allowed are numbers from {:g} to {:g}", name, text, low, high));
+  return value;
+}
+
 std::string Network::uniform(const std::string& name, const Shape& shape, double bound) {
   Random random(seed_, name);
   return writer_.initializer(name, drawn(shape, [&] { return (2 * random.uniform() - 1) * bound; }));
 }
 
-std::string Network::normal(const std::string& name, const Shape& shape, double deviation) {
+std::string Network::normal(const std::string& name, const Shape& shape, double deviation, std::int64_t zero_rows) {
   Random random(seed_, name);
-  return writer_.initializer(name, drawn(shape, [&] { return random.normal() * deviation; }));
+  Tensor values = drawn(shape, [&] { return random.normal() * deviation; });
+  std::fill_n(values.mutable_values<float>().begin(), zero_rows * (shape.elements() / shape[0]), 0.0F);
+  return writer_.initializer(name, values);
 }
 
 std::string Network::filled(const std::string& name, const Shape& shape, double value) {
   return writer_.initializer(name, Tensor::full(DType::f32, shape, value));
 }
 
-std::string Network::input(const Dims& sample) {
+std::string Network::integers(const Dims& values) {
+  const std::string name = fmt::format("int64[{}]", fmt::join(values, ","));
+  if (operands_.insert(name).second)
+    writer_.initializer(name, Tensor::from<std::int64_t>(Shape{static_cast<std::int64_t>(values.size())}, values));
+  return name;
+}
+
+std::string Network::scalar(double value) {
+  const std::string name = fmt::format("float {:.9g}", value);
+  if (operands_.insert(name).second) writer_.initializer(name, Tensor::full(DType::f32, Shape{}, value));
+  return name;
+}
+
+std::vector<std::string> Network::split(const std::string& name, const std::string& x, int count) {
+  return writer_.node_of(count, "Split", {x}, name, {{"axis", std::int64_t{-1}}, {"num_outputs", std::int64_t{count}}});
+}
+
+std::string Network::input(const Dims& sample, DType type) {
   std::vector<onnx::ModelWriter::Dim> shape = {"N"};
   shape.insert(shape.end(), sample.begin(), sample.end());
-  return writer_.input("input", DType::f32, shape);
+  return writer_.input("input", type, shape);
 }
 
 void Network::output(const std::string& value, const Dims& sample) {
@@ -96,11 +126,12 @@ void Network::output(const std::string& value, const Dims& sample) {
   writer_.output(value, DType::f32, shape);
 }
 
-std::string Network::conv(const std::string& name, const std::string& x, const Convolution& c) {
-  const Shape shape{c.out, c.in, c.kernel, c.kernel};
+std::string Network::conv(const std::string& name, const std::string& x, const Convolution& c,
+                          const std::string& result) {
+  const Shape shape{c.out, c.in / c.groups, c.kernel, c.kernel};
   const auto area = static_cast<double>(c.kernel * c.kernel);
   // PyTorch: Kaiming uniform with a = sqrt(5), which is U(-1/sqrt(fan_in), 1/sqrt(fan_in)), for weight and bias alike.
-  const double bound = 1 / std::sqrt(static_cast<double>(c.in) * area);
+  const double bound = 1 / std::sqrt(static_cast<double>(shape[1]) * area);
   std::vector<std::string> inputs = {
       x, c.kaiming_normal ? normal(name + ".weight", shape, std::sqrt(2 / (static_cast<double>(c.out) * area)))
                           : uniform(name + ".weight", shape, bound)};
@@ -110,7 +141,18 @@ std::string Network::conv(const std::string& name, const std::string& x, const C
                        {"strides", Dims{c.stride, c.stride}},
                        {"pads", Dims{c.pad, c.pad, c.pad, c.pad}},
                        {"dilations", Dims{1, 1}},
-                       {"group", std::int64_t{1}}});
+                       {"group", c.groups}},
+                      result);
+}
+
+std::string Network::conv_transpose(const std::string& name, const std::string& x, std::int64_t in, std::int64_t out,
+                                    std::int64_t kernel) {
+  const Shape shape{in, out, kernel, kernel};
+  const double bound = 1 / std::sqrt(static_cast<double>(out * kernel * kernel));  // as PyTorch counts fan_in here
+  const std::vector<std::string> inputs = {x, uniform(name + ".weight", shape, bound),
+                                           uniform(name + ".bias", Shape{out}, bound)};
+  return writer_.node("ConvTranspose", inputs, name,
+                      {{"kernel_shape", Dims{kernel, kernel}}, {"strides", Dims{kernel, kernel}}});
 }
 
 std::string Network::linear(const std::string& name, const std::string& x, std::int64_t in, std::int64_t out,
@@ -131,6 +173,10 @@ std::string Network::batch_norm(const std::string& name, const std::string& x, s
 
 std::string Network::relu(const std::string& name, const std::string& x) { return writer_.node("Relu", {x}, name); }
 
+std::string Network::relu6(const std::string& name, const std::string& x) {
+  return writer_.node("Clip", {x, scalar(0), scalar(6)}, name);
+}
+
 std::string Network::add(const std::string& name, const std::string& x, const std::string& y) {
   return writer_.node("Add", {x, y}, name);
 }
@@ -148,6 +194,10 @@ std::string Network::global_average_pool(const std::string& name, const std::str
 
 std::string Network::flatten(const std::string& name, const std::string& x) {
   return writer_.node("Flatten", {x}, name, {{"axis", std::int64_t{1}}});
+}
+
+std::string Network::dropout(const std::string& name, const std::string& x, double ratio) {
+  return ratio == 0 ? x : writer_.node("Dropout", {x, scalar(ratio)}, name);
 }
 
 }  // namespace weft::models

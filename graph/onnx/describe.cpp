@@ -6,6 +6,7 @@
 #include <map>
 #include <unordered_set>
 
+#include "graph/onnx/metadata.hpp"
 #include "graph/onnx/proto.hpp"
 #include "weft/error.hpp"
 
@@ -64,8 +65,29 @@ ModelDescription describe_model(const ModelFile& file) {
   d.outputs = describe_ports(proto.graph().output(), {});
   d.initializers = judge_initializers(file);
   for (const InitializerVerdict& verdict : d.initializers)
-    if (verdict.kind == InitializerKind::parameter) d.parameter_count += Shape(verdict.extents).elements();
+    if (verdict.kind == InitializerKind::parameter && verdict.tied_to.empty())
+      d.parameter_count += Shape(verdict.extents).elements();
+  d.warnings = training_warnings(file);
   return d;
+}
+
+std::vector<std::string> training_warnings(const ModelFile& file) {
+  std::vector<std::string> warnings;
+  if (const int folded = folded_batch_norms(file.contents()); folded > 0)
+    warnings.push_back(fmt::format(
+        "the exporter folded {} batch normalisation{} into the layers before: the model infers, but trains as a "
+        "network "
+        "without batch normalisation. Export it again for training: in PyTorch torch.onnx.export(..., dynamo=True, "
+        "optimize=False), or with the older exporter (dynamo=False) training=torch.onnx.TrainingMode.TRAINING and "
+        "do_constant_folding=False",
+        folded, folded == 1 ? "" : "s"));
+  if (const auto merged = merged_parameters(file.contents()); !merged.empty() && warnings.empty())
+    warnings.push_back(fmt::format(
+        "the exporter merged parameters that began with the same value throughout (fresh biases and scales): {} of the "
+        "model's are not in the file, for instance '{}'; those that stand for them would train as one. Export it "
+        "again for training: torch.onnx.export(..., dynamo=True, optimize=False)",
+        merged.size(), merged.back()));
+  return warnings;
 }
 
 std::string to_text(const ModelDescription& d) {
@@ -80,8 +102,11 @@ std::string to_text(const ModelDescription& d) {
   for (const InitializerVerdict& v : d.initializers) {
     text += fmt::format("  {:<9} {} : {}{}: {}", kind_text(v.kind), v.name, v.type, to_string(v.extents), v.reason);
     if (!v.copy_of.empty()) text += fmt::format("; equal to '{}' bit for bit (`tie:` joins them)", v.copy_of);
+    if (!v.tied_to.empty())
+      text += fmt::format("; one parameter with '{}'{}", v.tied_to, v.transposed ? ", transposed" : "");
     text += '\n';
   }
+  for (const std::string& warning : d.warnings) text += "warning: " + warning + '\n';
   return text;
 }
 

@@ -25,6 +25,9 @@ struct InitializerVerdict {
   InitializerKind kind = InitializerKind::constant;
   std::string reason;   ///< "weight of Conv node '/conv1'"
   std::string copy_of;  ///< an earlier parameter with equal bits, or ""
+  /// The parameter that the exporter wrote a second time under this name, or ""; import makes one of the two.
+  std::string tied_to;
+  bool transposed = false;  ///< it was written so
 };
 
 /// Every initializer of the main graph, in the file's order. A floating one that reaches a weight slot of a
@@ -47,8 +50,12 @@ struct ModelDescription {
   std::vector<std::pair<std::string, std::int64_t>> operators;  ///< by name, with how many nodes
   std::vector<PortDescription> inputs, outputs;
   std::vector<InitializerVerdict> initializers;
-  std::int64_t parameter_count = 0;  ///< elements of all parameters
+  std::int64_t parameter_count = 0;   ///< elements of all parameters
+  std::vector<std::string> warnings;  ///< what whoever wants to train this model should know
 };
+
+/// What whoever wants to train this model should know before: batch normalisation that the exporter folded away.
+std::vector<std::string> training_warnings(const ModelFile& file);
 
 ModelDescription describe_model(const ModelFile& file);
 

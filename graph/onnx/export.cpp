@@ -5,6 +5,7 @@
 
 #include <unordered_map>
 
+#include "graph/onnx/describe.hpp"
 #include "graph/onnx/file_io.hpp"
 #include "graph/onnx/proto.hpp"
 #include "weft/error.hpp"
@@ -22,6 +23,26 @@ void check_fits(const pb::TensorProto& old, const Tensor& fresh, const std::stri
                   onnx_type_name(onnx_of_dtype(fresh.dtype())), fresh.shape().str()));
 }
 
+Tensor turned(const Tensor& matrix) {
+  const std::int64_t rows = matrix.shape()[0], columns = matrix.shape()[1];
+  const auto width = static_cast<std::int64_t>(size_of(matrix.dtype()));
+  Tensor result(matrix.dtype(), Shape{columns, rows});
+  std::byte* to = result.mutable_data();
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t c = 0; c < columns; ++c)
+      std::copy_n(matrix.data() + (r * columns + c) * width, width, to + (c * rows + r) * width);
+  return result;
+}
+
+/// `trained`, with what the file holds a second time under another name.
+std::map<std::string, Tensor> with_ties(const ModelFile& original, const std::map<std::string, Tensor>& trained) {
+  std::map<std::string, Tensor> all = trained;
+  for (const InitializerVerdict& verdict : judge_initializers(original))
+    if (const auto it = trained.find(verdict.tied_to); it != trained.end() && !trained.contains(verdict.name))
+      all[verdict.name] = verdict.transposed ? turned(it->second) : it->second;
+  return all;
+}
+
 }  // namespace
 
 void export_model(const ModelFile& original, const std::map<std::string, Tensor>& trained,
@@ -30,7 +51,7 @@ void export_model(const ModelFile& original, const std::map<std::string, Tensor>
   pb::ModelProto model = contents.proto;
   std::unordered_map<std::string, pb::TensorProto*> initializers;
   for (auto& tensor : *model.mutable_graph()->mutable_initializer()) initializers[tensor.name()] = &tensor;
-  for (const auto& [name, value] : trained) {
+  for (const auto& [name, value] : with_ties(original, trained)) {
     const auto it = initializers.find(name);
     if (it == initializers.end())
       throw UserError(fmt::format("{}: has no initializer '{}'; the trained values belong to another model",

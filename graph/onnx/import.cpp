@@ -60,14 +60,35 @@ class Finisher {
   }
 
   void add_initializer(const GraphInput& input) {
+    if (mapped_[static_cast<std::size_t>(input.value)] != kNone) return;
     const Tensor& value = attempt_.initializers.at(input.name);
     const InitializerVerdict& verdict = verdicts_.at(input.name);
     if (verdict.kind == InitializerKind::constant) {
       known_[input.value] = value;
       return;
     }
+    if (!verdict.tied_to.empty() && add_tied(input, verdict)) return;
     map(input.value, model_.forward.add_input(input.name, InputRole::state, from_.type(input.value)));
     model_.states.push_back({input.name, value, verdict.kind == InitializerKind::parameter, verdict.reason});
+  }
+
+  /// A parameter that the file holds twice is one state; the second is computed from it. False where no node reads
+  /// the first, so that there is nothing to share.
+  bool add_tied(const GraphInput& input, const InitializerVerdict& verdict) {
+    const ValueId original = from_.find_input(verdict.tied_to);
+    if (original == kNone || !needed_[static_cast<std::size_t>(original)]) return false;
+    for (const GraphInput& other : from_.inputs())
+      if (other.value == original) add_initializer(other);
+    const ValueId shared = mapped_[static_cast<std::size_t>(original)];
+    if (shared == kNone) return false;
+    if (!verdict.transposed) {
+      map(input.value, shared);
+      return true;
+    }
+    const NodeId turned =
+        model_.forward.append(Op::transpose, {shared}, {{"order", Dims{1, 0}}}, {from_.type(input.value)}, input.name);
+    map(input.value, model_.forward.node(turned).outputs.front());
+    return true;
   }
 
   bool foldable(const Node& node) const {

@@ -3,11 +3,15 @@
 // Shape arithmetic (Shape, Gather, Concat, Range, ...) is computed on import. Operators that Weft does not have are
 // collected over the whole model and reported at once. Operators by name: graph/onnx/ops/table.cpp.
 //
+// Sequences and optionals of tensors are resolved on import: they are lists of values, and a sequence that the model
+// returns becomes fetches NAME[0], NAME[1], ...
+//
 // Agreed forms: BatchNormalization in inference mode is one batch_norm node with five operands (x, scale, bias, running
 // mean, running variance); Dropout is one dropout node with one operand. The training-graph builder rewrites both.
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,6 +28,10 @@ struct ImportOptions {
   std::map<std::string, Shape> shapes{};
   /// Graph input to a value, which becomes part of the graph: for inputs whose values decide shapes or attributes.
   std::map<std::string, Tensor> constants{};
+  /// Graph input that is a sequence to the types of its elements, which become feeds NAME[0], NAME[1], ...
+  std::map<std::string, std::vector<TensorType>> sequences{};
+  /// Graph inputs of an optional type that are left out.
+  std::set<std::string> absent{};
   /// Name patterns (`*` and `?`) of initializers that are, or are not, parameters, whatever the rules say.
   std::vector<std::string> train{}, freeze{};
 };

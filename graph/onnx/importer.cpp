@@ -51,9 +51,11 @@ ImportAttempt GraphImporter::run() {
 
 TensorType GraphImporter::input_type(const pb::ValueInfoProto& input) {
   const std::string where = "input '" + input.name() + "'";
-  if (!input.type().has_tensor_type())
-    throw Unsupported(where + " is not a tensor (sequences, optionals, maps and sparse tensors are not supported)");
-  const auto& tensor = input.type().tensor_type();
+  const pb::TypeProto& declared =
+      input.type().has_optional_type() ? input.type().optional_type().elem_type() : input.type();
+  if (!declared.has_tensor_type())
+    throw Unsupported(where + " is a sequence, map or sparse tensor; what is trained and predicted takes tensors");
+  const auto& tensor = declared.tensor_type();
   TensorType type;
   type.dtype = dtype_of_onnx(tensor.elem_type(), where);
   if (const auto it = options_.shapes.find(input.name()); it != options_.shapes.end()) {
@@ -81,6 +83,25 @@ TensorType GraphImporter::input_type(const pb::ValueInfoProto& input) {
   return type;
 }
 
+ValueId GraphImporter::add_input(const pb::ValueInfoProto& input) {
+  if (options_.absent.contains(input.name())) return kAbsent;
+  const auto sequence = options_.sequences.find(input.name());
+  if (sequence == options_.sequences.end()) return builder_.input(input.name(), InputRole::feed, input_type(input));
+  std::vector<ValueId> elements;
+  for (const TensorType& type : sequence->second)
+    elements.push_back(builder_.input(fmt::format("{}[{}]", input.name(), elements.size()), InputRole::feed, type));
+  return make_sequence(std::move(elements));
+}
+
+ValueId GraphImporter::make_sequence(std::vector<ValueId> elements) {
+  sequences_.push_back(std::move(elements));
+  return kFirstSequence - static_cast<ValueId>(sequences_.size() - 1);
+}
+
+const std::vector<ValueId>& GraphImporter::elements(ValueId sequence) const {
+  return sequences_.at(static_cast<std::size_t>(kFirstSequence - sequence));
+}
+
 void GraphImporter::add_inputs() {
   for (const auto& input : contents_.proto.graph().input()) {
     if (initializers_.count(input.name()) != 0) continue;
@@ -93,7 +114,7 @@ void GraphImporter::add_inputs() {
     }
     scopes_.front()[input.name()] = kPoisoned;
     try {
-      scopes_.front()[input.name()] = builder_.input(input.name(), InputRole::feed, input_type(input));
+      scopes_.front()[input.name()] = add_input(input);
     } catch (const Unsupported& e) {
       problem(e.what());
     } catch (const UserError& e) {
@@ -168,6 +189,10 @@ std::vector<ValueId> GraphImporter::apply_rule(const pb::NodeProto& node, std::v
   std::string reason;
   const OpRow* row = find_row(domain, node.op_type(), version, &reason);
   if (row == nullptr) throw Unsupported(reason);
+  for (std::size_t i = 0; i < operands.size(); ++i)
+    if (operands[i] < kNone && !row->sequences)
+      throw Unsupported(fmt::format("its operand {} is a {} where a tensor is expected", i,
+                                    operands[i] == kAbsent ? "missing optional" : "sequence of tensors"));
   const ScopedName named(builder_, !node.name().empty() ? node.name() : node.output_size() > 0 ? node.output(0) : "");
   OpContext context(*this, builder_, constants_, node, std::move(operands), version, contents_.folder);
   return row->rule(context);
@@ -205,7 +230,10 @@ void GraphImporter::add_outputs() {
     const ValueId value = lookup(output.name());
     if (value == kPoisoned)
       problem(fmt::format("output '{}' is not a tensor that Weft computes", output.name()));
-    else
+    else if (is_sequence(value))
+      for (std::size_t i = 0; i < elements(value).size(); ++i)
+        builder_.output(fmt::format("{}[{}]", output.name(), i), OutputRole::fetch, elements(value)[i]);
+    else if (value != kAbsent)
       builder_.output(output.name(), OutputRole::fetch, value);
   }
 }

@@ -1,6 +1,7 @@
 // GraphImporter: walks a checked model and appends its nodes to a GraphBuilder. Internal to this folder.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <set>
 #include <string>
@@ -29,6 +30,13 @@ ImportAttempt attempt_import(const ModelFile& file, const ImportOptions& options
 /// A subgraph's problems are reported already; the node that holds it has nothing to add.
 class AlreadyReported : public std::exception {};
 
+/// Sequences of tensors exist on import only. Where a node's operand or result is one, its id is below kNone: it stands
+/// for a list of values in the importer's table; kAbsent is an optional that holds nothing.
+inline constexpr ValueId kAbsent = -3;
+inline constexpr ValueId kFirstSequence = -4;
+inline bool is_tensor(ValueId id) { return id >= 0; }
+inline bool is_sequence(ValueId id) { return id <= kFirstSequence; }
+
 class GraphImporter {
  public:
   GraphImporter(const ModelContents& contents, const ImportOptions& options);
@@ -42,10 +50,14 @@ class GraphImporter {
   /// The value of a name visible from here.
   ValueId lookup(const std::string& name);
 
+  ValueId make_sequence(std::vector<ValueId> elements);
+  const std::vector<ValueId>& elements(ValueId sequence) const;
+
  private:
   using Scope = std::unordered_map<std::string, ValueId>;
 
   void add_inputs();
+  ValueId add_input(const pb::ValueInfoProto& input);
   TensorType input_type(const pb::ValueInfoProto& input);
   void import_nodes(const std::vector<const pb::NodeProto*>& nodes);
   void import_node(const pb::NodeProto& node);
@@ -61,6 +73,7 @@ class GraphImporter {
   ImportAttempt attempt_;
   std::int64_t imported_ = 0;
   std::vector<Scope> scopes_;
+  std::deque<std::vector<ValueId>> sequences_;
   std::unordered_set<std::string> read_;  ///< names that somebody reads, in any graph of the model
   std::unordered_map<std::string, const pb::TensorProto*> initializers_;
 };

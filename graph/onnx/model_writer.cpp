@@ -60,14 +60,14 @@ struct ModelWriter::State {
   pb::GraphProto& graph() const { return *contents->proto.mutable_graph(); }
 };
 
-ModelWriter::ModelWriter(const std::string& graph_name) : state_(std::make_unique<State>()) {
+ModelWriter::ModelWriter(const std::string& graph_name, std::int64_t opset) : state_(std::make_unique<State>()) {
   pb::ModelProto& model = state_->contents->proto;
   state_->contents->path = graph_name;
-  model.set_ir_version(8);
+  model.set_ir_version(opset < 19 ? 8 : 9);  // that of the ONNX release which brought the opset
   model.set_producer_name("weft");
-  auto& opset = *model.add_opset_import();
-  opset.set_domain("");
-  opset.set_version(kOpset);
+  auto& imported = *model.add_opset_import();
+  imported.set_domain("");
+  imported.set_version(opset);
   state_->graph().set_name(graph_name);
 }
 
@@ -85,9 +85,11 @@ std::string ModelWriter::initializer(const std::string& name, const Tensor& valu
   return name;
 }
 
-std::string ModelWriter::node(const std::string& op, const std::vector<std::string>& inputs, const std::string& name,
-                              const Attributes& attributes, const std::string& result) {
-  pb::NodeProto& node = *state_->graph().add_node();
+namespace {
+
+pb::NodeProto& add_node(pb::GraphProto& graph, const std::string& op, const std::vector<std::string>& inputs,
+                        const std::string& name, const Attributes& attributes) {
+  pb::NodeProto& node = *graph.add_node();
   node.set_op_type(op);
   node.set_name(name);
   for (const std::string& input : inputs) node.add_input(input);
@@ -96,8 +98,24 @@ std::string ModelWriter::node(const std::string& op, const std::vector<std::stri
     attribute.set_name(key);
     std::visit(SetAttribute{attribute}, value);
   }
+  return node;
+}
+
+}  // namespace
+
+std::string ModelWriter::node(const std::string& op, const std::vector<std::string>& inputs, const std::string& name,
+                              const Attributes& attributes, const std::string& result) {
+  pb::NodeProto& node = add_node(state_->graph(), op, inputs, name, attributes);
   node.add_output(result.empty() ? name + "/out" : result);
   return node.output(0);
+}
+
+std::vector<std::string> ModelWriter::node_of(int results, const std::string& op,
+                                              const std::vector<std::string>& inputs, const std::string& name,
+                                              const Attributes& attributes) {
+  pb::NodeProto& node = add_node(state_->graph(), op, inputs, name, attributes);
+  for (int i = 0; i < results; ++i) node.add_output(name + "/out" + std::to_string(i));
+  return {node.output().begin(), node.output().end()};
 }
 
 void ModelWriter::output(const std::string& value, DType type, const std::vector<Dim>& shape) {

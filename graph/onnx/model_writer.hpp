@@ -17,10 +17,10 @@ class ModelWriter {
  public:
   using Dim = std::variant<std::int64_t, std::string>;  ///< an extent, or the name of a symbolic one
 
-  /// The opset is 17: old enough for every tool, new enough for LayerNormalization.
+  /// Old enough for every tool, new enough for LayerNormalization. Gelu is there from 20 on.
   static constexpr std::int64_t kOpset = 17;
 
-  explicit ModelWriter(const std::string& graph_name);
+  explicit ModelWriter(const std::string& graph_name, std::int64_t opset = kOpset);
   ~ModelWriter();
   ModelWriter(ModelWriter&&) noexcept;
   ModelWriter& operator=(ModelWriter&&) noexcept;
@@ -32,6 +32,9 @@ class ModelWriter {
   /// attributes, integers INT.
   std::string node(const std::string& op, const std::vector<std::string>& inputs, const std::string& name,
                    const Attributes& attributes = {}, const std::string& result = {});
+  /// The same with `results` results, called "NAME/out0" and so on.
+  std::vector<std::string> node_of(int results, const std::string& op, const std::vector<std::string>& inputs,
+                                   const std::string& name, const Attributes& attributes = {});
   /// Declares an existing value to be an output.
   void output(const std::string& value, DType type, const std::vector<Dim>& shape);
 

@@ -87,9 +87,15 @@ std::set<std::string> ConstantFinder::open_inputs(ValueId id) const {
   return open;
 }
 
-ValueId OpContext::in(int i) const {
+ValueId OpContext::any(int i) const {
   if (!has(i)) throw Unsupported(fmt::format("operand {} is required but left out", i));
   return operands_[static_cast<std::size_t>(i)];
+}
+
+ValueId OpContext::in(int i) const {
+  const ValueId id = any(i);
+  if (!is_tensor(id)) throw Unsupported(fmt::format("operand {} is a sequence where a tensor is expected", i));
+  return id;
 }
 
 Tensor OpContext::constant(int i, const std::string& what) { return known(in(i), what); }

@@ -72,7 +72,8 @@ class OpContext {
   // Operands.
   int size() const { return static_cast<int>(operands_.size()); }
   bool has(int i) const { return i < size() && operands_[static_cast<std::size_t>(i)] != kNone; }
-  ValueId in(int i) const;  ///< throws when the operand is left out
+  ValueId in(int i) const;   ///< throws when the operand is left out
+  ValueId any(int i) const;  ///< the same, but it may be a sequence or an absent optional (graph/onnx/importer.hpp)
   const std::vector<ValueId>& operands() const { return operands_; }
   const Shape& shape(int i) const { return b.shape(in(i)); }
   int rank(int i) const { return shape(i).rank(); }

@@ -8,12 +8,15 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "graph/onnx/copies.hpp"
 #include "graph/onnx/describe.hpp"
 #include "graph/onnx/proto.hpp"
 #include "weft/error.hpp"
 
 namespace weft::onnx {
 namespace {
+
+constexpr const char* kUnread = "read by no node";
 
 struct WeightSlot {
   std::string_view op;
@@ -89,7 +92,7 @@ class Judge {
   void decide(InitializerVerdict& verdict) const {
     const auto users = connections_.uses.find(verdict.name);
     if (users == connections_.uses.end()) {
-      verdict.reason = "read by no node";
+      verdict.reason = kUnread;
       return;
     }
     std::set<std::string> seen;
@@ -126,6 +129,8 @@ class Judge {
     const std::string& op = use.node->op_type();
     if (!domain_of(*use.node).empty()) return std::nullopt;
     if (const WeightSlot* slot = find_slot(op, use.operand, kWeightSlots)) return role_text(slot->role, *use.node);
+    if (is_class_token(use, extents)) return role_text("token", *use.node);
+    if (is_position_table(use, extents)) return role_text("table of positions", *use.node);
     if (!is_one_of(op, kAffine) || use.node->input_size() != 2 || !is_vector(op, extents)) return std::nullopt;
     if (!follows_producer(use.node->input(1 - use.operand))) return std::nullopt;
     return role_text(op == "Add" || op == "Sub" ? "bias" : "scale", *use.node);
@@ -134,8 +139,52 @@ class Judge {
   /// One entry per channel. A single number that multiplies is a constant of the formula (as in attention), one that is
   /// added may be the bias of a single output, written [1] or [1, 1].
   static bool is_vector(const std::string& op, const Dims& extents) {
-    const auto wide = std::count_if(extents.begin(), extents.end(), [](std::int64_t e) { return e != 1; });
+    const auto wide = wide_extents(extents);
     return wide == 1 || (wide == 0 && !extents.empty() && extents.size() <= 2 && op == "Add");
+  }
+
+  static std::ptrdiff_t wide_extents(const Dims& extents) {
+    return std::count_if(extents.begin(), extents.end(), [](std::int64_t e) { return e != 1; });
+  }
+
+  /// A vector that is put beside what the model computes, as the class token of vision transformers.
+  bool is_class_token(const Use& use, const Dims& extents) const {
+    if (use.node->op_type() != "Concat" || extents.size() < 2 || wide_extents(extents) != 1) return false;
+    for (int i = 0; i < use.node->input_size(); ++i)
+      if (i != use.operand && follows_producer(use.node->input(i))) return true;
+    return false;
+  }
+
+  /// What is added to tokens for their places. The same added to what a softmax reads is a mask.
+  bool is_position_table(const Use& use, const Dims& extents) const {
+    if (use.node->op_type() != "Add" || use.node->input_size() != 2 || wide_extents(extents) < 2) return false;
+    const std::string& tokens = use.node->input(1 - use.operand);
+    return (follows_producer(tokens) || is_embedding(tokens)) && !reaches_softmax(use.node->output(0));
+  }
+
+  /// Rows of a table that no node makes.
+  bool is_embedding(const std::string& name) const {
+    const auto maker = connections_.makers.find(name);
+    return maker != connections_.makers.end() && maker->second->op_type() == "Gather" &&
+           !connections_.makers.contains(maker->second->input(0));
+  }
+
+  bool reaches_softmax(const std::string& name) const {
+    std::set<std::string> seen;
+    std::vector<std::string> pending = {name};
+    while (!pending.empty()) {
+      const std::string value = pending.back();
+      pending.pop_back();
+      const auto uses = connections_.uses.find(value);
+      if (uses == connections_.uses.end() || !seen.insert(value).second) continue;
+      for (const Use& use : uses->second) {
+        const std::string& op = use.node->op_type();
+        if (op == "Softmax" || op == "LogSoftmax") return true;
+        if (is_one_of(op, kAffine) || is_one_of(op, kPassing) || op == "Where")
+          pending.insert(pending.end(), use.node->output().begin(), use.node->output().end());
+      }
+    }
+    return false;
   }
 
   /// Whether a value comes from a contraction or normalisation through affine and passing operators only.
@@ -149,7 +198,7 @@ class Judge {
       if (maker == connections_.makers.end() || !seen.insert(value).second) continue;
       const pb::NodeProto& node = *maker->second;
       if (is_one_of(node.op_type(), kProducers)) return true;
-      if (is_one_of(node.op_type(), kAffine))
+      if (is_one_of(node.op_type(), kAffine) || node.op_type() == "Concat")
         pending.insert(pending.end(), node.input().begin(), node.input().end());
       else if (is_one_of(node.op_type(), kPassing) && node.input_size() > 0)
         pending.push_back(node.input(0));
@@ -194,28 +243,24 @@ void apply_patterns(std::vector<InitializerVerdict>& verdicts, const std::vector
   }
 }
 
-/// The bytes that hold a tensor's elements, as stored; "" where they are in another file.
-std::string_view stored_bytes(const pb::TensorProto& tensor) {
-  if (tensor.has_raw_data()) return tensor.raw_data();
-  if (tensor.float_data_size() > 0)
-    return {reinterpret_cast<const char*>(tensor.float_data().data()),
-            sizeof(float) * static_cast<std::size_t>(tensor.float_data_size())};
-  return {};
+/// What PyTorch's exporter noted settles what the graph leaves open: it knows the model's parameters.
+void apply_note(InitializerVerdict& verdict, const ExporterNote& note) {
+  if (note.kind == ExporterNote::Kind::parameter && verdict.kind == InitializerKind::constant &&
+      verdict.reason != kUnread) {
+    verdict.kind = InitializerKind::parameter;
+    verdict.reason = "the exporter notes that it is a parameter";
+  } else if (note.kind == ExporterNote::Kind::buffer && verdict.kind == InitializerKind::parameter) {
+    verdict.kind = InitializerKind::constant;
+    verdict.reason = fmt::format("the exporter notes that it is a buffer, not a parameter ({})", verdict.reason);
+  }
 }
 
-void find_copies(std::vector<InitializerVerdict>& verdicts, const pb::GraphProto& graph) {
-  std::map<std::pair<std::string, Dims>, std::vector<int>> by_type;
-  for (int i = 0; i < graph.initializer_size(); ++i) {
-    InitializerVerdict& verdict = verdicts[static_cast<std::size_t>(i)];
-    const std::string_view bytes = stored_bytes(graph.initializer(i));
-    // Fresh biases and scales are all zeros or ones: equal, but no copies.
-    const bool uniform = bytes.size() < 8 || bytes.substr(4) == bytes.substr(0, bytes.size() - 4);
-    if (verdict.kind != InitializerKind::parameter || uniform) continue;
-    auto& group = by_type[{verdict.type, verdict.extents}];
-    for (const int earlier : group)
-      if (verdict.copy_of.empty() && stored_bytes(graph.initializer(earlier)) == bytes)
-        verdict.copy_of = verdicts[static_cast<std::size_t>(earlier)].name;
-    if (verdict.copy_of.empty()) group.push_back(i);
+/// The type as Weft calls it, or ONNX's name for those that it does not compute with.
+std::string type_text(std::int32_t data_type) {
+  try {
+    return std::string(name_of(dtype_of_onnx(data_type, "")));
+  } catch (const UserError&) {
+    return onnx_type_name(data_type);
   }
 }
 
@@ -225,22 +270,23 @@ std::vector<InitializerVerdict> judge_initializers(const ModelFile& file, const 
                                                    const std::vector<std::string>& freeze) {
   const Judge judge(file.contents());
   const pb::GraphProto& graph = file.contents().proto.graph();
+  const auto notes = exporter_notes(graph);
   std::vector<InitializerVerdict> verdicts;
   for (const auto& tensor : graph.initializer()) {
     InitializerVerdict verdict;
     verdict.name = tensor.name();
     verdict.extents.assign(tensor.dims().begin(), tensor.dims().end());
-    verdict.type = onnx_type_name(tensor.data_type());
+    verdict.type = type_text(tensor.data_type());
     verdict.reason = "not floating-point";
-    if (tensor.data_type() != pb::TensorProto::STRING) {
-      const DType type = dtype_of_onnx(tensor.data_type(), "initializer '" + tensor.name() + "'");
-      verdict.type = name_of(type);
-      if (is_float(type)) judge.decide(verdict);
+    if (const auto type = dtype_from_name(verdict.type); type && is_float(*type)) {
+      judge.decide(verdict);
+      if (const auto note = notes.find(tensor.name()); note != notes.end()) apply_note(verdict, note->second);
     }
     verdicts.push_back(std::move(verdict));
   }
   apply_patterns(verdicts, train, InitializerKind::parameter, "train");
   apply_patterns(verdicts, freeze, InitializerKind::state, "freeze");
+  find_ties(verdicts, graph, notes);
   find_copies(verdicts, graph);
   return verdicts;
 }

@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
-#include "graph/onnx/file_io.hpp"
 #include "graph/onnx/import.hpp"
 #include "graph/onnx/proto.hpp"
-#include "graph/onnx/tensor_pb.hpp"
+#include "graph/onnx/verify_data.hpp"
 #include "weft/error.hpp"
 
 namespace weft::onnx {
@@ -17,21 +17,27 @@ namespace {
 
 namespace fs = std::filesystem;
 
+using Ports = std::vector<const pb::ValueInfoProto*>;
+using Values = std::map<std::string, PortValue>;
+
 struct DataSet {
   std::string name;
-  std::vector<Tensor> inputs, outputs;
+  std::vector<PortValue> inputs, outputs;
 };
 
-/// input_0.pb, input_1.pb, ...
-std::vector<Tensor> read_numbered(const fs::path& folder, const std::string& prefix, std::int64_t limit) {
-  std::vector<Tensor> tensors;
-  for (int i = 0;; ++i) {
-    const fs::path path = folder / fmt::format("{}_{}.pb", prefix, i);
-    if (!fs::exists(path)) return tensors;
-    if (static_cast<std::int64_t>(fs::file_size(path)) > limit)
-      throw UserError(fmt::format("{} is larger than {} bytes", path.filename().string(), limit));
-    tensors.push_back(read_tensor_pb(path).second);
-  }
+/// The model's inputs without initializers, which the files of a data set follow in order; and its outputs.
+Ports input_ports(const ModelFile& file) {
+  Ports ports;
+  const std::vector<std::string> names = input_names(file);
+  for (const auto& port : file.contents().proto.graph().input())
+    if (std::find(names.begin(), names.end(), port.name()) != names.end()) ports.push_back(&port);
+  return ports;
+}
+
+Ports output_ports(const ModelFile& file) {
+  Ports ports;
+  for (const auto& port : file.contents().proto.graph().output()) ports.push_back(&port);
+  return ports;
 }
 
 std::vector<fs::path> data_set_folders(const fs::path& folder) {
@@ -43,16 +49,28 @@ std::vector<fs::path> data_set_folders(const fs::path& folder) {
   return sets;
 }
 
-/// The model with this data set's shapes, and with the values of inputs that decide shapes bound to the set's.
-Model import_for(const ModelFile& file, const std::map<std::string, Tensor>& inputs) {
+ImportOptions bindings(const Values& inputs) {
   ImportOptions options;
-  for (const auto& [name, value] : inputs) options.shapes[name] = value.shape();
+  for (const auto& [name, value] : inputs) {
+    if (value.kind == PortValue::Kind::tensor) options.shapes[name] = value.tensors.front().shape();
+    if (value.kind == PortValue::Kind::absent) options.absent.insert(name);
+    if (value.kind != PortValue::Kind::sequence) continue;
+    auto& types = options.sequences[name];
+    for (const Tensor& tensor : value.tensors) types.push_back({tensor.dtype(), tensor.shape()});
+  }
+  return options;
+}
+
+/// The model with this data set's shapes, and with the values of inputs that decide shapes bound to the set's.
+Model import_for(const ModelFile& file, const Values& inputs) {
+  ImportOptions options = bindings(inputs);
   // Each round can only uncover needs that the last one hid.
   for (std::size_t round = 0; round <= inputs.size(); ++round) {
     const std::vector<std::string> needed = required_constants(file, options);
     if (needed.empty()) break;
     for (const std::string& name : needed)
-      if (const auto it = inputs.find(name); it != inputs.end()) options.constants[name] = it->second;
+      if (const auto it = inputs.find(name); it != inputs.end() && it->second.kind == PortValue::Kind::tensor)
+        options.constants[name] = it->second.tensors.front();
   }
   return import_model(file, options);
 }
@@ -76,15 +94,6 @@ std::string reason_not_comparable(const fs::path& folder, const ModelFile& file,
     drops = drops || (node.op == Op::dropout && node.attributes.number("ratio") > 0);
   if (training_mode && drops) return "Dropout in training mode draws random numbers that the file does not define";
   return "";
-}
-
-/// Throws UserError when the model takes or returns something else than tensors.
-void check_tensors_only(const ModelFile& file) {
-  const pb::GraphProto& graph = file.contents().proto.graph();
-  for (const auto* ports : {&graph.input(), &graph.output()})
-    for (const auto& port : *ports)
-      if (!port.type().has_tensor_type())
-        throw UserError(fmt::format("'{}' is a sequence or optional of tensors, which is not supported", port.name()));
 }
 
 /// The suite of ONNX 1.12 stores bfloat16 as the integers of its bits, for NumPy had no such type.
@@ -120,36 +129,63 @@ std::string difference(const Tensor& got, const Tensor& want, const VerifyOption
   return worst;
 }
 
-DType declared_type(const ModelFile& file, const std::string& input) {
-  for (const auto& port : file.contents().proto.graph().input())
-    if (port.name() == input) return dtype_of_onnx(port.type().tensor_type().elem_type(), "input '" + input + "'");
-  throw UserError("the model has no input '" + input + "'");
+/// The data set's inputs by name, in the types that the model declares.
+Values named_inputs(const ModelFile& file, const DataSet& set) {
+  const Ports ports = input_ports(file);
+  Values values;
+  for (std::size_t i = 0; i < set.inputs.size(); ++i) {
+    PortValue value = set.inputs[i];
+    if (ports[i]->type().has_tensor_type())
+      value.tensors.front() =
+          with_bits_as(dtype_of_onnx(ports[i]->type().tensor_type().elem_type(), "input '" + ports[i]->name() + "'"),
+                       value.tensors.front());
+    values[ports[i]->name()] = std::move(value);
+  }
+  return values;
+}
+
+std::map<std::string, Tensor> arguments_of(const Model& model, const Values& values, const std::string& set) {
+  std::map<std::string, Tensor> given;
+  for (const auto& [name, value] : values)
+    for (std::size_t i = 0; i < value.tensors.size(); ++i) given[feed_name(name, value, i)] = value.tensors[i];
+  std::map<std::string, Tensor> arguments;
+  for (const GraphInput& input : model.forward.inputs()) {
+    if (input.role != InputRole::feed) continue;
+    const auto it = given.find(input.name);
+    if (it == given.end()) throw UserError(fmt::format("{} has no input '{}'", set, input.name));
+    if (it->second.dtype() != model.forward.type(input.value).dtype)
+      throw UserError(fmt::format("{}: input '{}' has another type than the model's", set, input.name));
+    arguments[input.name] = it->second;
+  }
+  for (const ModelState& state : model.states) arguments[state.name] = state.initial;
+  return arguments;
+}
+
+/// "" when an output is what the data set expects.
+std::string port_difference(const std::map<std::string, Tensor>& got, const std::string& name, const PortValue& want,
+                            const VerifyOptions& options, double* error) {
+  for (std::size_t i = 0; i < want.tensors.size(); ++i) {
+    const std::string fetch = feed_name(name, want, i);
+    const auto it = got.find(fetch);
+    if (it == got.end()) return fmt::format("has no element {}, expected {} of them", i, want.tensors.size());
+    const Tensor expected = with_bits_as(it->second.dtype(), want.tensors[i]);
+    if (const std::string text = difference(it->second, expected, options, error); !text.empty())
+      return fetch == name ? text : fmt::format("[{}] {}", i, text);
+  }
+  if (want.kind == PortValue::Kind::absent && got.contains(name)) return "holds a tensor, expected none";
+  if (want.kind == PortValue::Kind::sequence && got.contains(feed_name(name, want, want.tensors.size())))
+    return fmt::format("has more than the {} elements expected", want.tensors.size());
+  return "";
 }
 
 void run_data_set(const ModelFile& file, const DataSet& set, const Evaluator& evaluator, const VerifyOptions& options,
                   CaseResult& result) {
-  const std::vector<std::string> names = input_names(file), outputs = output_names(file);
-  if (set.inputs.size() > names.size())
-    throw UserError(fmt::format("{} inputs in {}; the model has {}", set.inputs.size(), set.name, names.size()));
-  std::map<std::string, Tensor> values;
-  for (std::size_t i = 0; i < set.inputs.size(); ++i)
-    values[names[i]] = with_bits_as(declared_type(file, names[i]), set.inputs[i]);
+  const Values values = named_inputs(file, set);
   const Model model = import_for(file, values);
-  std::map<std::string, Tensor> arguments;
-  for (const GraphInput& input : model.forward.inputs())
-    if (input.role == InputRole::feed) {
-      const auto it = values.find(input.name);
-      if (it == values.end()) throw UserError(fmt::format("{} has no input '{}'", set.name, input.name));
-      if (it->second.dtype() != model.forward.type(input.value).dtype)
-        throw UserError(fmt::format("{}: input '{}' has another type than the model's", set.name, input.name));
-      arguments[input.name] = it->second;
-    }
-  for (const ModelState& state : model.states) arguments[state.name] = state.initial;
-  const std::map<std::string, Tensor> got = evaluator(model.forward, arguments);
-  for (std::size_t i = 0; i < set.outputs.size() && i < outputs.size(); ++i) {
-    const Tensor& result_tensor = got.at(outputs[i]);
-    const Tensor want = with_bits_as(result_tensor.dtype(), set.outputs[i]);
-    const std::string text = difference(result_tensor, want, options, &result.max_error);
+  const std::map<std::string, Tensor> got = evaluator(model.forward, arguments_of(model, values, set.name));
+  const std::vector<std::string> outputs = output_names(file);
+  for (std::size_t i = 0; i < set.outputs.size(); ++i) {
+    const std::string text = port_difference(got, outputs[i], set.outputs[i], options, &result.max_error);
     if (text.empty()) continue;
     if (const std::string reason = reason_not_comparable(result.folder, file, model.forward); !reason.empty())
       throw UserError(reason);
@@ -157,6 +193,13 @@ void run_data_set(const ModelFile& file, const DataSet& set, const Evaluator& ev
     result.detail = fmt::format("{}: output '{}' {}", set.name, outputs[i], text);
     return;
   }
+}
+
+std::vector<std::string> operators_of(const ModelFile& file) {
+  std::set<std::string> names;
+  for (const pb::NodeProto* node : file.contents().nodes)
+    names.insert(domain_of(*node).empty() ? node->op_type() : domain_of(*node) + "." + node->op_type());
+  return {names.begin(), names.end()};
 }
 
 /// An error's message on one line, without the path that the reader sees already.
@@ -180,12 +223,12 @@ CaseResult verify_case(const fs::path& folder, const Evaluator& evaluator, const
     if (static_cast<std::int64_t>(fs::file_size(path)) > options.file_bytes)
       throw UserError(fmt::format("model.onnx is larger than {} bytes", options.file_bytes));
     const ModelFile file = load_model(path);
-    check_tensors_only(file);
+    result.operators = operators_of(file);
     for (const fs::path& set : sets) {
       if (result.status != CaseStatus::pass) break;
       run_data_set(file,
-                   {set.filename().string(), read_numbered(set, "input", options.file_bytes),
-                    read_numbered(set, "output", options.file_bytes)},
+                   {set.filename().string(), read_ports(set, "input", input_ports(file), options.file_bytes),
+                    read_ports(set, "output", output_ports(file), options.file_bytes)},
                    evaluator, options, result);
     }
   } catch (const UserError& e) {
@@ -202,29 +245,37 @@ std::string VerifySummary::str() const {
   return fmt::format("{} passed, {} failed, {} unsupported", passed, failed, unsupported);
 }
 
+namespace {
+
+std::vector<fs::path> cases_in(const fs::path& folder) {
+  if (!fs::is_directory(folder)) throw UserError(folder.string() + ": there is no such folder");
+  std::vector<fs::path> cases;
+  if (fs::exists(folder / "model.onnx")) cases.push_back(folder);
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_directory() && fs::exists(entry.path() / "model.onnx")) cases.push_back(entry.path());
+  if (cases.empty())
+    throw UserError(folder.string() + ": no folder in it or below has a model.onnx: is it a backend-test folder?");
+  std::sort(cases.begin(), cases.end());
+  return cases;
+}
+
+}  // namespace
+
 VerifySummary verify_folders(const std::vector<fs::path>& folders, const Evaluator& evaluator,
                              const VerifyOptions& options, const std::function<void(const CaseResult&)>& report) {
-  std::vector<fs::path> cases;
-  for (const fs::path& folder : folders) {
-    if (!fs::is_directory(folder)) throw UserError(folder.string() + ": there is no such folder");
-    const std::size_t before = cases.size();
-    if (fs::exists(folder / "model.onnx")) cases.push_back(folder);
-    for (const auto& entry : fs::recursive_directory_iterator(folder))
-      if (entry.is_directory() && fs::exists(entry.path() / "model.onnx")) cases.push_back(entry.path());
-    if (cases.size() == before)
-      throw UserError(folder.string() + ": no folder in it or below has a model.onnx: is it a backend-test folder?");
-  }
-  std::sort(cases.begin(), cases.end());
-  cases.erase(std::unique(cases.begin(), cases.end()), cases.end());
   VerifySummary summary;
-  for (const fs::path& folder : cases) {
-    CaseResult result = verify_case(folder, evaluator, options);
-    ++(result.status == CaseStatus::pass   ? summary.passed
-       : result.status == CaseStatus::fail ? summary.failed
-                                           : summary.unsupported);
-    if (report) report(result);
-    summary.cases.push_back(std::move(result));
-  }
+  std::set<fs::path> seen;
+  for (std::size_t suite = 0; suite < folders.size(); ++suite)
+    for (const fs::path& folder : cases_in(folders[suite])) {
+      if (!seen.insert(folder).second) continue;
+      CaseResult result = verify_case(folder, evaluator, options);
+      result.suite = suite;
+      ++(result.status == CaseStatus::pass   ? summary.passed
+         : result.status == CaseStatus::fail ? summary.failed
+                                             : summary.unsupported);
+      if (report) report(result);
+      summary.cases.push_back(std::move(result));
+    }
   return summary;
 }
 

@@ -24,9 +24,11 @@ enum class CaseStatus : std::uint8_t { pass, fail, unsupported };
 
 struct CaseResult {
   std::filesystem::path folder;
+  std::size_t suite = 0;  ///< which of the folders given to verify_folders it was found in
   CaseStatus status = CaseStatus::pass;
-  std::string detail;    ///< why it failed or is not supported; one line
-  double max_error = 0;  ///< largest |got - want| over all outputs and data sets
+  std::string detail;                  ///< why it failed or is not supported; one line
+  double max_error = 0;                ///< largest |got - want| over all outputs and data sets
+  std::vector<std::string> operators;  ///< of the model, each once, with the domain where it is not the standard one
 };
 
 struct VerifyOptions {
@@ -40,7 +42,7 @@ CaseResult verify_case(const std::filesystem::path& folder, const Evaluator& eva
                        const VerifyOptions& options = {});
 
 struct VerifySummary {
-  std::vector<CaseResult> cases;  ///< sorted by folder
+  std::vector<CaseResult> cases;  ///< sorted by folder, suite by suite
   int passed = 0, failed = 0, unsupported = 0;
   std::string str() const;  ///< "N passed, N failed, N unsupported"
 };
@@ -50,6 +52,11 @@ struct VerifySummary {
 VerifySummary verify_folders(const std::vector<std::filesystem::path>& folders, const Evaluator& evaluator,
                              const VerifyOptions& options = {},
                              const std::function<void(const CaseResult&)>& report = {});
+
+/// A Markdown page: what passes, fails and is not supported, by operator and suite, and why. `suites` names the folders
+/// that were given to verify_folders, `target` what computed.
+std::string to_markdown(const VerifySummary& summary, const std::vector<std::string>& suites,
+                        const std::string& target);
 
 /// "pass  test_add", "fail  test_x: output 'y' ...": one line of a report.
 std::string to_text(const CaseResult& result);

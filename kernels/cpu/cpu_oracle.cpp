@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/jit/kernel_compiler.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/tile_ops.hpp"
 #include "weft/error.hpp"
@@ -47,6 +48,7 @@ CpuOracle::CpuOracle(const CpuOptions& options) {
   context_.threads = options.threads > 0 ? options.threads : omp_get_max_threads();
   context_.tiles = make_tile_ops(context_.isa);
   context_.onednn = make_onednn_engine();
+  context_.compiler = std::make_shared<KernelCompiler>(context_.isa);
   context_.peak_flops = flops_per_thread(context_.isa) * context_.threads;
   context_.peak_bytes = 1e10 * std::min(context_.threads, 8);
   const dnnl_version_t* version = dnnl_version();

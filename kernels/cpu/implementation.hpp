@@ -15,6 +15,7 @@ namespace weft::cpu {
 
 struct OnednnEngine;
 struct TileOps;
+class KernelCompiler;
 std::shared_ptr<const OnednnEngine> make_onednn_engine();
 
 /// What claims and compilations depend on, besides the body. Kernels keep a copy, and with it what they point into.
@@ -23,8 +24,9 @@ struct Context {
   int threads = 1;
   std::shared_ptr<const TileOps> tiles;  ///< of `isa`
   std::shared_ptr<const OnednnEngine> onednn;
-  double peak_flops = 1e11;    ///< f32, all threads together; assumed, for estimates only
-  double peak_bytes = 1.5e10;  ///< memory bytes a second, all threads together; likewise
+  std::shared_ptr<KernelCompiler> compiler;  ///< of generated kernels, for `isa`
+  double peak_flops = 1e11;                  ///< f32, all threads together; assumed, for estimates only
+  double peak_bytes = 1.5e10;                ///< memory bytes a second, all threads together; likewise
 };
 
 class CpuKernel : public Kernel {

@@ -1,9 +1,8 @@
 // The table of kernel families, best first.
+#include "kernels/cpu/generated.hpp"
 #include "kernels/cpu/implementation.hpp"
 #include "kernels/cpu/loop_contraction.hpp"
 #include "kernels/cpu/loop_copy.hpp"
-#include "kernels/cpu/loop_pointwise.hpp"
-#include "kernels/cpu/loop_reduction.hpp"
 #include "kernels/cpu/loop_window.hpp"
 #include "kernels/cpu/onednn_conv.hpp"
 #include "kernels/cpu/onednn_matmul.hpp"
@@ -19,10 +18,9 @@ std::span<const Implementation> implementations() {
       {"onednn.convolution_backward_data", claim_convolution_backward_data, compile_convolution_backward_data},
       {"onednn.convolution_backward_weights", claim_convolution_backward_weights, compile_convolution_backward_weights},
       {"loop.window", claim_window, compile_window},
-      {"loop.reduction", claim_reduction, compile_reduction},
       {"onednn.reorder", claim_reorder, compile_reorder},
       {"loop.copy", claim_copy, compile_copy},
-      {"loop.pointwise", claim_pointwise, compile_pointwise},
+      {"generated", claim_generated, compile_generated},
       {"loop.contraction", claim_contraction, compile_contraction},
       {"reference", claim_reference, compile_reference},
   };

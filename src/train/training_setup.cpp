@@ -7,6 +7,7 @@
 
 #include "comm/agreement.hpp"
 #include "comm/first_difference.hpp"
+#include "graph/onnx/describe.hpp"
 #include "src/checkpoint/folder.hpp"
 #include "src/checkpoint/load.hpp"
 #include "src/checkpoint/replicas.hpp"
@@ -132,6 +133,7 @@ void TrainingRun::tell_former_end() {
 void TrainingRun::load_model() {
   JobModel model = open_model(world_, job_);
   model_file_.emplace(std::move(model.file));
+  for (const std::string& warning : onnx::training_warnings(*model_file_)) warn("warning: " + warning);
   model_fingerprint_ = std::move(model.fingerprint);
 }
 

@@ -24,6 +24,8 @@ Values import_if(OpContext& c) {
   const ValueId condition = c.b.reshape(c.in(0), Shape{});
   Values results;
   for (std::size_t i = 0; i < yes.size(); ++i) {
+    if (!is_tensor(yes[i]) || !is_tensor(no[i]))
+      OpContext::unsupported(fmt::format("its condition is only known when it runs, and result {} is a sequence", i));
     if (c.b.type(yes[i]) != c.b.type(no[i]))
       OpContext::unsupported(
           fmt::format("its condition is only known when it runs, and result {} is {} in one branch, "
@@ -43,6 +45,7 @@ ValueId with_leading_axis(GraphBuilder& b, ValueId x, int axis) {
 ValueId stacked(GraphBuilder& b, const Values& parts, int axis) {
   Values wide;
   for (const ValueId part : parts) {
+    if (!is_tensor(part)) OpContext::unsupported("what it collects is a sequence of tensors");
     if (b.type(part) != b.type(parts.front()))
       OpContext::unsupported("what it collects changes shape between iterations");
     wide.push_back(with_leading_axis(b, part, axis));
@@ -128,8 +131,8 @@ Values import_scan(OpContext& c) {
 }
 
 constexpr OpRow kControlRows[] = {
-    {"If", import_if},
-    {"Loop", import_loop},
+    {"If", import_if, 1, kNewestOpset, "", true},
+    {"Loop", import_loop, 1, kNewestOpset, "", true},
     {"Scan", import_scan},
 };
 

@@ -106,7 +106,7 @@ DType cast_target(OpContext& c) {
 
 Values import_cast(OpContext& c) { return {c.b.cast(c.in(0), cast_target(c))}; }
 Values import_cast_like(OpContext& c) { return {c.b.cast(c.in(0), c.dtype(1))}; }
-Values import_identity(OpContext& c) { return {c.in(0)}; }
+Values import_identity(OpContext& c) { return {c.any(0)}; }
 
 constexpr OpRow kElementwiseRows[] = {
     {"Abs", import_unary<Op::abs>},
@@ -136,7 +136,7 @@ constexpr OpRow kElementwiseRows[] = {
     {"BitwiseNot", import_unary<Op::bit_not>},
     {"IsNaN", import_unary<Op::is_nan>},
     {"IsInf", import_is_inf},
-    {"Identity", import_identity},
+    {"Identity", import_identity, 1, kNewestOpset, "", true},
     {"Add", binary<Op::add>},
     {"Sub", binary<Op::sub>},
     {"Mul", binary<Op::mul>},

@@ -119,7 +119,7 @@ Values import_split(OpContext& c) {
   if (sizes.empty()) {
     const std::int64_t parts =
         c.version() >= 18 ? c.integer("num_outputs", c.node().output_size()) : c.node().output_size();
-    if (parts <= 0 || (c.version() < 18 && extent % parts != 0))
+    if (parts <= 0 || parts > c.node().output_size() || (c.version() < 18 && extent % parts != 0))
       OpContext::unsupported(fmt::format("{} cannot be cut into {} equal parts", extent, parts));
     const std::int64_t size = (extent + parts - 1) / parts;
     for (std::int64_t p = 0; p < parts; ++p) sizes.push_back(std::clamp<std::int64_t>(extent - p * size, 0, size));

@@ -10,29 +10,16 @@ namespace weft::onnx {
 namespace {
 
 constexpr const char* kStrings = "works on text, which Weft's tensors do not hold";
-constexpr const char* kSequences = "makes or reads a sequence or optional of tensors, which is not supported";
 constexpr const char* kRuntimeShape = "the shape of its result depends on values of its operands";
 constexpr const char* kRandom = "draws random numbers that the model's file does not define";
 constexpr const char* kComplex = "works on complex numbers";
 
-constexpr std::array<std::pair<std::string_view, const char*>, 28> kAbsent = {{
+constexpr std::array<std::pair<std::string_view, const char*>, 16> kWithoutRule = {{
     {"StringNormalizer", kStrings},
     {"StringConcat", kStrings},
     {"StringSplit", kStrings},
     {"RegexFullMatch", kStrings},
     {"TfIdfVectorizer", kStrings},
-    {"SequenceAt", kSequences},
-    {"SequenceConstruct", kSequences},
-    {"SequenceEmpty", kSequences},
-    {"SequenceErase", kSequences},
-    {"SequenceInsert", kSequences},
-    {"SequenceLength", kSequences},
-    {"SequenceMap", kSequences},
-    {"SplitToSequence", kSequences},
-    {"ConcatFromSequence", kSequences},
-    {"Optional", kSequences},
-    {"OptionalHasElement", kSequences},
-    {"OptionalGetElement", kSequences},
     {"NonMaxSuppression", kRuntimeShape},
     {"Unique", kRuntimeShape},
     {"RandomUniform", kRandom},
@@ -46,17 +33,17 @@ constexpr std::array<std::pair<std::string_view, const char*>, 28> kAbsent = {{
     {"ImageDecoder", "decodes image files inside the model; decode them when data is imported"},
 }};
 
-std::array<std::span<const OpRow>, 18> families() {
+std::array<std::span<const OpRow>, 19> families() {
   return {elementwise_rows(), activation_rows(),    shape_rows(),     movement_rows(),    pad_rows(),
           indexing_rows(),    scatter_rows(),       reduction_rows(), contraction_rows(), einsum_rows(),
           pooling_rows(),     normalization_rows(), loss_rows(),      quantize_rows(),    resize_rows(),
-          recurrent_rows(),   control_rows(),       optimizer_rows()};
+          recurrent_rows(),   control_rows(),       sequence_rows(),  optimizer_rows()};
 }
 
 }  // namespace
 
 std::string_view reason_for_absence(std::string_view name) {
-  for (const auto& [absent, reason] : kAbsent)
+  for (const auto& [absent, reason] : kWithoutRule)
     if (absent == name) return reason;
   return "";
 }

@@ -26,6 +26,7 @@ struct OpRow {
   ImportRule rule;
   std::int64_t first = 1, last = kNewestOpset;  ///< versions of the operator set for which the rule holds
   std::string_view domain = "";
+  bool sequences = false;  ///< operands may be sequences or absent optionals
 };
 
 std::span<const OpRow> elementwise_rows();
@@ -45,6 +46,7 @@ std::span<const OpRow> quantize_rows();
 std::span<const OpRow> resize_rows();
 std::span<const OpRow> recurrent_rows();
 std::span<const OpRow> control_rows();
+std::span<const OpRow> sequence_rows();
 std::span<const OpRow> optimizer_rows();
 
 /// nullptr, with `reason` set, when the operator or its version is not supported.

@@ -79,6 +79,7 @@ Inspection inspect_model(const std::filesystem::path& path) {
              {"type", verdict.type},
              {"shape", verdict.extents}};
     if (!verdict.copy_of.empty()) one["copy_of"] = verdict.copy_of;
+    if (!verdict.tied_to.empty()) one["tied_to"] = verdict.tied_to;
     initializers.push_back(std::move(one));
   }
   const auto ports = [](const std::vector<onnx::PortDescription>& list) {
@@ -99,7 +100,8 @@ Inspection inspect_model(const std::filesystem::path& path) {
                     {"nodes", model.nodes},
                     {"operators", counted(model.operators)},
                     {"parameter_count", model.parameter_count},
-                    {"initializers", std::move(initializers)}};
+                    {"initializers", std::move(initializers)},
+                    {"warnings", model.warnings}};
   return result;
 }
 

@@ -10,7 +10,7 @@ namespace {
 std::string architectures() {
   std::string out = "Architectures, and their settings with defaults:\n";
   for (const auto& model : builtin_models()) {
-    out += fmt::format("  {:12} {}\n", model.name, model.summary);
+    out += fmt::format("  {:13} {}\n", model.name, model.summary);
     for (const auto& setting : model.settings)
       out += fmt::format("      {}={}  {}\n", setting.name, setting.value, setting.meaning);
   }
@@ -27,7 +27,8 @@ ExitCode run_model(const Arguments& arguments) {
       .list("set", "KEY=VALUE", "a setting of the architecture; may be repeated")
       .note(architectures())
       .example("weft model lenet -o lenet.onnx")
-      .example("weft model resnet18 -o resnet18.onnx --set classes=10");
+      .example("weft model resnet18 -o resnet18.onnx --set classes=10")
+      .example("weft model gpt2 -o small.onnx --set layers=6 --set width=384 --set heads=6 --set sequence=256");
   if (!options.parse(arguments)) return ExitCode::ok;
   std::map<std::string, std::string> settings;
   for (const auto& item : options.texts("set")) {

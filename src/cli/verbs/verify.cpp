@@ -2,11 +2,13 @@
 #include "graph/onnx/verify.hpp"
 
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "fmt/format.h"
 #include "graph/ir/interpret.hpp"
 #include "graph/lowering/lower.hpp"
+#include "graph/onnx/file_io.hpp"
 #include "src/cli/verbs.hpp"
 #include "src/devices/devices.hpp"
 #include "src/executor/executor.hpp"
@@ -61,10 +63,12 @@ ExitCode run_verify(const Arguments& arguments) {
   Options options("verify", "Runs ONNX backend-test folders and compares the outputs with those stored there.");
   options.arguments("DIR", "folder of a case (model.onnx, test_data_set_*), or of such folders")
       .value("target", "TARGET", "what computes: a device, compiled as for training, or host, the interpreter", "cpu")
+      .value("table", "FILE", "also writes a Markdown page: results by operator and DIR, and the reasons", "")
       .flag("json", "all results as JSON, at the end")
       .note("Exits with 2 when a case fails; cases that are not supported say why and do not count as failed.")
       .example("weft verify /usr/share/libonnx-testdata/data/node/test_add")
-      .example("weft verify /usr/share/libonnx-testdata/data/node --target host");
+      .example("weft verify /usr/share/libonnx-testdata/data/node --target host")
+      .example("weft verify onnx-1.12 onnx-1.23 --table operators.md");
   if (!options.parse(arguments)) return ExitCode::ok;
   const auto& target = options.text("target");
   std::unique_ptr<Device> device;
@@ -82,6 +86,12 @@ ExitCode run_verify(const Arguments& arguments) {
   });
   fmt::print("{}\n",
              json ? to_json(summary).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) : summary.str());
+  if (const std::string table{options.text("table")}; !table.empty()) {
+    std::vector<std::string> suites;
+    for (const auto& folder : given)
+      suites.push_back(std::filesystem::path(folder).lexically_normal().filename().string());
+    onnx::write_file_atomically(table, onnx::to_markdown(summary, suites, std::string(target)));
+  }
   return summary.failed == 0 ? ExitCode::ok : ExitCode::user;
 }
 

@@ -126,6 +126,30 @@ TEST(Verdicts, WeightsAreParametersAndScalesOfAFormulaAreNot) {
   EXPECT_THAT(message_of([&] { judge_initializers(file, {"nothing*"}); }), HasSubstr("names no initializer"));
 }
 
+/// A vision transformer's tokens, the sum with `table` read by the operator `reader`.
+ModelFile tokens_model(const std::string& reader) {
+  ModelWriter writer("tokens");
+  const std::string x = writer.input("input", DType::f32, {2, 3, 4});
+  std::string patches = writer.node("MatMul", {x, writer.initializer("w", Tensor::full(DType::f32, {4, 4}, 2))}, "p");
+  const std::string shape = writer.initializer("shape", Tensor::from<std::int64_t>({3}, {2, 1, 4}));
+  const std::string token = writer.initializer("token", Tensor::full(DType::f32, {1, 1, 4}, 0));
+  const std::string first = writer.node("Expand", {token, shape}, "expand");
+  patches = writer.node("Concat", {first, patches}, "beside", {{"axis", std::int64_t{1}}});
+  const std::string table = writer.initializer("table", Tensor::full(DType::f32, {1, 4, 4}, 1));
+  const std::string sum = writer.node("Add", {patches, table}, "placed");
+  writer.output(writer.node(reader, {sum}, "reader"), DType::f32, {2, 4, 4});
+  return std::move(writer).finish();
+}
+
+TEST(Verdicts, ClassTokensAndTablesOfPositionsAreParametersAndMasksAreNot) {
+  const std::vector<InitializerVerdict> tokens = judge_initializers(tokens_model("Relu"));
+  EXPECT_EQ(tokens[2].kind, InitializerKind::parameter);
+  EXPECT_EQ(tokens[2].reason, "token of Concat node 'beside'");
+  EXPECT_EQ(tokens[3].kind, InitializerKind::parameter);
+  EXPECT_EQ(tokens[3].reason, "table of positions of Add node 'placed'");
+  EXPECT_EQ(judge_initializers(tokens_model("Softmax"))[3].kind, InitializerKind::constant);
+}
+
 TEST(Verdicts, EqualCopiesAreReported) {
   ModelWriter writer("copies");
   const std::string x = writer.input("input", DType::f32, {"N", 2});

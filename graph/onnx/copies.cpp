@@ -1,0 +1,78 @@
+// Comparing initializers by what is stored.
+#include "graph/onnx/copies.hpp"
+
+#include <cstring>
+#include <map>
+#include <string_view>
+
+namespace weft::onnx {
+namespace {
+
+/// The bytes that hold a tensor's elements, as stored; "" where they are in another file.
+std::string_view stored_bytes(const pb::TensorProto& tensor) {
+  if (tensor.has_raw_data()) return tensor.raw_data();
+  if (tensor.float_data_size() > 0)
+    return {reinterpret_cast<const char*>(tensor.float_data().data()),
+            sizeof(float) * static_cast<std::size_t>(tensor.float_data_size())};
+  return {};
+}
+
+bool is_transpose(std::string_view of, std::string_view bytes, const Dims& extents) {
+  const auto rows = static_cast<std::size_t>(extents[0]), columns = static_cast<std::size_t>(extents[1]);
+  const std::size_t width = bytes.size() / (rows * columns);
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t c = 0; c < columns; ++c)
+      if (std::memcmp(bytes.data() + (r * columns + c) * width, of.data() + (c * rows + r) * width, width) != 0)
+        return false;
+  return true;
+}
+
+/// Whether `copy` holds `original`'s elements, as they are or (a matrix) turned; `transposed` says which.
+bool holds_the_same(const pb::TensorProto& original, const pb::TensorProto& copy, bool* transposed) {
+  const std::string_view from = stored_bytes(original), to = stored_bytes(copy);
+  if (original.data_type() != copy.data_type() || from.empty() || from.size() != to.size()) return false;
+  const Dims a(original.dims().begin(), original.dims().end()), b(copy.dims().begin(), copy.dims().end());
+  *transposed = false;
+  if (a == b) return from == to;
+  *transposed = true;
+  if (a.size() != 2 || b.size() != 2 || a[0] != b[1] || a[1] != b[0] || a[0] < 1 || a[1] < 1) return false;
+  return is_transpose(from, to, b);
+}
+
+}  // namespace
+
+void find_copies(std::vector<InitializerVerdict>& verdicts, const pb::GraphProto& graph) {
+  std::map<std::pair<std::string, Dims>, std::vector<int>> by_type;
+  for (int i = 0; i < graph.initializer_size(); ++i) {
+    InitializerVerdict& verdict = verdicts[static_cast<std::size_t>(i)];
+    const std::string_view bytes = stored_bytes(graph.initializer(i));
+    // Fresh biases and scales are all zeros or ones: equal, but no copies.
+    const bool uniform = bytes.size() < 8 || bytes.substr(4) == bytes.substr(0, bytes.size() - 4);
+    if (verdict.kind != InitializerKind::parameter || uniform || !verdict.tied_to.empty()) continue;
+    auto& group = by_type[{verdict.type, verdict.extents}];
+    for (const int earlier : group)
+      if (verdict.copy_of.empty() && stored_bytes(graph.initializer(earlier)) == bytes)
+        verdict.copy_of = verdicts[static_cast<std::size_t>(earlier)].name;
+    if (verdict.copy_of.empty()) group.push_back(i);
+  }
+}
+
+void find_ties(std::vector<InitializerVerdict>& verdicts, const pb::GraphProto& graph,
+               const std::unordered_map<std::string, ExporterNote>& notes) {
+  std::unordered_map<std::string, int> index;
+  for (int i = 0; i < graph.initializer_size(); ++i) index[graph.initializer(i).name()] = i;
+  for (int i = 0; i < graph.initializer_size(); ++i) {
+    InitializerVerdict& verdict = verdicts[static_cast<std::size_t>(i)];
+    const auto note = notes.find(verdict.name);
+    if (verdict.kind != InitializerKind::parameter || note == notes.end() || note->second.folded_from.size() != 1)
+      continue;
+    const auto found = index.find(note->second.folded_from.front());
+    if (found == index.end() || found->second == i) continue;
+    const InitializerVerdict& original = verdicts[static_cast<std::size_t>(found->second)];
+    if (original.kind != InitializerKind::parameter || !original.tied_to.empty()) continue;
+    if (holds_the_same(graph.initializer(found->second), graph.initializer(i), &verdict.transposed))
+      verdict.tied_to = original.name;
+  }
+}
+
+}  // namespace weft::onnx

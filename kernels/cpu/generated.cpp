@@ -1,0 +1,60 @@
+// Phases on the team, one after the other.
+#include "kernels/cpu/generated.hpp"
+
+#include "kernels/cpu/jit/kernel_compiler.hpp"
+#include "kernels/cpu/parallel.hpp"
+#include "kernels/loops/rows.hpp"
+#include "weft/error.hpp"
+
+namespace weft::cpu {
+namespace {
+
+loops::RowsKernel rows_for(const Graph& body, const Context& context) {
+  return loops::make_rows(body, {context.compiler->register_bytes()});
+}
+
+class GeneratedKernel final : public CpuKernel {
+ public:
+  GeneratedKernel(const loops::Kernel& kernel, const Context& context)
+      : code_(context.compiler->compile(kernel)), threads_(context.threads) {
+    for (const loops::Phase& p : kernel.phases) phases_.push_back({p.extent, p.work});
+  }
+
+  void run(std::span<std::byte* const> arguments) const override {
+    for (std::size_t p = 0; p < phases_.size(); ++p) {
+      const PhaseFunction function = code_->phases()[p];
+      parallel_ranges(threads_, phases_[p].extent, 1, phases_[p].work,
+                      [&](int, std::int64_t begin, std::int64_t end) { function(arguments.data(), begin, end); });
+    }
+  }
+
+ private:
+  struct Extent {
+    std::int64_t extent = 0, work = 0;
+  };
+  std::shared_ptr<const KernelCode> code_;
+  std::vector<Extent> phases_;
+  int threads_ = 1;
+};
+
+}  // namespace
+
+Claim claim_generated(const Graph& body, const Context& context) {
+  loops::RowsKernel rows = rows_for(body, context);
+  if (!rows.refusal.empty()) return Claim::refuse(std::move(rows.refusal));
+  KernelSpec spec;
+  spec.body = std::move(rows.body);
+  spec.implementation = "generated";
+  spec.scratch_bytes = rows.scratch_bytes;
+  spec.bytes = operand_bytes(spec.body);
+  spec.overwrites_operands = true;
+  return Claim::take(std::move(spec));
+}
+
+std::unique_ptr<CpuKernel> compile_generated(const KernelSpec& spec, const Context& context) {
+  const loops::RowsKernel rows = rows_for(spec.body, context);
+  check_internal(rows.refusal.empty(), "generated kernel compiled without a claim: " + rows.refusal);
+  return std::make_unique<GeneratedKernel>(rows.kernel, context);
+}
+
+}  // namespace weft::cpu
