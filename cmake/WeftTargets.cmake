@@ -23,7 +23,8 @@ target_include_directories(weft_options INTERFACE ${CMAKE_SOURCE_DIR}/include ${
 # Tests run with these variables, and their limits of time are multiplied.
 # Threads that wait give their core up: tests share the cores, and spinning would cost most of the time.
 set(WEFT_TEST_PATIENCE 1)
-set(WEFT_TEST_ENVIRONMENT OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive)
+# Compiled kernels are kept in the build folder, not in that of whoever runs them.
+set(WEFT_TEST_ENVIRONMENT OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive WEFT_CACHE=${CMAKE_BINARY_DIR}/test_cache)
 if(WEFT_SANITIZE)
   include(WeftSanitizers)
 endif()

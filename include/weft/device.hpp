@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "weft/kernel.hpp"
 #include "weft/program.hpp"
@@ -45,6 +46,12 @@ class Device {
 
   /// Compiles or finds in the cache. Throws InternalError when the spec was not offered by this device's oracle.
   virtual std::unique_ptr<Kernel> compile(const KernelSpec& spec) = 0;
+  /// The same for several, in their order: a device that can compile side by side overrides it.
+  virtual std::vector<std::unique_ptr<Kernel>> compile_all(std::span<const KernelSpec* const> specs) {
+    std::vector<std::unique_ptr<Kernel>> kernels;
+    for (const KernelSpec* spec : specs) kernels.push_back(compile(*spec));
+    return kernels;
+  }
 
   /// Enqueues on `lane`: arguments are the spec's inputs, then outputs, then scratch when it asked for some.
   virtual void launch(const Kernel& kernel, std::span<std::byte* const> arguments, Lane lane) = 0;

@@ -9,10 +9,22 @@
 
 namespace weft {
 
-std::shared_ptr<Kernel> KernelCache::get(const KernelSpec& spec) {
-  auto& slot = kernels_[spec.key()];
-  if (!slot) slot = device_->compile(spec);
-  return slot;
+std::vector<std::shared_ptr<Kernel>> KernelCache::get(std::span<const KernelSpec> specs) {
+  std::vector<std::string> keys;
+  std::map<std::string, const KernelSpec*> missing;
+  for (const KernelSpec& spec : specs) {
+    keys.push_back(spec.key());
+    if (!kernels_.contains(keys.back())) missing.emplace(keys.back(), &spec);
+  }
+  std::vector<const KernelSpec*> wanted;
+  for (const auto& [key, spec] : missing) wanted.push_back(spec);
+  std::vector<std::unique_ptr<Kernel>> compiled = device_->compile_all(wanted);
+  check_internal(compiled.size() == wanted.size(), "a device compiled another number of kernels than it was asked for");
+  std::size_t next = 0;
+  for (const auto& [key, spec] : missing) kernels_[key] = std::move(compiled[next++]);
+  std::vector<std::shared_ptr<Kernel>> found;
+  for (const std::string& key : keys) found.push_back(kernels_.at(key));
+  return found;
 }
 
 Communicator& CommunicatorSet::group(const std::vector<std::string>& axes) {
@@ -69,7 +81,8 @@ Executor::Executor(Program program, Device& device, StateTable& states, KernelCa
     }
   }
   device.synchronize(Lane::copy);
-  for (std::size_t i = 0; i < program_.instructions.size(); ++i) resolve(i, cache, groups);
+  const std::vector<std::shared_ptr<Kernel>> kernels = cache.get(program_.kernels);
+  for (std::size_t i = 0; i < program_.instructions.size(); ++i) resolve(i, kernels, groups);
 }
 
 std::byte* Executor::address(const View& view) const {
@@ -77,7 +90,7 @@ std::byte* Executor::address(const View& view) const {
   return base == nullptr ? nullptr : base + view.offset;
 }
 
-void Executor::resolve(std::size_t n, KernelCache& cache, CommunicatorSet* groups) {
+void Executor::resolve(std::size_t n, const std::vector<std::shared_ptr<Kernel>>& kernels, CommunicatorSet* groups) {
   const Instruction& instruction = program_.instructions[n];
   Bound& bound = bound_[n];
   const auto add = [&](const View& view) {
@@ -88,8 +101,7 @@ void Executor::resolve(std::size_t n, KernelCache& cache, CommunicatorSet* group
   for (const View& v : instruction.reads) add(v);
   for (const View& v : instruction.writes) add(v);
   if (instruction.scratch.buffer >= 0) add(instruction.scratch);
-  if (instruction.kind == InstructionKind::kernel)
-    bound.kernel = cache.get(program_.kernels[static_cast<std::size_t>(instruction.kernel)]);
+  if (instruction.kind == InstructionKind::kernel) bound.kernel = kernels[static_cast<std::size_t>(instruction.kernel)];
   if (instruction.kind == InstructionKind::collective_start) {
     if (groups == nullptr)
       throw InternalError("program '" + program_.role + "' has collectives, but there is no communicator");

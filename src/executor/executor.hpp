@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,8 @@ namespace weft {
 class KernelCache {
  public:
   explicit KernelCache(Device& device) : device_(&device) {}
-  std::shared_ptr<Kernel> get(const KernelSpec& spec);
+  /// One for each of `specs`. Those that are new are compiled together.
+  std::vector<std::shared_ptr<Kernel>> get(std::span<const KernelSpec> specs);
   std::size_t size() const { return kernels_.size(); }
 
  private:
@@ -97,7 +99,7 @@ class Executor {
     Communicator* group = nullptr;
   };
 
-  void resolve(std::size_t instruction, KernelCache& cache, CommunicatorSet* groups);
+  void resolve(std::size_t instruction, const std::vector<std::shared_ptr<Kernel>>& kernels, CommunicatorSet* groups);
   std::byte* address(const View& view) const;
   void execute(std::size_t instruction, std::int64_t step);
   void start_collective(std::size_t instruction, std::int64_t step);

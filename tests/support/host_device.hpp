@@ -9,7 +9,7 @@
 
 namespace weft::testing {
 
-class HostDevice final : public Device {
+class HostDevice : public Device {
  public:
   const KernelOracle& oracle() const override { throw InternalError("HostDevice has no kernels"); }
   std::unique_ptr<Allocation> allocate(std::int64_t bytes, MemorySpace) override {

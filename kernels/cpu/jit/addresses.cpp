@@ -71,14 +71,14 @@ PhaseEmitter::Computed PhaseEmitter::first_lane(ExprId id) {
   const Expr& e = kernel_.expr(id);
   if (e.kind == ExprKind::index) {
     const Computed& first = indices_[static_cast<std::size_t>(e.slot)].first;
-    return keep(first_lanes_, id, {first.value, least_depth(first.depth), false});
+    return keep(first_lanes_, id, {first.value, least_depth(first.depth), false}, true);
   }
   if (is_definition(id)) return first_lane(local_state(e.slot).definition);
   const Computed x = first_lane(e.args[0]);
   const Computed y = first_lane(e.args[1]);
   const int depth = least_depth(std::max(x.depth, y.depth));
   go_to(depth);
-  return keep(first_lanes_, id, {operators_.binary(e.op, e.dtype, x.value, y.value, 1), depth, false});
+  return keep(first_lanes_, id, {operators_.binary(e.op, e.dtype, x.value, y.value, 1), depth, false}, true);
 }
 
 void PhaseEmitter::split(ExprId id, std::int64_t scale, std::vector<Term>& terms, std::int64_t& constant) {
@@ -121,6 +121,11 @@ PhaseEmitter::Address PhaseEmitter::address(std::int32_t buffer, ExprId element_
     if (const auto step = stride(term.expr)) {
       result.step += *step * term.scale;
       const Computed x = first_lane(term.expr);
+      if (const auto* known = llvm::dyn_cast<llvm::ConstantInt>(x.value)) {
+        constant += known->getSExtValue() * term.scale;
+        result.depth = std::max(result.depth, x.depth);
+        continue;
+      }
       go_to(x.depth);
       scalars.push_back({times(x.value, term.scale), x.depth, false});
       continue;
@@ -174,7 +179,7 @@ PhaseEmitter::Computed PhaseEmitter::compute_load(const Expr& e) {
   const Address from = address(e.slot, e.args[0]);
   const bool is_vector = from.offsets || from.step != 0;
   int depth = from.depth;
-  if (is_vector) depth = std::max(depth, piece_->depth);
+  if (is_vector && !piece_->ramp) depth = std::max(depth, piece_->depth);
   if (stored_[static_cast<std::size_t>(e.slot)]) depth = writers_depth(place_of_buffer(e.slot), depth);
   depth = least_depth(depth);
   go_to(depth);

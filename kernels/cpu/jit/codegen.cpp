@@ -22,6 +22,7 @@
 
 #include <mutex>
 
+#include "emitter_version.hpp"
 #include "kernels/cpu/jit/phase_emitter.hpp"
 #include "weft/error.hpp"
 
@@ -125,6 +126,8 @@ std::string object_code(const loops::Kernel& kernel, const JitTarget& target) {
   return generate(kernel, target, llvm::CodeGenFileType::ObjectFile);
 }
 
-std::string codegen_version() { return LLVM_VERSION_STRING; }
+std::string code_key(const loops::Kernel& kernel, const JitTarget& target) {
+  return "weft " + std::string(kEmitterVersion) + " LLVM " LLVM_VERSION_STRING " " + target.key() + "\n" + kernel.str();
+}
 
 }  // namespace weft::cpu

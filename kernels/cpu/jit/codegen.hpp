@@ -18,7 +18,7 @@ std::string assembly_text(const loops::Kernel& kernel, const JitTarget& target);
 /// An ELF object that defines every phase. Threads may call it at once.
 std::string object_code(const loops::Kernel& kernel, const JitTarget& target);
 
-/// LLVM's version: part of the key of cached code.
-std::string codegen_version();
+/// The text that decides object_code: the kernel, the target, and the versions of LLVM and of the emitter.
+std::string code_key(const loops::Kernel& kernel, const JitTarget& target);
 
 }  // namespace weft::cpu

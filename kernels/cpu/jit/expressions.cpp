@@ -13,6 +13,7 @@ using loops::ExprKind;
 
 bool PhaseEmitter::still_valid(const Kept& kept, ExprId id) const {
   if (kept.scope < 0 || !open_[static_cast<std::size_t>(kept.scope)]) return false;
+  if (kept.piece != 0 && (!piece_ || kept.piece != piece_->key)) return false;
   for (const std::uint32_t place : reads_[static_cast<std::size_t>(id)])
     if (written_at_[place] > kept.time) return false;
   return true;
@@ -23,8 +24,9 @@ const PhaseEmitter::Computed* PhaseEmitter::find(const std::vector<Kept>& kept, 
   return still_valid(entry, id) ? &entry.computed : nullptr;
 }
 
-PhaseEmitter::Computed PhaseEmitter::keep(std::vector<Kept>& kept, ExprId id, Computed computed) {
-  kept[static_cast<std::size_t>(id)] = {computed, scopes_[static_cast<std::size_t>(computed.depth)].serial, time_};
+PhaseEmitter::Computed PhaseEmitter::keep(std::vector<Kept>& kept, ExprId id, Computed computed, bool of_piece) {
+  kept[static_cast<std::size_t>(id)] = {computed, scopes_[static_cast<std::size_t>(computed.depth)].serial, time_,
+                                        of_piece ? piece_->key : 0};
   return computed;
 }
 
@@ -69,7 +71,8 @@ llvm::Value* PhaseEmitter::as_vector(Computed x, int lanes) {
 
 PhaseEmitter::Computed PhaseEmitter::value(ExprId id) {
   if (const Computed* known = find(values_, id)) return *known;
-  return keep(values_, id, compute(id));
+  const Computed computed = compute(id);
+  return keep(values_, id, computed, computed.vector);
 }
 
 PhaseEmitter::Computed PhaseEmitter::compute(ExprId id) {

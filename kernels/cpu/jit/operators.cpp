@@ -18,30 +18,9 @@ namespace {
 }  // namespace
 
 std::string library_name(Op op, DType type) {
-  if (op == Op::rem && type == DType::f64) return "fmod";
-  if (op == Op::rem && is_float(type)) return "fmodf";
-  if (type != DType::f64) return {};
-  switch (op) {
-    case Op::exp:
-    case Op::expm1:
-    case Op::log:
-    case Op::log1p:
-    case Op::sin:
-    case Op::cos:
-    case Op::tan:
-    case Op::asin:
-    case Op::acos:
-    case Op::atan:
-    case Op::sinh:
-    case Op::cosh:
-    case Op::asinh:
-    case Op::acosh:
-    case Op::atanh:
-    case Op::tanh:
-    case Op::erf:
-    case Op::pow: return std::string(name_of(op));
-    default: return {};
-  }
+  if (!is_float(type) || !loops::is_library_function(op)) return {};
+  const std::string name = op == Op::rem ? "fmod" : std::string(name_of(op));
+  return type == DType::f64 ? name : name + "f";
 }
 
 llvm::Type* Operators::register_type(DType type, int lanes) const {

@@ -31,7 +31,9 @@ PhaseEmitter::PhaseEmitter(const loops::Kernel& kernel, const loops::Phase& phas
       indices_(static_cast<std::size_t>(kernel.index_count())),
       locals_(kernel.locals.size()) {
   find_written(phase.body);
-  find_reads();
+  do {
+    find_reads();
+  } while (find_repeated(phase.body, false));
 }
 
 void PhaseEmitter::find_written(const std::vector<Stmt>& body) {
@@ -45,7 +47,7 @@ void PhaseEmitter::find_written(const std::vector<Stmt>& body) {
 }
 
 void PhaseEmitter::find_reads() {
-  reads_.resize(kernel_.expr_count());
+  reads_.assign(kernel_.expr_count(), {});
   for (std::size_t id = 0; id < reads_.size(); ++id) {
     const loops::Expr& e = kernel_.expr(static_cast<ExprId>(id));
     std::vector<std::uint32_t>& reads = reads_[id];
@@ -62,6 +64,20 @@ void PhaseEmitter::find_reads() {
     std::sort(reads.begin(), reads.end());
     reads.erase(std::unique(reads.begin(), reads.end()), reads.end());
   }
+}
+
+// What stands in an unrolled loop or a vector loop is emitted several times. Locals declared there from what changes
+// change too. Returns whether there were any that were not known.
+bool PhaseEmitter::find_repeated(const std::vector<Stmt>& body, bool repeated) {
+  bool found = false;
+  for (const Stmt& stmt : body) {
+    const auto slot = static_cast<std::size_t>(stmt.slot);
+    if (stmt.kind == StmtKind::declare && repeated && !changes_[slot] &&
+        !reads_[static_cast<std::size_t>(stmt.value)].empty())
+      changes_[slot] = found = true;
+    if (find_repeated(stmt.body, repeated || stmt.loop != LoopKind::serial)) found = true;
+  }
+  return found;
 }
 
 void PhaseEmitter::mark_written(const std::vector<Stmt>& body, std::vector<bool>& written) const {
@@ -255,6 +271,7 @@ void PhaseEmitter::emit_range(const Stmt& loop, llvm::Value* first, llvm::Value*
   if (!end) {
     open_scope(nullptr, false, nullptr);
     bind_index(loop.slot, first, is_vector);
+    if (is_vector && piece_->ramp) indices_[static_cast<std::size_t>(loop.slot)].first.depth = 0;
     body();
     close_scope();
     indices_[static_cast<std::size_t>(loop.slot)].bound = false;
@@ -314,10 +331,21 @@ int PhaseEmitter::register_lanes(const Stmt& loop) const {
 }
 
 void PhaseEmitter::emit_piece(const Stmt& loop, llvm::Value* first, llvm::Value* end, int lanes, int active) {
-  piece_ = Piece{lanes, active, 0, loop.slot};
-  ++pieces_;
+  piece_ = Piece{.lanes = lanes, .active = active, .index = loop.slot, .key = ++pieces_};
+  const auto* constant = llvm::dyn_cast<llvm::ConstantInt>(first);
+  if (constant && !end && lanes > 1) {
+    piece_->ramp = true;
+    piece_->key = ramps_.try_emplace({loop.slot, constant->getSExtValue(), lanes, active}, pieces_).first->second;
+  }
   emit_range(loop, first, end, active, end && !llvm::isa<llvm::ConstantInt>(end));
   piece_.reset();
+}
+
+// The iterations from `first` on, fewer than fit in a vector.
+void PhaseEmitter::emit_once(const Stmt& loop, std::int64_t first, int count) {
+  const int rounded = static_cast<int>(std::bit_ceil(static_cast<unsigned>(count)));
+  emit_piece(loop, builder_.getInt64(static_cast<std::uint64_t>(first)), nullptr,
+             target_.masked_memory ? std::min(rounded, loop.lanes) : count, count);
 }
 
 void PhaseEmitter::emit_vector_loop(const Stmt& loop) {
@@ -333,8 +361,13 @@ void PhaseEmitter::emit_vector_loop(const Stmt& loop) {
     return emit_piece(loop, whole, extent, 1, 1);
   }
   const std::int64_t total = std::max<std::int64_t>(known->getSExtValue(), 0);
+  const std::int64_t one = register_lanes(loop);
+  // One vector for all, unless whole registers of it were for nothing.
+  const auto rounded = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(total)));
+  if (total > 0 && total <= lanes && rounded <= (total + one - 1) / one * one)
+    return emit_once(loop, 0, static_cast<int>(total));
   std::int64_t done = 0;
-  for (const std::int64_t width : {lanes, static_cast<std::int64_t>(register_lanes(loop))}) {
+  for (const std::int64_t width : {lanes, one}) {
     const std::int64_t whole = done + (total - done) / width * width;
     if (whole == done) continue;
     emit_piece(loop, builder_.getInt64(static_cast<std::uint64_t>(done)),
@@ -342,11 +375,7 @@ void PhaseEmitter::emit_vector_loop(const Stmt& loop) {
                static_cast<int>(width), static_cast<int>(width));
     done = whole;
   }
-  if (done == total) return;
-  const auto rest = static_cast<int>(total - done);
-  const int rounded = static_cast<int>(std::bit_ceil(static_cast<unsigned>(rest)));
-  emit_piece(loop, builder_.getInt64(static_cast<std::uint64_t>(done)), nullptr,
-             target_.masked_memory ? std::min(rounded, loop.lanes) : rest, rest);
+  if (done < total) emit_once(loop, done, static_cast<int>(total - done));
 }
 
 }  // namespace weft::cpu

@@ -11,9 +11,12 @@
 //
 // A vector loop is emitted in pieces: the lanes asked for, then a register's, then what is left; each is a scope with
 // its own copy of the body. In a piece whatever depends on the loop's variable is a vector of `lanes`, of which
-// `active` are wanted: the lanes above are masked off in memory and hold anything.
+// `active` are wanted: the lanes above are masked off in memory and hold anything. A piece that runs once is no loop:
+// its variable is a constant ramp, so what depends on nothing else further in is hoisted out of the loops around it.
 #pragma once
 
+#include <array>
+#include <map>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -43,6 +46,7 @@ class PhaseEmitter {
     Computed computed;
     std::int64_t scope = -1;  ///< serial number of the scope
     std::int64_t time = 0;
+    std::int64_t piece = 0;  ///< the only one in which it holds; 0: any
   };
   struct Scope {
     std::int64_t serial = 0;
@@ -66,8 +70,10 @@ class PhaseEmitter {
   struct Piece {
     int lanes = 1;
     int active = 1;
-    int depth = 0;
     std::int32_t index = -1;
+    std::int64_t key = 0;  ///< pieces that run once with equal lanes of an equal ramp have one key
+    bool ramp = false;     ///< of constant indices
+    int depth = 0;
   };
   struct Splat {
     llvm::Value* value = nullptr;
@@ -90,6 +96,7 @@ class PhaseEmitter {
   // phase_emitter.cpp: statements and loops.
   void find_written(const std::vector<loops::Stmt>& body);
   void find_reads();
+  bool find_repeated(const std::vector<loops::Stmt>& body, bool repeated);
   void mark_written(const std::vector<loops::Stmt>& body, std::vector<bool>& written) const;
   void open_scope(llvm::BasicBlock* preheader, bool guarded, const std::vector<loops::Stmt>* loop_body);
   void close_scope();
@@ -100,6 +107,7 @@ class PhaseEmitter {
   void emit_loop(const loops::Stmt& loop);
   void emit_vector_loop(const loops::Stmt& loop);
   void emit_piece(const loops::Stmt& loop, llvm::Value* first, llvm::Value* end, int lanes, int active);
+  void emit_once(const loops::Stmt& loop, std::int64_t first, int count);
   int register_lanes(const loops::Stmt& loop) const;
   /// The body for index = first, first + step, … below end; `end` null: for `first` alone.
   void emit_range(const loops::Stmt& loop, llvm::Value* first, llvm::Value* end, std::int64_t step, bool guarded);
@@ -113,7 +121,7 @@ class PhaseEmitter {
   Computed compute_join(const loops::Expr& e);
   Computed compute_operator(const loops::Expr& e);
   llvm::Value* apply(const loops::Expr& e, llvm::ArrayRef<llvm::Value*> x, int active);
-  Computed keep(std::vector<Kept>& kept, ExprId id, Computed computed);
+  Computed keep(std::vector<Kept>& kept, ExprId id, Computed computed, bool of_piece);
   const Computed* find(const std::vector<Kept>& kept, ExprId id) const;
   bool still_valid(const Kept& kept, ExprId id) const;
   llvm::Value* as_vector(Computed x, int lanes);
@@ -157,7 +165,7 @@ class PhaseEmitter {
   llvm::BasicBlock* cursor_ = nullptr;  ///< code in order goes to its end
   std::vector<llvm::Value*> buffers_;
   std::vector<bool> stored_;              ///< buffers that this phase writes
-  std::vector<bool> declared_, changes_;  ///< locals; those that change are variables, or declared in several places
+  std::vector<bool> declared_, changes_;  ///< locals; those that change are variables, or declared more than once
   /// Places: locals, then buffers. Those written in this phase that an expression reads; empty vectors for most.
   std::vector<std::vector<std::uint32_t>> reads_;
   std::vector<std::int64_t> written_at_;
@@ -168,6 +176,7 @@ class PhaseEmitter {
   std::unordered_map<llvm::Value*, Splat> splats_;
   std::vector<std::pair<std::int64_t, bool>> depends_;  ///< the piece it holds for, and whether on its variable
   std::int64_t pieces_ = 0;
+  std::map<std::array<std::int64_t, 4>, std::int64_t> ramps_;  ///< keys, by variable, first index, lanes and active
   std::vector<Index> indices_;
   std::vector<Local> locals_;
   std::optional<Piece> piece_;

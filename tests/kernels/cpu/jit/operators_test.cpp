@@ -140,17 +140,18 @@ TEST(GeneratedOperators, CastsBetweenAllTypesSaturateAndRound) {
     }
 }
 
-TEST(GeneratedOperators, LibraryFunctionsOfF64AreThoseOfTheCLibrary) {
-  for (const Op op : {Op::exp, Op::expm1, Op::log, Op::log1p, Op::sin, Op::cos, Op::tan, Op::asin, Op::acos, Op::atan,
-                      Op::sinh, Op::cosh, Op::tanh, Op::asinh, Op::acosh, Op::atanh, Op::erf}) {
-    const Kernel kernel = pointwise({DType::f64}, DType::f64,
-                                    [&](Builder& b, const std::vector<ExprId>& x) { return b.unary(op, x[0]); });
-    expect_equal(kernel, {DType::f64}, DType::f64, scalar_unary(op, DType::f64, false), std::string(name_of(op)));
+TEST(GeneratedOperators, LibraryFunctionsAreThoseOfTheCLibrary) {
+  for (const DType type : {DType::f32, DType::f64}) {
+    for (const Op op : {Op::exp, Op::expm1, Op::log, Op::log1p, Op::sin, Op::cos, Op::tan, Op::asin, Op::acos, Op::atan,
+                        Op::sinh, Op::cosh, Op::tanh, Op::asinh, Op::acosh, Op::atanh, Op::erf}) {
+      const Kernel kernel =
+          pointwise({type}, type, [&](Builder& b, const std::vector<ExprId>& x) { return b.unary(op, x[0]); });
+      expect_equal(kernel, {type}, type, scalar_unary(op, type, false), std::string(name_of(op)));
+    }
+    const Kernel power = pointwise(
+        {type, type}, type, [&](Builder& b, const std::vector<ExprId>& x) { return b.binary(Op::pow, x[0], x[1]); });
+    expect_equal(power, {type, type}, type, scalar_binary(Op::pow, type), "pow");
   }
-  const Kernel power = pointwise({DType::f64, DType::f64}, DType::f64, [&](Builder& b, const std::vector<ExprId>& x) {
-    return b.binary(Op::pow, x[0], x[1]);
-  });
-  expect_equal(power, {DType::f64, DType::f64}, DType::f64, scalar_binary(Op::pow, DType::f64), "pow");
 }
 
 }  // namespace

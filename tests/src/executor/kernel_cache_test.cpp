@@ -1,0 +1,51 @@
+// KernelCache: kernels of equal specs are compiled once, and new ones together.
+#include <gtest/gtest.h>
+
+#include "src/executor/executor.hpp"
+#include "tests/support/host_device.hpp"
+
+namespace weft {
+namespace {
+
+/// Remembers what it was asked to compile, by implementation.
+class RecordingDevice final : public testing::HostDevice {
+ public:
+  std::vector<std::unique_ptr<Kernel>> compile_all(std::span<const KernelSpec* const> specs) override {
+    std::vector<std::unique_ptr<Kernel>> kernels;
+    for (const KernelSpec* spec : specs) {
+      compiled.push_back(spec->implementation);
+      kernels.push_back(std::make_unique<Kernel>());
+    }
+    calls += specs.empty() ? 0 : 1;
+    return kernels;
+  }
+  std::vector<std::string> compiled;
+  int calls = 0;
+};
+
+KernelSpec spec_of(const std::string& implementation) {
+  KernelSpec spec;
+  spec.implementation = implementation;
+  return spec;
+}
+
+TEST(KernelCache, CompilesWhatIsNewOnceAndInOneCall) {
+  RecordingDevice device;
+  KernelCache cache(device);
+  const std::vector<KernelSpec> first{spec_of("a"), spec_of("b"), spec_of("a")};
+  const auto kernels = cache.get(first);
+  ASSERT_EQ(kernels.size(), 3u);
+  EXPECT_EQ(kernels[0], kernels[2]);
+  EXPECT_NE(kernels[0], kernels[1]);
+  EXPECT_EQ(device.calls, 1);
+  const std::vector<KernelSpec> second{spec_of("c"), spec_of("b")};
+  EXPECT_EQ(cache.get(second)[1], kernels[1]);
+  EXPECT_EQ(device.calls, 2);
+  EXPECT_EQ(device.compiled, (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_EQ(cache.get(first)[0], kernels[0]);
+  EXPECT_EQ(device.calls, 2);
+  EXPECT_EQ(cache.size(), 3u);
+}
+
+}  // namespace
+}  // namespace weft
