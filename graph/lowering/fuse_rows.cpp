@@ -194,6 +194,16 @@ class RowFusion {
     return cone;
   }
 
+  /// Whether all that the cone reads can be read from memory: some values are computed as copies only.
+  bool is_in_memory(const Cone& cone) const {
+    for (const NodeId n : cone.nodes)
+      for (const ValueId v : groups_.node(n).inputs) {
+        const NodeId p = groups_.producer(v);
+        if (p != kNone && !cone.nodes.count(p) && groups_.free(p) && groups_.node(p).op != Op::constant) return false;
+      }
+    return true;
+  }
+
   /// Lets every reader of a large elementwise result of group `id` compute it itself, where all of them can and none
   /// then needs more than one other value of its size.
   void recompute(int id, NodeId n) {
@@ -210,12 +220,13 @@ class RowFusion {
     if (readers.empty()) return;
     const Cone cone = cone_of(groups_[id], n);
     if (cone.nodes.size() > kMostRecomputedNodes || cone.functions > kMostRecomputedFunctions) return;
+    if (!is_in_memory(cone)) return;
     for (const int h : readers) {
       const Group& reader = groups_[h];
       const bool along = reduces(reader)
                              ? extents(reader.iteration) == extents(groups_.shape(value))
                              : is_elementwise(reader) && extents_of(reader) == extents(groups_.shape(value));
-      if (!along) return;
+      if (!along || reader.kind != UnitKind::kernel) return;  // a view stays one
       const std::set<ValueId> held = groups_.operands(reader.nodes);
       const auto more =
           std::count_if(cone.operands.begin(), cone.operands.end(), [&](ValueId v) { return !held.count(v); });

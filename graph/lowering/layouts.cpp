@@ -56,7 +56,10 @@ class LayoutAssignment {
     int& slot = tensor_of_[index(v)];
     if (slot >= 0) return slot;
     const Node* producer = graph_.producer(v);
-    check_internal(producer != nullptr && producer->op == Op::constant, "lowering: a value is read before it is made");
+    if (producer == nullptr || producer->op != Op::constant)
+      throw InternalError(fmt::format("lowering: %{} ({} '{}', {}) is read before it is made", v,
+                                      producer == nullptr ? "input" : weft::name_of(producer->op),
+                                      producer == nullptr ? "" : producer->name, graph_.type(v).str()));
     slot = add_tensor(fmt::format("constant {}", v), BufferKind::constant, graph_.type(v).dtype,
                       Layout::dense(graph_.type(v).shape));
     result_.tensors[index(slot)].literal = producer->literal;
