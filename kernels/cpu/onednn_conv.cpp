@@ -4,8 +4,10 @@
 
 #include <fmt/format.h>
 
+#include "kernels/cpu/depthwise_ops.hpp"
 #include "kernels/cpu/epilogue.hpp"
 #include "kernels/cpu/onednn.hpp"
+#include "kernels/cpu/onednn_merged.hpp"
 #include "weft/error.hpp"
 
 namespace weft::cpu {
@@ -271,6 +273,16 @@ Graph without_layouts(Graph body) {
   return body;
 }
 
+/// Groups for which there is a faster kernel than the library's matrix products (loop_depthwise.hpp,
+/// onednn_merged.hpp).
+bool better_elsewhere(const Graph& body, const Problem& p) {
+  const Shape& w = body.type(p.w).shape;
+  if (p.groups == 1 || body.type(p.w).dtype != DType::f32) return false;
+  const std::int64_t outputs = w[0] / p.groups;
+  if (w[1] == 1 && outputs == 1) return p.groups >= kDepthwiseLanes;
+  return groups_to_merge(p.groups, w[1], outputs) > 0;
+}
+
 Claim claim(const Graph& body, Op op, std::string_view name, const Context& context) {
   const Problem p = read_problem(body, op, context);
   if (!p.refusal.empty()) return Claim::refuse(p.refusal);
@@ -288,6 +300,8 @@ Claim claim(const Graph& body, Op op, std::string_view name, const Context& cont
     rethrow_onednn(error, p.what);
   }
   if (best.quality < 0) return Claim::refuse("the library has no implementation with these types and layouts");
+  if (best.quality < 2 && better_elsewhere(body, p))
+    return Claim::refuse("the library multiplies matrices group by group here, which is slower than what follows");
   if (best.quality < 2 && p.residual != kNone)  // its gemm convolutions add other elements when channels are last
     return Claim::refuse("the library adds a residual reliably in its own kernels only");
   if (best.quality == 0 && (p.residual != kNone || p.bias != kNone || p.relu))

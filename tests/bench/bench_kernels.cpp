@@ -11,7 +11,6 @@
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
-#include <ctime>
 #include <deque>
 #include <limits>
 #include <map>
@@ -25,72 +24,16 @@
 #include "graph/training/training_step.hpp"
 #include "kernels/cpu/cpu_device.hpp"
 #include "src/executor/executor.hpp"
+#include "tests/bench/measure.hpp"
 #include "weft/error.hpp"
 #include "weft/job.hpp"
 
 namespace weft {
 namespace {
 
-/// Seconds since some moment. On one thread its processor time, which neighbours on the machine do not stretch.
-class Clock {
- public:
-  explicit Clock(const Device& device)
-      : kind_(device.target().threads == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC) {}
-  double now() const {
-    timespec t;
-    clock_gettime(kind_, &t);
-    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-  }
-
- private:
-  clockid_t kind_;
-};
-
-/// A kernel with operands of its own: small positive numbers in floats, zeros elsewhere.
-class LoadedKernel {
- public:
-  LoadedKernel(Device& device, const KernelSpec& spec) : device_(device), kernel_(device.compile(spec)) {
-    for (const GraphInput& i : spec.body.inputs()) allocate(spec.body, i.value, true);
-    for (const GraphOutput& o : spec.body.outputs()) allocate(spec.body, o.value, false);
-    if (spec.scratch_bytes > 0) allocate(spec.scratch_bytes);
-  }
-  void launch() { device_.launch(*kernel_, arguments_, Lane::compute); }
-
- private:
-  void allocate(std::int64_t bytes) {
-    memory_.push_back(device_.allocate(std::max<std::int64_t>(bytes, 64), MemorySpace::host));
-    arguments_.push_back(memory_.back()->data());
-  }
-  void allocate(const Graph& body, ValueId v, bool fill) {
-    const DType type = body.type(v).dtype;
-    const Layout layout = body.layout(v);
-    allocate(layout.bytes(type));
-    if (!fill || type != DType::f32) return;
-    std::mt19937 engine(7);
-    std::uniform_real_distribution<float> value(-1, 1);
-    float* data = reinterpret_cast<float*>(arguments_.back());
-    for (std::int64_t i = 0; i < layout.storage_elements(); ++i) data[i] = value(engine);
-  }
-
-  Device& device_;
-  std::unique_ptr<Kernel> kernel_;
-  std::vector<std::unique_ptr<Allocation>> memory_;
-  std::vector<std::byte*> arguments_;
-};
-
-/// Fastest of several runs, for about `budget` seconds.
-template <class F>
-double best_seconds(const Clock& clock, double budget, const F& run) {
-  run();
-  double best = std::numeric_limits<double>::max();
-  const double begin = clock.now();
-  do {
-    const double start = clock.now();
-    run();
-    best = std::min(best, clock.now() - start);
-  } while (clock.now() - begin < budget);
-  return best;
-}
+using bench::best_seconds;
+using bench::Clock;
+using bench::LoadedKernel;
 
 struct Machine {
   double flops = 0, bandwidth = 0;
@@ -98,26 +41,11 @@ struct Machine {
 
 Machine measure(Device& device) {
   Machine machine;
-  const Clock clock(device);
-  constexpr std::int64_t kSide = 1536;
-  GraphBuilder b;
-  const ValueId x = b.input("x", InputRole::feed, {DType::f32, Shape{kSide, kSide}});
-  const ValueId y = b.input("y", InputRole::feed, {DType::f32, Shape{kSide, kSide}});
-  b.output("z", OutputRole::fetch, b.matmul(x, y));
-  LoadedKernel product(device, device.oracle().ask(b.graph()).offer->spec);
-  machine.flops = 2.0 * kSide * kSide * kSide / best_seconds(clock, 1.0, [&] { product.launch(); });
-
-  constexpr std::int64_t kCount = std::int64_t{1} << 25;
-  std::vector<std::unique_ptr<Allocation>> memory;
-  float* v[3];
-  for (float*& p : v) {
-    memory.push_back(device.allocate(kCount * 4, MemorySpace::host));
-    p = reinterpret_cast<float*>(memory.back()->data());
-  }
-  machine.bandwidth = 3.0 * 4 * kCount / best_seconds(clock, 1.0, [&] {
-#pragma omp parallel for simd num_threads(device.target().threads)
-                        for (std::int64_t i = 0; i < kCount; ++i) v[0][i] = v[1][i] + 3.0f * v[2][i];
-                      });
+  const Clock clock(device.target().threads);
+  bench::SquareProduct product(device, DType::f32);
+  machine.flops = bench::SquareProduct::flops() / best_seconds(clock, 1.0, [&] { product.run(); });
+  bench::Triad triad(device);
+  machine.bandwidth = bench::Triad::bytes() / best_seconds(clock, 1.0, [&] { triad.run(); });
   return machine;
 }
 
@@ -144,7 +72,7 @@ void report(benchmark::State& state, double best) { state.counters["best_us"] = 
 
 void time_kernel(benchmark::State& state, Device& device, const KernelSpec& spec, int uses, const Machine& machine) {
   LoadedKernel kernel(device, spec);
-  const Clock clock(device);
+  const Clock clock(device.target().threads);
   kernel.launch();
   double best = std::numeric_limits<double>::max();
   for (auto _ : state) {
@@ -171,7 +99,7 @@ class Step {
 
   void time(benchmark::State& state) {
     prepare();
-    const Clock clock(device_);
+    const Clock clock(device_.target().threads);
     executor_->run(1);
     double best = std::numeric_limits<double>::max();
     for (auto _ : state) {

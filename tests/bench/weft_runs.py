@@ -3,7 +3,9 @@
 Standard library only. Data are uniform random samples, written as .npz and imported as a user would.
 """
 import array
+import dataclasses
 import json
+import math
 import os
 import random
 import statistics
@@ -12,14 +14,34 @@ import subprocess
 import time
 import zipfile
 
-CONFIGURATIONS = {  # model: (sample, classes), as peers/torch_train.py has them
-    "lenet": ((1, 28, 28), 10),
-    "resnet18": ((3, 224, 224), 1000),
+@dataclasses.dataclass
+class Configuration:
+    """One sample of a model's training data, and how PyTorch's peer is told of it."""
+    sample: tuple          # of the input
+    classes: int           # of every label
+    labels: tuple = ()     # shape of a sample's labels
+    vocabulary: int = 0    # > 0: the input holds tokens
+    optimizer: tuple = (("name", "sgd"), ("lr", 0.01), ("momentum", 0.9))
+    settings: tuple = ()   # of `weft model`
+    length: int = 0        # tokens of a sample: torch_train.py's --seq
+
+
+ADAMW = (("name", "adamw"), ("lr", 1e-4))
+CONFIGURATIONS = {  # as peers/torch_train.py has them
+    "lenet": Configuration((1, 28, 28), 10),
+    "resnet18": Configuration((3, 224, 224), 1000),
+    "resnet50": Configuration((3, 224, 224), 1000),
+    "mobilenet_v2": Configuration((3, 224, 224), 1000),
+    "vit": Configuration((3, 224, 224), 1000),
+    "unet": Configuration((3, 128, 128), 2, (128, 128)),
+    "lstm": Configuration((64,), 10000, (64,), 10000, length=64),
+    "bert": Configuration((128,), 30522, (128,), 30522, ADAMW, length=128),
+    "gpt2": Configuration((128,), 50257, (128,), 50257, ADAMW, length=128),
 }
 WARM_UP = 4  # steps that are not timed; torch_train.py has as many
 
 
-def write_npz(path, samples, shape, classes):
+def write_npz(path, samples, configuration):
     def member(archive, name, dtype, dims, chunks):
         header = "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }" % (dtype, "".join("%d, " % d for d in dims))
         header += " " * (63 - (len(header) + 10) % 64) + "\n"
@@ -29,14 +51,19 @@ def write_npz(path, samples, shape, classes):
                 f.write(chunk)
 
     draw = random.Random(1)
-    elements = 1
-    for extent in shape:
-        elements *= extent
+
+    def integers(shape, limit):
+        return array.array("q", [draw.randrange(limit) for _ in range(math.prod(shape))]).tobytes()
+
+    def floats(shape):
+        return array.array("f", [draw.random() - 0.5 for _ in range(math.prod(shape))]).tobytes()
+
+    c = configuration
     with zipfile.ZipFile(path, "w") as archive:
-        member(archive, "input", "<f4", (samples,) + shape,
-               (array.array("f", [draw.random() - 0.5 for _ in range(elements)]).tobytes() for _ in range(samples)))
-        member(archive, "labels", "<i8", (samples,),
-               (struct.pack("<q", draw.randrange(classes)) for _ in range(samples)))
+        member(archive, "input", "<i8" if c.vocabulary else "<f4", (samples,) + c.sample,
+               (integers(c.sample, c.vocabulary) if c.vocabulary else floats(c.sample) for _ in range(samples)))
+        member(archive, "labels", "<i8", (samples,) + c.labels,
+               (integers(c.labels, c.classes) for _ in range(samples)))
 
 
 class Workload:
@@ -45,13 +72,13 @@ class Workload:
     def __init__(self, weft, model, batch, folder):
         self.weft, self.model, self.batch, self.folder = weft, model, batch, folder
         os.makedirs(folder, exist_ok=True)
-        sample, classes = CONFIGURATIONS[model]
+        configuration = CONFIGURATIONS[model]
         # Two batches on disk, so that one process may also train on half of them.
-        write_npz(os.path.join(folder, "data.npz"), 2 * batch, sample, classes)
-        self.call("model", model, "-o", "model.onnx")
+        write_npz(os.path.join(folder, "data.npz"), 2 * batch, configuration)
+        self.call("model", model, "-o", "model.onnx", *(w for s in configuration.settings for w in ("--set", s)))
         self.call("data", "import", "data.npz", "-o", "data.h5")
         job = {"model": "model.onnx", "data": {"train": "data.h5", "target": "labels", "shuffle": False},
-               "loss": "cross_entropy", "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9},
+               "loss": "cross_entropy", "optimizer": dict(configuration.optimizer),
                "batch": batch, "log_every": 1, "name": model}
         with open(os.path.join(folder, "job.yaml"), "w") as f:
             json.dump(job, f, indent=1)  # JSON is YAML
@@ -90,9 +117,9 @@ class Workload:
 class Measured:
     """A finished child: its output, wall time and peak resident memory in MiB."""
 
-    def __init__(self, command, folder, threads):
+    def __init__(self, command, folder, threads, more=None):
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMPI_ALLOW_RUN_AS_ROOT": "1",
-                                    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+                                    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"} | (more or {})
         self.started = time.monotonic()
         self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
 
