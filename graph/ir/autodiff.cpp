@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "graph/ir/gradient_sums.hpp"
 #include "graph/ir/op_rules.hpp"
 #include "weft/error.hpp"
 
@@ -81,7 +82,7 @@ class Sweep {
   ValueId grad(ValueId v) const { return grads_[static_cast<std::size_t>(v)]; }
   void contribute(ValueId v, ValueId grad) {
     ValueId& sum = grads_[static_cast<std::size_t>(v)];
-    sum = sum == kNone ? grad : builder_.add(sum, grad);
+    sum = sum == kNone ? grad : sum_of_gradients(builder_, sum, grad);
   }
   void pass(const Node& node) {
     std::vector<ValueId> result_grads;

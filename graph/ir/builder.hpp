@@ -88,6 +88,7 @@ class GraphBuilder {
   ValueId mean(ValueId x, Dims dims, bool keep = false);  ///< summed wide
 
   // Contractions.
+  /// Reads through transposes of its operands where they stay matrices of rows or columns.
   ValueId dot(ValueId x, ValueId y, Dims x_batch, Dims y_batch, Dims x_contract, Dims y_contract);
   /// NumPy matmul: batch dimensions broadcast, rank-1 operands promoted.
   ValueId matmul(ValueId x, ValueId y);

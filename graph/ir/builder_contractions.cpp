@@ -1,6 +1,7 @@
 // Builder methods for matrix products, convolutions and pooling.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "graph/ir/builder.hpp"
@@ -8,7 +9,52 @@
 
 namespace weft {
 
+namespace {
+
+bool consecutive(const Dims& dims) {
+  for (std::size_t i = 1; i < dims.size(); ++i)
+    if (dims[i] != dims[i - 1] + 1) return false;
+  return true;
+}
+
+/// A transposed operand is read as it lies: `batch` and `contract` become the dimensions of what was transposed. Not
+/// where its matrices could then not be walked by rows or columns, which is what libraries ask for.
+ValueId untransposed(const Graph& graph, ValueId v, Dims& batch, Dims& contract) {
+  const Node* producer = graph.producer(v);
+  if (producer == nullptr || producer->op != Op::transpose) return v;
+  const Dims& order = producer->attributes.integers("order");
+  std::vector<bool> is_free(order.size(), true);
+  const auto mapped = [&](const Dims& dims) {
+    Dims result;
+    for (const std::int64_t d : dims) {
+      result.push_back(order.at(static_cast<std::size_t>(d)));
+      is_free[static_cast<std::size_t>(d)] = false;
+    }
+    return result;
+  };
+  const Dims new_batch = mapped(batch), new_contract = mapped(contract);
+  Dims free;
+  for (std::size_t d = 0; d < order.size(); ++d)
+    if (is_free[d]) free.push_back(order[d]);
+  const auto last = static_cast<std::int64_t>(order.size()) - 1;
+  const bool strided = std::find(new_batch.begin(), new_batch.end(), last) != new_batch.end();
+  if (strided || !consecutive(free) || !consecutive(new_contract)) return v;
+  batch = new_batch;
+  contract = new_contract;
+  return untransposed(graph, producer->inputs[0], batch, contract);
+}
+
+bool are_dimensions(const Shape& shape, const Dims& dims) {
+  return std::all_of(dims.begin(), dims.end(), [&](std::int64_t d) { return d >= 0 && d < shape.rank(); });
+}
+
+}  // namespace
+
 ValueId GraphBuilder::dot(ValueId x, ValueId y, Dims x_batch, Dims y_batch, Dims x_contract, Dims y_contract) {
+  if (are_dimensions(shape(x), x_batch) && are_dimensions(shape(x), x_contract))
+    x = untransposed(graph_, x, x_batch, x_contract);
+  if (are_dimensions(shape(y), y_batch) && are_dimensions(shape(y), y_contract))
+    y = untransposed(graph_, y, y_batch, y_contract);
   return one(Op::dot_general, {x, y},
              {{"x_batch", std::move(x_batch)},
               {"y_batch", std::move(y_batch)},

@@ -3,6 +3,15 @@
 
 namespace weft::lowering {
 
+namespace {
+
+/// Contractions read their operands from memory, a single number too.
+bool travels_inside(const Graph& graph, ValueId value, const Node& reader) {
+  return is_scalar_constant(graph, value) && class_of(reader.op) != OpClass::contraction;
+}
+
+}  // namespace
+
 bool is_scalar_constant(const Graph& graph, ValueId value) {
   const Node* node = graph.producer(value);
   return node != nullptr && node->op == Op::constant && graph.type(value).shape.elements() == 1;
@@ -19,7 +28,7 @@ Unit make_unit(const Graph& graph, const std::set<NodeId>& nodes, const std::vec
     for (const ValueId v : graph.node(n).inputs) {
       const NodeId producer = graph.value(v).producer;
       if ((producer != kNone && nodes.count(producer)) || inside.count(v)) continue;
-      if (is_scalar_constant(graph, v)) continue;
+      if (travels_inside(graph, v, graph.node(n))) continue;
       inside[v] = unit.body.add_input(std::to_string(unit.inputs.size()), InputRole::feed, graph.type(v));
       unit.inputs.push_back(v);
     }
@@ -34,7 +43,7 @@ Unit make_unit(const Graph& graph, const std::set<NodeId>& nodes, const std::vec
   };
   for (const NodeId n : nodes) {
     for (const ValueId v : graph.node(n).inputs)
-      if (!inside.count(v) && is_scalar_constant(graph, v)) copy_node(*graph.producer(v));
+      if (!inside.count(v) && travels_inside(graph, v, graph.node(n))) copy_node(*graph.producer(v));
     copy_node(graph.node(n));
     unit.nodes.push_back(n);
   }

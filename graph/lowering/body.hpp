@@ -10,7 +10,8 @@
 namespace weft::lowering {
 
 /// A kernel's unit from `nodes` (any order): inputs are the values that they read and do not make, in first-use order;
-/// outputs are `outputs`. Scalar constants are copied into the body instead of becoming inputs.
+/// outputs are `outputs`. Scalar constants are copied into the body instead of becoming inputs, but for operands of
+/// contractions.
 Unit make_unit(const Graph& graph, const std::set<NodeId>& nodes, const std::vector<ValueId>& outputs,
                std::string name);
 

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "graph/lowering/body.hpp"
+#include "graph/lowering/fuse_rows.hpp"
 #include "graph/lowering/groups.hpp"
 
 namespace weft::lowering {
@@ -28,6 +29,7 @@ class Fusion {
     groups_.order_collectives(buckets);
     claim_reductions();
     claim_pointwise();
+    merge_rows(groups_, oracle_);
     return units_of(groups_, oracle_);
   }
 

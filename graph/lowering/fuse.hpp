@@ -13,7 +13,8 @@ namespace weft::lowering {
 ///   2. reductions over the same dimensions of one shape share a kernel, and recompute cheap elementwise producers that
 ///      nothing else needs in memory;
 ///   3. elementwise nodes of one shape that feed each other share a kernel;
-///   4. everything else is a kernel of its own; reshapes are views.
+///   4. reductions and elementwise groups along equal rows share a kernel (fuse_rows.hpp);
+///   5. everything else is a kernel of its own; reshapes are views.
 /// Broadcasts and scalar constants are copied into every kernel that reads them. Nothing is fused that would make a
 /// cycle, or make the collectives start in another order than that of `buckets` (see buckets.hpp).
 /// Throws UserError naming the node and the refusals when the device has no kernel for it.

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "kernels/cpu/isa.hpp"
 #include "weft/device.hpp"
@@ -12,6 +14,8 @@ struct CpuOptions {
   int threads = 0;  ///< compute threads; 0: what OpenMP would use (OMP_NUM_THREADS, or the cores this process may use)
   CpuIsa isa = CpuIsa::automatic;  ///< of the generated loops; oneDNN detects its own
   bool deterministic = true;       ///< kernels repeat bit for bit at equal thread counts (all of today's do)
+  /// Names of implementations that are not asked ("loop.contraction"): to compare those that are left.
+  std::vector<std::string> without = {};
 };
 
 /// Launches run at once on the calling thread and the OpenMP team: lanes are in order by construction, events are

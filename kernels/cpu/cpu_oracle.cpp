@@ -41,7 +41,7 @@ std::string never_a_kernel(const Graph& body) {
 
 }  // namespace
 
-CpuOracle::CpuOracle(const CpuOptions& options) {
+CpuOracle::CpuOracle(const CpuOptions& options) : without_(options.without) {
   if (options.threads < 0 || options.threads > 4096)
     throw UserError(fmt::format("threads is {}: 0 (automatic) to 4096 are allowed", options.threads));
   context_.isa = resolve_isa(options.isa);
@@ -85,6 +85,7 @@ KernelAnswer CpuOracle::ask(const Graph& body) const {
     answer.refusals.push_back({"cpu", std::move(why)});
   } else {
     for (const Implementation& implementation : implementations()) {
+      if (std::find(without_.begin(), without_.end(), implementation.name) != without_.end()) continue;
       Claim claim = implementation.claim(body, context_);
       if (claim.spec) {
         const double seconds = estimate(*claim.spec, context_);

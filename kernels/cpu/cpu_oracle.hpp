@@ -5,6 +5,7 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "kernels/cpu/cpu_device.hpp"
 #include "kernels/cpu/implementation.hpp"
@@ -23,6 +24,7 @@ class CpuOracle final : public KernelOracle {
 
  private:
   Context context_;
+  std::vector<std::string> without_;
   Target target_;
   mutable std::mutex mutex_;
   mutable std::unordered_map<std::string, KernelAnswer> answers_;  ///< by body key; specs hold the layouts, no names

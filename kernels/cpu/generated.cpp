@@ -15,8 +15,9 @@ loops::RowsKernel rows_for(const Graph& body, const Context& context) {
 
 class GeneratedKernel final : public CpuKernel {
  public:
-  GeneratedKernel(const loops::Kernel& kernel, const Context& context)
-      : code_(context.compiler->compile(kernel)), threads_(context.threads) {
+  GeneratedKernel(const loops::Kernel& kernel, const Context& context) : threads_(context.threads) {
+    if (kernel.phases.empty()) return;  // nothing to compute
+    code_ = context.compiler->compile(kernel);
     for (const loops::Phase& p : kernel.phases) phases_.push_back({p.extent, p.work});
   }
 

@@ -29,6 +29,22 @@ struct Problem {
   std::string refusal;
 };
 
+/// Whether some tap of the filter never meets the image, only its padding.
+bool a_tap_sees_padding_only(const Problem& p, const Shape& x, const Shape& w, const Shape& y) {
+  for (int i = 0; i + 2 < x.rank(); ++i) {
+    const auto n = static_cast<std::size_t>(i);
+    for (std::int64_t tap = 0; tap < w[i + 2]; ++tap) {
+      bool meets = false;
+      for (std::int64_t o = 0; o < y[i + 2] && !meets; ++o) {
+        const std::int64_t at = o * p.strides[n] + tap * (p.dilations[n] + 1) - p.pads_low[n];
+        meets = at >= 0 && at < x[i + 2];
+      }
+      if (!meets) return true;
+    }
+  }
+  return false;
+}
+
 Problem read_problem(const Graph& body, Op op, const Context& context) {
   Problem p;
   p.engine = context.onednn->engine;
@@ -70,6 +86,10 @@ Problem read_problem(const Graph& body, Op op, const Context& context) {
   for (const memory::dims* pads : {&p.pads_low, &p.pads_high})
     for (const auto v : *pads)
       if (v < 0) p.refusal = "negative padding";
+  // Their gradients are zero; the library leaves whatever was in memory.
+  if (p.direction == Direction::backward_weights && p.refusal.empty() &&
+      a_tap_sees_padding_only(p, xs, ws, body.type(p.y).shape))
+    p.refusal = "a tap of the filter sees padding only";
   return p;
 }
 
@@ -283,7 +303,8 @@ Claim claim(const Graph& body, Op op, std::string_view name, const Context& cont
   set(p.residual, best.layouts.y);
   if (p.bias != kNone) set(p.bias, Layout::dense(body.type(p.bias).shape));
   spec.implementation = std::string(name);
-  spec.scratch_bytes = best.scratch;
+  // What compilation will find, now that all layouts are decided: perhaps another of the library's kernels.
+  spec.scratch_bytes = best_of(spec.body, p).scratch;
   const Shape& ws = body.type(p.w).shape;
   const Shape& ys = body.type(p.y).shape;
   spec.flops =

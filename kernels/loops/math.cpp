@@ -190,6 +190,26 @@ ExprId unary(Builder& b, Op op, ExprId x, bool approximate) {
   }
 }
 
+/// By squaring, one bit of the exponent after the other; negative exponents of 1 and -1 only are not 0.
+ExprId integer_power(Builder& b, ExprId x, ExprId y) {
+  const DType type = b.type(x);
+  const ExprId zero = b.integer(0, type), one = b.integer(1, type);
+  const auto odd = [&](ExprId e) { return b.binary(Op::not_equal, b.binary(Op::bit_and, e, one), zero); };
+  ExprId power = one, square = x;
+  for (std::size_t bit = 0; bit < 8 * size_of(type); ++bit) {
+    const ExprId shifted = b.binary(Op::shift_right, y, b.integer(static_cast<std::int64_t>(bit), type));
+    power = b.select(odd(shifted), b.mul(power, square), power);
+    square = b.mul(square, square);
+  }
+  const bool is_signed = type == DType::i8 || type == DType::i16 || type == DType::i32 || type == DType::i64;
+  if (!is_signed) return power;
+  const ExprId minus = b.integer(-1, type);
+  const ExprId alternating = b.select(odd(y), minus, one);
+  ExprId inverse = b.select(b.binary(Op::equal, x, minus), alternating, zero);
+  inverse = b.select(b.binary(Op::equal, x, one), one, inverse);
+  return b.select(b.binary(Op::less, y, zero), inverse, power);
+}
+
 ExprId binary(Builder& b, Op op, ExprId x, ExprId y) {
   const DType type = b.type(x);
   if (type == DType::boolean) {
@@ -217,7 +237,7 @@ ExprId binary(Builder& b, Op op, ExprId x, ExprId y) {
     case Op::minimum: return b.binary(op, x, y);
     case Op::pow:
       if (type == DType::f32) return b.cast(b.binary(op, b.cast(x, DType::f64), b.cast(y, DType::f64)), DType::f32);
-      return is_float(type) ? b.binary(op, x, y) : -1;
+      return is_float(type) ? b.binary(op, x, y) : integer_power(b, x, y);
     case Op::bit_and:
     case Op::bit_or:
     case Op::bit_xor:

@@ -356,6 +356,7 @@ RowsKernel make_rows(const Graph& body, const RowsSchedule& schedule) {
   const RowsCuts cuts = cut_rows(space, nest, schedule);
   if (!cuts.refusal.empty()) return refuse(cuts.refusal);
   RowsKernel result = RowsEmitter(body, space, nest, cuts).run();
+  if (nest.elements() == 0) result.kernel.phases.clear();
   result.body = std::move(layouts.body);
   return result;
 }

@@ -38,11 +38,12 @@ inline Tensor uniform(std::string_view name, const Shape& shape, double low, dou
   return result;
 }
 
-inline Tensor class_labels(std::string_view name, std::int64_t count, std::uint64_t classes) {
-  Tensor result(DType::i64, Shape{count});
+/// Integers from `first` to first + count - 1.
+inline Tensor integers(std::string_view name, const Shape& shape, std::int64_t first, std::uint64_t count) {
+  Tensor result(DType::i64, shape);
   const NamedValues values(name);
   const auto elements = result.mutable_values<std::int64_t>();
-  for (std::size_t i = 0; i < elements.size(); ++i) elements[i] = static_cast<std::int64_t>(values[i] % classes);
+  for (std::size_t i = 0; i < elements.size(); ++i) elements[i] = first + static_cast<std::int64_t>(values[i] % count);
   return result;
 }
 
@@ -55,7 +56,8 @@ inline Tensor initial_value(const std::string& name, const Shape& shape) {
     const double bound = std::sqrt(6 / static_cast<double>(shape.elements() / shape[0]));
     return uniform(name, shape, -bound, bound);
   }
-  if (name.ends_with("bn2.weight")) return uniform(name, shape, 0.1, 0.3);
+  if (name.ends_with("bn2.weight") || name.ends_with("bn3.weight") || name.ends_with("conv.3.weight"))
+    return uniform(name, shape, 0.1, 0.3);
   return name.ends_with("weight") ? uniform(name, shape, 0.9, 1.1) : uniform(name, shape, -0.1, 0.1);
 }
 

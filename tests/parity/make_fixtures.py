@@ -1,20 +1,25 @@
 #!/usr/bin/env python3
 """Writes fixtures.json: what PyTorch reports, step by step, when it trains the networks of the parity tests.
 
-    python3 -m venv .venv && .venv/bin/pip install torch==2.15.0 torchvision==0.29.2 numpy
-    .venv/bin/python make_fixtures.py fixtures.json        # the committed file was made so, on x86-64, in f32
+    python3 -m venv .venv && .venv/bin/pip install torch==2.15.0 torchvision==0.29.2 transformers==5.23.0 numpy onnx
+    .venv/bin/python make_fixtures.py fixtures.json build/release/weft  # the committed file was made so, on x86-64, in f32
 
-Weights and samples come from a formula of (name, index) that formula.hpp states again, so that neither side has to
-read the other's: `values` below. Every case holds the settings of `weft model`, the job's keys as Weft reads them, and
+Samples come from a formula of (name, index) that formula.hpp states again, so that neither side has to read the
+other's: `values` below. Weights are those that `weft model` writes, read from its file, or, in the cases with
+"weights": "formula", from the formula too. Every case holds the settings of `weft model`, the job's keys as Weft reads them, and
 what PyTorch measured with PyTorch's own optimisers and losses: the loss of each step before its update, the learning
 rate, and the loss over the evaluation samples after the last step, in evaluation mode. `spread` is the largest
 relative distance to the same run in f64: how much of a difference is rounding.
 """
 import json
 import math
+import subprocess
 import sys
+import tempfile
 
+import networks
 import numpy as np
+import onnx.numpy_helper
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -39,11 +44,17 @@ def uniform(name, shape, low, high):
     return torch.from_numpy((low + (high - low) * unit).astype(np.float32).reshape(shape))
 
 
+def below(name, shape, limit):
+    return torch.from_numpy((values(name, math.prod(shape)) % np.uint64(limit)).astype(np.int64).reshape(shape))
+
+
 def initial(name, shape):
     """Weights: Kaiming's uniform bound. Scales of batch norms around 1, biases around 0, fresh running statistics.
 
     The last scale of a residual branch is small: at 1, ResNet-18 multiplies rounding by 1e4 within ten steps, and
-    PyTorch's own f32 and f64 runs part by 1 %.
+    PyTorch's own f32 and f64 runs part by 1 %. Deeper stacks of batch norms multiply it more (fresh ResNet-50 and
+    MobileNetV2 at a rate of 0.001: 10 % after 20 steps), for gradients grow from layer to layer: these train at rates
+    at which that stays below the tolerance, and by the same growth still move.
     """
     if name.endswith("running_mean"):
         return torch.zeros(shape)
@@ -52,56 +63,39 @@ def initial(name, shape):
     if len(shape) >= 2:
         bound = math.sqrt(6 / math.prod(shape[1:]))
         return uniform(name, shape, -bound, bound)
-    if name.endswith("bn2.weight"):
+    if name.endswith(("bn2.weight", "bn3.weight", "conv.3.weight")):
         return uniform(name, shape, 0.1, 0.3)
     return uniform(name, shape, 0.9, 1.1) if name.endswith("weight") else uniform(name, shape, -0.1, 0.1)
 
 
 def samples(prefix, data):
+    """Tokens begin at 1: BERT's 0 is padding, which PyTorch's embedding does not train."""
     n = data["samples" if prefix == "train" else "eval_samples"]
-    x = uniform(prefix + "/input", [n] + data["input"], -1, 1)
+    if "tokens" in data:
+        x = 1 + below(prefix + "/input", [n] + data["input"], data["tokens"] - 1)
+    else:
+        x = uniform(prefix + "/input", [n] + data["input"], -1, 1)
     if "classes" in data:
-        y = torch.from_numpy((values(prefix + "/labels", n) % np.uint64(data["classes"])).astype(np.int64))
+        y = below(prefix + "/labels", [n] + data.get("target", []), data["classes"])
     else:
         y = uniform(prefix + "/labels", [n] + data["target"], 0, 1)
     return x, y
 
 
-class Mlp(nn.Module):
-    def __init__(self, inputs, hidden, classes):
-        super().__init__()
-        widths = [inputs] + hidden + [classes]
-        for i, (a, b) in enumerate(zip(widths, widths[1:])):
-            setattr(self, f"fc{i + 1}", nn.Linear(a, b))
-        self.layers = len(widths) - 1
-
-    def forward(self, x):
-        x = x.flatten(1)
-        for i in range(1, self.layers):
-            x = F.relu(getattr(self, f"fc{i}")(x))
-        return getattr(self, f"fc{self.layers}")(x)
-
-
-class LeNet(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.c1, self.c2 = nn.Conv2d(1, 32, 3, padding=1), nn.Conv2d(32, 64, 3, padding=1)
-        self.f1, self.f2 = nn.Linear(64 * 7 * 7, 128), nn.Linear(128, 10)
-
-    def forward(self, x):
-        x = F.max_pool2d(F.relu(self.c1(x)), 2)
-        x = F.max_pool2d(F.relu(self.c2(x)), 2)
-        return self.f2(F.relu(self.f1(x.flatten(1))))
-
-
-def network(case):
-    s = case["settings"]
-    if case["model"] == "mlp":
-        return Mlp(int(s["inputs"]), [int(h) for h in s["hidden"].split(",")], int(s["classes"]))
-    if case["model"] == "lenet":
-        return LeNet()
-    import torchvision
-    return torchvision.models.resnet18(num_classes=int(s["classes"]))
+def network(case, folder):
+    """PyTorch's form of the model, with the weights of the case."""
+    net = networks.build(case["model"], case["settings"])
+    own = networks.states(case["model"], net)
+    if case.get("weights") == "formula":
+        given = {name: initial(name, list(value.shape)) for name, value in own.items()}
+    else:
+        options = [o for setting in case["settings"].items() for o in ("--set", "=".join(setting))]
+        subprocess.run([sys.argv[2], "model", case["model"], "-o", f"{folder}/m.onnx", *options], check=True,
+                       stdout=subprocess.DEVNULL)
+        given = {t.name: torch.from_numpy(onnx.numpy_helper.to_array(t).copy())
+                 for t in onnx.load(f"{folder}/m.onnx").graph.initializer}
+    networks.states(case["model"], net, given)
+    return net
 
 
 def optimizer(job, parameters):
@@ -130,10 +124,15 @@ def schedule(job, opt, steps_per_epoch):
     return sched.SequentialLR(opt, [rise, after()], [warm])
 
 
+def classes_second(logits, labels):
+    """Where PyTorch looks for classes: [N, C, ...] of [N, ..., C]. An image's are there already."""
+    return logits.movedim(-1, 1) if logits.shape[1:-1] == labels.shape[1:] else logits
+
+
 def loss_of(job):
     spec = job["loss"]
     kind = spec if isinstance(spec, str) else spec["name"]
-    return {"cross_entropy": lambda p, y: F.cross_entropy(p, y, label_smoothing=0 if kind == spec else spec["label_smoothing"]),
+    return {"cross_entropy": lambda p, y: F.cross_entropy(classes_second(p, y), y, label_smoothing=0 if kind == spec else spec["label_smoothing"]),
             "mse": F.mse_loss, "l1": F.l1_loss,
             "huber": lambda p, y: F.huber_loss(p, y, delta=spec["delta"]),
             "bce_with_logits": F.binary_cross_entropy_with_logits}[kind]
@@ -141,12 +140,9 @@ def loss_of(job):
 
 def train(case, dtype):
     """Losses and learning rates of the steps, and the loss over the evaluation samples at the end."""
-    job, net = case["job"], network(case)
-    with torch.no_grad():
-        for name, value in net.state_dict().items():
-            if not name.endswith("num_batches_tracked"):
-                value.copy_(initial(name, list(value.shape)))
-    net = net.to(dtype)
+    job = case["job"]
+    with tempfile.TemporaryDirectory() as folder:
+        net = network(case, folder).to(dtype)
     real = lambda t: t.to(dtype) if t.is_floating_point() else t
     x, y = map(real, samples("train", case["data"]))
     batch = job["batch"]
@@ -179,7 +175,14 @@ def regression(n):
     return {"samples": n, "eval_samples": 12, "input": [12], "target": [5]}
 
 
-MLP = {"model": "mlp", "settings": {"inputs": "12", "hidden": "32,16", "classes": "5"}}
+def token_data(vocabulary, sequence, n, n_eval):
+    return {"samples": n, "eval_samples": n_eval, "input": [sequence], "tokens": vocabulary, "classes": vocabulary,
+            "target": [sequence]}
+
+
+SGD = {"name": "sgd", "lr": 0.01, "momentum": 0.9}
+ADAMW = {"name": "adamw", "lr": 0.001, "weight_decay": 0.01}
+MLP = {"model": "mlp", "weights": "formula", "settings": {"inputs": "12", "hidden": "32,16", "classes": "5"}}
 CASES = {
     # 80 samples: three batches of 24 and one of 8.
     "mlp": MLP | {"data": classification([12], 5, 80, 20), "job": {
@@ -195,13 +198,36 @@ CASES = {
     "mlp adagrad": MLP | {"data": regression(60), "job": {
         "loss": "bce_with_logits", "batch": 20, "schedule": {"name": "polynomial", "power": 2.0, "warmup": 2},
         "optimizer": {"name": "adagrad", "lr": 0.05, "lr_decay": 0.01, "weight_decay": 1e-3}}},
-    "lenet": {"model": "lenet", "settings": {}, "data": classification([1, 28, 28], 10, 48, 16), "job": {
+    "lenet": {"model": "lenet", "weights": "formula", "settings": {}, "data": classification([1, 28, 28], 10, 48, 16), "job": {
         "loss": "cross_entropy", "batch": 16, "schedule": {"name": "exponential", "gamma": 0.8},
         "optimizer": {"name": "adamw", "lr": 0.001, "weight_decay": 0.05}}},
-    "resnet18": {"model": "resnet18", "settings": {"image": "32", "classes": "10"},
+    "resnet18": {"model": "resnet18", "weights": "formula", "settings": {"image": "32", "classes": "10"},
                  "data": classification([3, 32, 32], 10, 160, 8), "job": {
         "loss": "cross_entropy", "batch": 8, "schedule": {"name": "cosine", "warmup": 0.25},
         "optimizer": {"name": "sgd", "lr": 0.002, "momentum": 0.9, "weight_decay": 5e-4}}},
+    "resnet50": {"model": "resnet50", "weights": "formula", "settings": {"image": "64", "classes": "10", "width": "8"},
+                 "data": classification([3, 64, 64], 10, 32, 8), "job": {
+        "loss": "cross_entropy", "batch": 16, "optimizer": SGD | {"lr": 5e-5}}},
+    "mobilenet_v2": {"model": "mobilenet_v2", "weights": "formula",
+                     "settings": {"image": "64", "classes": "10", "width": "0.25", "dropout": "0"},
+                     "data": classification([3, 64, 64], 10, 32, 8), "job": {
+        "loss": "cross_entropy", "batch": 16, "optimizer": SGD | {"lr": 1e-6}}},
+    "unet": {"model": "unet", "settings": {"image": "32", "widths": "4,8,16", "classes": "3"},
+             "data": classification([3, 32, 32], 3, 12, 4) | {"target": [32, 32]}, "job": {
+        "loss": "cross_entropy", "batch": 4, "optimizer": SGD}},
+    "lstm": {"model": "lstm", "settings": {"vocabulary": "50", "sequence": "12", "width": "24"},
+             "data": token_data(50, 12, 24, 8), "job": {
+        "loss": "cross_entropy", "batch": 8, "optimizer": SGD | {"lr": 0.5}}},
+    "bert": {"model": "bert", "settings": {"vocabulary": "50", "sequence": "12", "positions": "16", "width": "24",
+                                           "layers": "2", "heads": "3", "intermediate": "48"},
+             "data": token_data(50, 12, 24, 8), "job": {"loss": "cross_entropy", "batch": 8, "optimizer": ADAMW}},
+    "gpt2": {"model": "gpt2", "settings": {"vocabulary": "50", "sequence": "12", "positions": "16", "width": "24",
+                                           "layers": "2", "heads": "3"},
+             "data": token_data(50, 12, 24, 8), "job": {"loss": "cross_entropy", "batch": 8, "optimizer": ADAMW}},
+    "vit": {"model": "vit", "settings": {"image": "32", "patch": "8", "classes": "10", "width": "24", "layers": "2",
+                                         "heads": "3", "mlp": "48"},
+            "data": classification([3, 32, 32], 10, 24, 8), "job": {
+        "loss": "cross_entropy", "batch": 8, "optimizer": ADAMW}},
 }
 
 

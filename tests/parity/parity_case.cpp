@@ -38,18 +38,24 @@ ParityCase::ParityCase(const std::string& name, std::filesystem::path folder) : 
 
 void ParityCase::write_model() const {
   const auto fresh = build_model(case_["model"], case_["settings"].get<std::map<std::string, std::string>>());
-  std::map<std::string, Tensor> weights;
-  for (const ModelState& state : onnx::import_model(fresh, {.symbols = {{"N", 1}}}).states)
-    weights[state.name] = initial_value(state.name, state.initial.shape());
+  std::map<std::string, Tensor> weights;  // none: the model keeps its own
+  if (case_.value("weights", "") == "formula")
+    for (const ModelState& state : onnx::import_model(fresh, {.symbols = {{"N", 1}}}).states)
+      weights[state.name] = initial_value(state.name, state.initial.shape());
   onnx::export_model(fresh, weights, folder_ / "model.onnx");
 }
 
 void ParityCase::write_data(const std::string& part, std::int64_t samples) const {
   const Json& data = case_["data"];
-  const Tensor input = uniform(part + "/input", batch_shape(samples, data["input"]), -1, 1);
+  const Shape shape = batch_shape(samples, data["input"]),
+              target = batch_shape(samples, data.value("target", Json::array()));
+  const std::string input_name = part + "/input", labels_name = part + "/labels";
+  const Tensor input = data.contains("tokens")  // 0 is left out: see make_fixtures.py
+                           ? integers(input_name, shape, 1, data["tokens"].get<std::uint64_t>() - 1)
+                           : uniform(input_name, shape, -1, 1);
   const Tensor labels = data.contains("classes")
-                            ? class_labels(part + "/labels", samples, data["classes"].get<std::uint64_t>())
-                            : uniform(part + "/labels", batch_shape(samples, data["target"]), 0, 1);
+                            ? integers(labels_name, target, 0, data["classes"].get<std::uint64_t>())
+                            : uniform(labels_name, target, 0, 1);
   DataWriter writer((folder_ / (part + ".h5")).string(), "a formula",
                     {{"input", input.dtype(), input.shape(), {}}, {"labels", labels.dtype(), labels.shape(), {}}});
   writer.append(0, bytes_of(input));

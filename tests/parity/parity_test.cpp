@@ -29,15 +29,26 @@ TEST(Parity, MlpWithCenteredRmspropAndHuberLossAndStepSchedule) { expect_pytorch
 TEST(Parity, MlpWithAdagradAndLogisticLossAndPolynomialSchedule) { expect_pytorch_losses("mlp adagrad"); }
 TEST(Parity, LenetWithAdamwAndExponentialSchedule) { expect_pytorch_losses("lenet"); }
 TEST(Parity, Resnet18WithMomentumAndCosineSchedule) { expect_pytorch_losses("resnet18"); }
+TEST(Parity, Resnet50WithMomentum) { expect_pytorch_losses("resnet50"); }
+TEST(Parity, MobilenetV2WithMomentum) { expect_pytorch_losses("mobilenet_v2"); }
+TEST(Parity, UnetWithMomentum) { expect_pytorch_losses("unet"); }
+TEST(Parity, LstmWithMomentum) { expect_pytorch_losses("lstm"); }
+TEST(Parity, BertWithAdamw) { expect_pytorch_losses("bert"); }
+TEST(Parity, Gpt2WithAdamw) { expect_pytorch_losses("gpt2"); }
+TEST(Parity, VitWithAdamw) { expect_pytorch_losses("vit"); }
 
 TEST(Parity, MlpOnThreeRanksWithAnUnevenLastBatch) { expect_pytorch_losses("mlp", 3); }
 TEST(Parity, LenetOnTwoRanks) { expect_pytorch_losses("lenet", 2); }
 TEST(Parity, LenetOnThreeRanks) { expect_pytorch_losses("lenet", 3); }
 TEST(Parity, Resnet18OnTwoRanksThatShareBatchStatistics) { expect_pytorch_losses("resnet18", 2); }
+TEST(Parity, Gpt2OnTwoRanks) { expect_pytorch_losses("gpt2", 2); }
+TEST(Parity, UnetOnTwoRanksThatShareBatchStatistics) { expect_pytorch_losses("unet", 2); }
 
 TEST(Parity, MlpWithGradientsAccumulatedOverUnevenPasses) { expect_pytorch_losses("mlp", 1, {"micro_batch=5"}); }
 TEST(Parity, LenetWithGradientsAccumulatedOverFourPasses) { expect_pytorch_losses("lenet", 1, {"micro_batch=4"}); }
 TEST(Parity, LenetWithGradientsAccumulatedOnTwoRanks) { expect_pytorch_losses("lenet", 2, {"micro_batch=4"}); }
+TEST(Parity, LstmWithGradientsAccumulatedOverFourPasses) { expect_pytorch_losses("lstm", 1, {"micro_batch=2"}); }
+TEST(Parity, VitWithGradientsAccumulatedOverFourPasses) { expect_pytorch_losses("vit", 1, {"micro_batch=2"}); }
 
 }  // namespace
 }  // namespace weft

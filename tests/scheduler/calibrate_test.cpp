@@ -35,7 +35,7 @@ TEST(Calibrate, MeasuresEveryPartOfACpu) {
   EXPECT_GT(costs.launch_seconds, 0);
   EXPECT_GE(costs.triad.size(), 3u);
   for (const char* name : {"onednn.matmul f32", "onednn.convolution f32", "onednn.convolution_backward_data f32",
-                           "onednn.convolution_backward_weights f32", "loop.pointwise f32", "loop.reduction f32"})
+                           "onednn.convolution_backward_weights f32", "generated f32"})
     EXPECT_TRUE(costs.rates.count(name)) << name;
   EXPECT_TRUE(costs.collectives.empty()) << "one rank has nobody to talk to";
   const CalibrationSet set{"m", 0, {costs}};

@@ -1,6 +1,7 @@
-// Runs a graph through lowering, the CPU device and the executor, as training does: the counterpart of interpret().
+// Runs a graph through lowering, a device and the executor, as training does: the counterpart of interpret().
 #pragma once
 
+#include <cstring>
 #include <map>
 #include <string>
 
@@ -10,26 +11,59 @@
 
 namespace weft::testing {
 
-/// As interpret(): inputs (feeds, states, scalars) by name to outputs (fetches, new states) by name. One rank.
+/// A graph compiled for one device, to be run step after step. One rank.
+class CompiledGraph {
+ public:
+  CompiledGraph(const Graph& graph, const std::map<std::string, Tensor>& initial_states, Device& device)
+      : graph_(graph),
+        lowered_(lower(graph, device.oracle(), options())),
+        states_(device),
+        cache_(device),
+        arena_(device) {
+    for (const GraphInput& i : graph_.inputs())
+      if (i.role == InputRole::state) states_.add(i.name, initial_states.at(i.name));
+    arena_.reserve(lowered_.program.arena_bytes[0], MemorySpace::host);
+    executor_.emplace(lowered_.program, device, states_, cache_, arena_, nullptr);
+  }
+
+  /// What the arena holds between runs is nobody's: the next run must not depend on it.
+  void fill_arena(int byte) {
+    if (lowered_.program.arena_bytes[0] > 0)
+      std::memset(arena_.data(MemorySpace::host), byte, static_cast<std::size_t>(lowered_.program.arena_bytes[0]));
+  }
+
+  /// Feeds and scalars by name (others are not looked at) to fetches and new states by name.
+  std::map<std::string, Tensor> run(const std::map<std::string, Tensor>& inputs, std::int64_t step = 1) {
+    for (const GraphInput& i : graph_.inputs())
+      if (i.role != InputRole::state && executor_->has_feed(i.name)) executor_->bind(i.name, inputs.at(i.name));
+    executor_->run(step);
+    std::map<std::string, Tensor> outputs;
+    for (const GraphOutput& o : graph_.outputs())
+      outputs[o.name] = o.role == OutputRole::state ? states_.read(o.name) : executor_->fetch(o.name);
+    return outputs;
+  }
+
+  const Lowered& lowered() const { return lowered_; }
+
+ private:
+  static LoweringOptions options() {
+    LoweringOptions options;
+    options.role = "test";
+    return options;
+  }
+
+  Graph graph_;
+  Lowered lowered_;
+  StateTable states_;
+  KernelCache cache_;
+  ArenaPool arena_;
+  std::optional<Executor> executor_;
+};
+
+/// As interpret(): inputs (feeds, states, scalars) by name to outputs (fetches, new states) by name.
 inline std::map<std::string, Tensor> run_compiled(const Graph& graph, const std::map<std::string, Tensor>& inputs,
                                                   Device& device) {
-  LoweringOptions options;
-  options.role = "test";
-  Program program = lower(graph, device.oracle(), options).program;
-  StateTable states(device);
-  for (const GraphInput& i : graph.inputs())
-    if (i.role == InputRole::state) states.add(i.name, inputs.at(i.name));
-  KernelCache cache(device);
-  ArenaPool arena(device);
-  arena.reserve(program.arena_bytes[0], MemorySpace::host);
-  Executor executor(std::move(program), device, states, cache, arena, nullptr);
-  for (const GraphInput& i : graph.inputs())
-    if (i.role != InputRole::state && executor.has_feed(i.name)) executor.bind(i.name, inputs.at(i.name));
-  executor.run(1);
-  std::map<std::string, Tensor> outputs;
-  for (const GraphOutput& o : graph.outputs())
-    outputs[o.name] = o.role == OutputRole::state ? states.read(o.name) : executor.fetch(o.name);
-  return outputs;
+  return CompiledGraph(graph, inputs, device).run(inputs);
 }
 
 }  // namespace weft::testing

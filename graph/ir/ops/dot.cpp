@@ -63,8 +63,28 @@ struct Side {
         free(free_dimensions(rank, batch, contract)) {}
 };
 
-/// dot(dy, other over other's free dimensions): its dimensions are batch, this side's free, other's contracted in
-/// ascending order; put back in this side's order.
+/// Where each dimension of this side lies in a product whose dimensions are batch, then this side's free and the
+/// other's contracted ones in ascending order, or the latter first.
+Dims order_in_product(const Side& side, const Side& other, bool contracted_first) {
+  Dims ascending = other.contract;
+  std::sort(ascending.begin(), ascending.end());
+  Dims order(side.batch.size() + side.free.size() + side.contract.size());
+  const auto at = static_cast<std::int64_t>(side.batch.size());
+  for (std::size_t i = 0; i < side.batch.size(); ++i)
+    order[static_cast<std::size_t>(side.batch[i])] = static_cast<std::int64_t>(i);
+  const auto free_at = at + (contracted_first ? static_cast<std::int64_t>(side.contract.size()) : 0);
+  const auto contracted_at = at + (contracted_first ? 0 : static_cast<std::int64_t>(side.free.size()));
+  for (std::size_t i = 0; i < side.free.size(); ++i)
+    order[static_cast<std::size_t>(side.free[i])] = free_at + static_cast<std::int64_t>(i);
+  for (std::size_t i = 0; i < side.contract.size(); ++i) {
+    const auto place = std::find(ascending.begin(), ascending.end(), other.contract[i]) - ascending.begin();
+    order[static_cast<std::size_t>(side.contract[i])] = contracted_at + place;
+  }
+  return order;
+}
+
+/// The product of dy and the other operand over the other's free dimensions, in this side's order: of the two orders of
+/// a product, that which needs no transpose.
 ValueId side_gradient(const GradientContext& c, const Side& side, const Side& other, ValueId other_value,
                       std::int64_t other_free_at) {
   GraphBuilder& b = c.builder;
@@ -72,18 +92,11 @@ ValueId side_gradient(const GradientContext& c, const Side& side, const Side& ot
   for (std::size_t i = 0; i < side.batch.size(); ++i) dy_batch.push_back(static_cast<std::int64_t>(i));
   for (std::size_t i = 0; i < other.free.size(); ++i)
     dy_contract.push_back(other_free_at + static_cast<std::int64_t>(i));
+  const Dims swapped = order_in_product(side, other, true);
+  if (std::is_sorted(swapped.begin(), swapped.end()))
+    return b.dot(other_value, c.grad(), other.batch, dy_batch, other.free, dy_contract);
   const ValueId product = b.dot(c.grad(), other_value, dy_batch, other.batch, dy_contract, other.free);
-
-  Dims ascending = other.contract;
-  std::sort(ascending.begin(), ascending.end());
-  Dims order(side.batch.size() + side.free.size() + side.contract.size());
-  std::int64_t at = 0;
-  for (const std::int64_t d : side.batch) order[static_cast<std::size_t>(d)] = at++;
-  for (const std::int64_t d : side.free) order[static_cast<std::size_t>(d)] = at++;
-  for (std::size_t i = 0; i < side.contract.size(); ++i) {
-    const auto place = std::find(ascending.begin(), ascending.end(), other.contract[i]) - ascending.begin();
-    order[static_cast<std::size_t>(side.contract[i])] = at + place;
-  }
+  Dims order = order_in_product(side, other, false);
   return std::is_sorted(order.begin(), order.end()) ? product : b.transpose(product, std::move(order));
 }
 

@@ -1,6 +1,8 @@
 // Softmax, its logarithm, and cross-entropy from logits.
 #include <fmt/format.h>
 
+#include <limits>
+
 #include "graph/ir/ops/check.hpp"
 #include "graph/ir/ops/families.hpp"
 
@@ -59,21 +61,33 @@ ValueId counted(GraphBuilder& b, ValueId labels, std::int64_t ignore_index) {
   return b.binary(Op::not_equal, labels, b.constant(value));
 }
 
+/// Where along `axis` each position's label stands; nowhere for a label outside the classes.
+ValueId is_label(GraphBuilder& b, ValueId labels, const Shape& shape, int axis) {
+  // Narrow label types cannot count all classes.
+  if (size_of(b.dtype(labels)) < 4) labels = b.cast(labels, DType::i64);
+  return b.binary(Op::equal, b.iota(b.dtype(labels), shape, axis), b.reshape(labels, shape.with(axis, 1)));
+}
+
 /// With z = logits less their maximum and s the smoothing, each position's loss is
-/// log sum exp z - (1 - s) z[label] - s mean z. gather_elements makes NaN of a label outside the classes.
+/// log sum exp z - (1 - s) z[label] - s mean z. The label's z is a sum with one term along the row, so that one kernel
+/// makes the whole loss in passes over rows that stay in the cache.
 std::vector<ValueId> decompose_cross_entropy(GraphBuilder& b, const Node& node) {
   const ValueId logits = node.inputs[0], labels = node.inputs[1];
-  const std::int64_t axis = node.attributes.integer("axis");
+  const auto axis = static_cast<int>(node.attributes.integer("axis"));
   const double smoothing = node.attributes.number("label_smoothing");
-  const Shape kept = b.shape(logits).with(static_cast<int>(axis), 1);
+  const Shape& shape = b.shape(logits);
   const ValueId z = shifted(b, logits, axis);
-  ValueId target = b.one(Op::gather_elements, {z, b.reshape(labels, kept)}, {{"axis", axis}});
+  ValueId target = b.reduce(Op::reduce_sum, b.select(is_label(b, labels, shape, axis), z, b.like(z, 0)), {axis}, true);
   if (smoothing > 0)
     target =
         b.add(b.mul(target, b.like(target, 1 - smoothing)), b.mul(b.mean(z, {axis}, true), b.like(target, smoothing)));
   const ValueId loss = b.reshape(b.sub(log_sum_exp(b, z, axis), target), b.shape(labels));
+  const ValueId wide = b.cast(labels, DType::i64);
+  const ValueId known = b.binary(Op::logical_and, b.binary(Op::greater_equal, wide, b.like(wide, 0)),
+                                 b.binary(Op::less, wide, b.like(wide, static_cast<double>(shape[axis]))));
+  const ValueId checked = b.select(known, loss, b.like(loss, std::numeric_limits<double>::quiet_NaN()));
   const ValueId counts = counted(b, labels, node.attributes.integer("ignore_index"));
-  return {counts == kNone ? loss : b.select(counts, loss, b.like(loss, 0))};
+  return {counts == kNone ? checked : b.select(counts, checked, b.like(loss, 0))};
 }
 
 std::vector<ValueId> gradient_softmax(const GradientContext& c) {
@@ -97,12 +111,9 @@ std::vector<ValueId> gradient_cross_entropy(const GradientContext& c) {
   const auto axis = static_cast<int>(c.node.attributes.integer("axis"));
   const double smoothing = c.node.attributes.number("label_smoothing");
   const Shape kept = shape.with(axis, 1);
-  // Narrow label types cannot count all classes.
-  const ValueId labels = size_of(b.dtype(c.operand(1))) < 4 ? b.cast(c.operand(1), DType::i64) : c.operand(1);
-  const ValueId is_label = b.binary(Op::equal, b.iota(b.dtype(labels), shape, axis), b.reshape(labels, kept));
   ValueId slope = b.one(Op::softmax, {logits}, {{"axis", std::int64_t{axis}}});
   if (smoothing > 0) slope = b.sub(slope, b.like(slope, smoothing / static_cast<double>(shape[axis])));
-  slope = b.select(is_label, b.sub(slope, b.like(slope, 1 - smoothing)), slope);
+  slope = b.select(is_label(b, c.operand(1), shape, axis), b.sub(slope, b.like(slope, 1 - smoothing)), slope);
   const ValueId counts = counted(b, c.operand(1), c.node.attributes.integer("ignore_index"));
   const ValueId dy = counts == kNone ? c.grad() : b.select(counts, c.grad(), b.like(c.grad(), 0));
   return {b.mul(slope, b.reshape(dy, kept)), kNone};

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "graph/onnx/ops/table.hpp"
 #include "weft/error.hpp"
 
@@ -27,8 +29,30 @@ namespace {
 
 using Values = std::vector<ValueId>;
 
+/// Where known indices are one or several neighbours inside [0, extent), the first of them.
+std::optional<std::int64_t> first_of_run(const Tensor& indices, std::int64_t extent) {
+  if (indices.shape().rank() > 1 || indices.elements() == 0) return std::nullopt;
+  const std::int64_t first = indices.as_int(0) + (indices.as_int(0) < 0 ? extent : 0);
+  for (std::int64_t i = 1; i < indices.elements(); ++i)
+    if (indices.as_int(i) != first + i) return std::nullopt;
+  if (first < 0 || first + indices.elements() > extent) return std::nullopt;
+  return first;
+}
+
 Values import_gather(OpContext& c) {
   const int axis = c.axis(0, c.rank(0));
+  const Tensor* known = c.try_constant(1);
+  if (const auto first = known != nullptr ? first_of_run(*known, c.shape(0)[axis]) : std::nullopt) {  // a slice
+    const auto at = static_cast<std::size_t>(axis);
+    Dims start(static_cast<std::size_t>(c.rank(0)), 0), limit = c.shape(0).extents();
+    start[at] = *first;
+    limit[at] = *first + known->elements();
+    const ValueId part = c.b.slice(c.in(0), start, limit, Dims(start.size(), 1));
+    if (known->shape().rank() == 1) return {part};
+    limit = c.b.shape(part).extents();
+    limit.erase(limit.begin() + axis);
+    return {c.b.reshape(part, Shape(limit))};
+  }
   return {c.b.one(Op::gather, {c.in(0), from_start(c, 1, c.shape(0)[axis])}, {{"axis", std::int64_t{axis}}})};
 }
 

@@ -1,6 +1,8 @@
 // RNN, GRU and LSTM, unrolled over time. Equations and gate orders are those of the ONNX operator reference.
 #include <fmt/format.h>
 
+#include <map>
+
 #include "graph/onnx/ops/table.hpp"
 #include "weft/error.hpp"
 
@@ -75,32 +77,42 @@ class Recurrence {
     const ValueId all = batch_major_ ? b_.transpose(c_.in(operand), {1, 0, 2}) : c_.in(operand);
     return of_direction(b_, all, direction);
   }
-  ValueId recurrent_weight(std::int64_t direction) { return of_direction(b_, c_.in(2), direction); }
-  /// Of both biases [input biases, recurrent biases]: half 0 or 1; zeros when left out.
+  /// Its rows of one gate, or of all of them (-1). The same value at every step, so that its gradient is one product.
+  ValueId recurrent_weight(std::int64_t direction, int gate = -1) {
+    const auto [at, fresh] = recurrent_weights_.try_emplace({direction, gate}, kNone);
+    if (fresh) {
+      const ValueId all = of_direction(b_, c_.in(2), direction);
+      at->second = gate < 0 ? all : cut(b_, all, 0, gate * hidden_, (gate + 1) * hidden_);
+    }
+    return at->second;
+  }
+  /// Of both biases [input biases, recurrent biases]: half 0 or 1.
   ValueId bias(std::int64_t direction, int half) {
     const std::int64_t width = gates_ * hidden_;
-    if (!c_.has(3)) return b_.full(b_.dtype(x_), Shape{width}, 0);
     return cut(b_, of_direction(b_, c_.in(3), direction), 0, half * width, (half + 1) * width);
   }
   ValueId gate(ValueId all, int index) {
     return cut(b_, all, b_.shape(all).rank() - 1, index * hidden_, (index + 1) * hidden_);
   }
-  ValueId gate_rows(ValueId weight, int index) { return cut(b_, weight, 0, index * hidden_, (index + 1) * hidden_); }
   ValueId times(ValueId h, ValueId weight) { return b_.dot(h, weight, {}, {}, {1}, {1}); }
   ValueId activate(std::int64_t direction, int index, const char* otherwise, ValueId v) {
     const auto at = static_cast<std::size_t>(direction * per_direction_ + index);
     return activation(c_, names_.empty() ? otherwise : names_[at], v);
   }
 
+  enum class Biases { both, input };  ///< which are added to what the steps read
+
   /// Runs every direction. `cell` maps (direction, gate inputs [batch, gates * hidden], state) to the next state, whose
   /// first entry is h. Results: Y, then each state's last value over directions.
   template <class Initial, class Cell>
-  Values run(const Initial& initial_state, const Cell& cell) {
+  Values run(const Initial& initial_state, const Cell& cell, Biases biases = Biases::both) {
     std::vector<Values> outputs;  // by direction, then step
     std::vector<Values> last;     // by state, then direction
     for (std::int64_t d = 0; d < directions_; ++d) {
       const ValueId weight = of_direction(b_, c_.in(1), d);
-      const ValueId projected = b_.add(b_.dot(x_, weight, {}, {}, {2}, {1}), bias(d, 0));
+      ValueId projected = b_.dot(x_, weight, {}, {}, {2}, {1});
+      if (c_.has(3))
+        projected = b_.add(projected, biases == Biases::both ? b_.add(bias(d, 0), bias(d, 1)) : bias(d, 0));
       Values state = initial_state(d);
       Values steps(static_cast<std::size_t>(steps_));
       const bool backward = d == 1 || backward_first_;
@@ -155,6 +167,7 @@ class Recurrence {
   ValueId x_ = kNone;
   std::int64_t steps_ = 0, batch_ = 0, hidden_ = 0, directions_ = 1, per_direction_ = 1;
   bool backward_first_ = false;
+  std::map<std::pair<std::int64_t, int>, ValueId> recurrent_weights_;  ///< by direction and gate
   std::vector<std::string> names_;
 };
 
@@ -162,7 +175,7 @@ Values import_rnn(OpContext& c) {
   Recurrence r(c, 1, 1);
   return r.run([&](std::int64_t d) { return Values{r.initial(5, d)}; },
                [&](std::int64_t d, ValueId x, const Values& state) {
-                 const ValueId sum = c.b.add(c.b.add(x, r.times(state[0], r.recurrent_weight(d))), r.bias(d, 1));
+                 const ValueId sum = c.b.add(x, r.times(state[0], r.recurrent_weight(d)));
                  return Values{r.activate(d, 0, "Tanh", sum)};
                });
 }
@@ -171,11 +184,14 @@ Values import_gru(OpContext& c) {
   Recurrence r(c, 3, 2);
   GraphBuilder& b = c.b;
   const bool reset_after = c.integer("linear_before_reset", 0) != 0;
+  Values biases;  // recurrent, by direction
+  for (std::int64_t d = 0; d < r.directions() && c.has(3); ++d) biases.push_back(r.bias(d, 1));
   return r.run([&](std::int64_t d) { return Values{r.initial(5, d)}; },
                [&](std::int64_t d, ValueId x, const Values& state) {
-                 const ValueId h = state[0], weight = r.recurrent_weight(d), bias = r.bias(d, 1);
+                 const ValueId h = state[0];
                  const auto recur = [&](ValueId from, int gate) {
-                   return b.add(r.times(from, r.gate_rows(weight, gate)), r.gate(bias, gate));
+                   const ValueId product = r.times(from, r.recurrent_weight(d, gate));
+                   return biases.empty() ? product : b.add(product, r.gate(biases[static_cast<std::size_t>(d)], gate));
                  };
                  const ValueId update = r.activate(d, 0, "Sigmoid", b.add(r.gate(x, 0), recur(h, 0)));
                  const ValueId reset = r.activate(d, 0, "Sigmoid", b.add(r.gate(x, 1), recur(h, 1)));
@@ -183,7 +199,8 @@ Values import_gru(OpContext& c) {
                  const ValueId fresh = r.activate(d, 1, "Tanh", b.add(r.gate(x, 2), inner));
                  const ValueId keep = b.sub(b.like(update, 1), update);
                  return Values{b.add(b.mul(keep, fresh), b.mul(update, h))};
-               });
+               },
+               Recurrence::Biases::input);
 }
 
 Values import_lstm(OpContext& c) {
@@ -197,7 +214,7 @@ Values import_lstm(OpContext& c) {
       },
       [&](std::int64_t d, ValueId x, const Values& state) {
         const ValueId old = state[1];
-        const ValueId all = b.add(b.add(x, r.times(state[0], r.recurrent_weight(d))), r.bias(d, 1));
+        const ValueId all = b.add(x, r.times(state[0], r.recurrent_weight(d)));
         const auto peep = [&](ValueId v, int gate, ValueId cell) {
           if (!c.has(7)) return v;
           const ValueId weight = of_direction(b, c.in(7), d);

@@ -60,6 +60,28 @@ TEST(Builder, UnknownAndMissingAttributesAreErrors) {
   EXPECT_THAT(message_of([&] { b.node(Op::softmax, {x}, {{"axis", std::int64_t{2}}}); }), HasSubstr("[0, 1]"));
 }
 
+TEST(Builder, DotReadsATransposedOperandAsItLies) {
+  GraphBuilder b;
+  const ValueId x = feed(b, {2, 7, 3, 5}), w = feed(b, {4, 5});
+  const ValueId heads = b.transpose(x, {0, 2, 1, 3});  // [2, 3, 7, 5]
+  const Node& scores = *b.graph().producer(b.dot(heads, heads, {0, 1}, {0, 1}, {3}, {3}));
+  EXPECT_EQ(scores.inputs, (std::vector<ValueId>{x, x}));
+  EXPECT_EQ(scores.attributes.integers("x_batch"), (Dims{0, 2}));
+  EXPECT_EQ(b.shape(scores.outputs[0]), (Shape{2, 3, 7, 7}));
+  const ValueId product = b.matmul(feed(b, {6, 5}), b.transpose(w, {1, 0}));
+  EXPECT_EQ(b.graph().producer(product)->inputs[1], w);
+  EXPECT_EQ(b.shape(product), (Shape{6, 4}));
+}
+
+TEST(Builder, DotKeepsATransposeWithoutWhichItsOperandWereNoMatrix) {
+  GraphBuilder b;
+  const ValueId x = feed(b, {2, 7, 3}), y = feed(b, {3, 7, 2});
+  const ValueId batched = b.transpose(x, {2, 0, 1});  // the batch would be what lies side by side
+  EXPECT_EQ(b.graph().producer(b.dot(batched, batched, {0}, {0}, {2}, {2}))->inputs[0], batched);
+  const ValueId turned = b.transpose(y, {2, 1, 0});  // its rows would be found in another order
+  EXPECT_EQ(b.graph().producer(b.dot(turned, feed(b, {7, 4}), {}, {}, {1}, {0}))->inputs[0], turned);
+}
+
 TEST(Builder, InlinedCopiesNodesOverArguments) {
   GraphBuilder inner;
   const ValueId p = feed(inner, {2}), q = feed(inner, {2});

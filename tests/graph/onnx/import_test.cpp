@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "graph/ir/interpret.hpp"
 #include "graph/onnx/describe.hpp"
 #include "graph/onnx/import.hpp"
@@ -124,6 +126,33 @@ TEST(Verdicts, WeightsAreParametersAndScalesOfAFormulaAreNot) {
   EXPECT_EQ(judge_initializers(file, {"half"}, {"w"})[0].kind, InitializerKind::state);
   EXPECT_EQ(judge_initializers(file, {"half"}, {"w"})[1].kind, InitializerKind::parameter);
   EXPECT_THAT(message_of([&] { judge_initializers(file, {"nothing*"}); }), HasSubstr("names no initializer"));
+}
+
+/// Of x [2, 4], rows of 4 numbers each, along axis 1.
+Tensor gathered(const Tensor& indices, Op& made_by) {
+  ModelWriter writer("rows");
+  const std::string x = writer.input("input", DType::f32, {2, 4});
+  const std::string y =
+      writer.node("Gather", {x, writer.initializer("indices", indices)}, "g", {{"axis", std::int64_t{1}}});
+  std::vector<ModelWriter::Dim> shape = {2};
+  shape.insert(shape.end(), indices.shape().begin(), indices.shape().end());
+  writer.output(y, DType::f32, shape);
+  const Model model = import_model(std::move(writer).finish(), {});
+  made_by = model.forward.nodes().back().op;
+  return interpret(model.forward, {{"input", Tensor::from<float>({2, 4}, {0, 1, 2, 3, 4, 5, 6, 7})}}).begin()->second;
+}
+
+TEST(Import, KnownNeighboursAreSlicedAndOthersGathered) {
+  Op made_by{};
+  EXPECT_TRUE(
+      gathered(Tensor::from<std::int64_t>({2}, {1, 2}), made_by).identical(Tensor::from<float>({2, 2}, {1, 2, 5, 6})));
+  EXPECT_EQ(made_by, Op::slice);
+  EXPECT_TRUE(gathered(Tensor::scalar<std::int64_t>(-1), made_by).identical(Tensor::from<float>({2}, {3, 7})));
+  EXPECT_EQ(made_by, Op::reshape);
+  EXPECT_TRUE(
+      gathered(Tensor::from<std::int64_t>({2}, {2, 1}), made_by).identical(Tensor::from<float>({2, 2}, {2, 1, 6, 5})));
+  EXPECT_EQ(made_by, Op::gather);
+  EXPECT_TRUE(std::isnan(gathered(Tensor::from<std::int64_t>({2}, {3, 4}), made_by).as_double(1)));
 }
 
 /// A vision transformer's tokens, the sum with `table` read by the operator `reader`.

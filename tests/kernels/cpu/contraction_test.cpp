@@ -157,5 +157,37 @@ TEST(CpuContractions, ConvolutionsOfOnePixelImagesTakeTheLibraryInWhateverLayout
   }
 }
 
+/// The library writes nothing there.
+TEST(CpuContractions, TapsOfAFilterThatSeePaddingOnlyHaveAGradientOfZero) {
+  for (const DType type : {DType::f32, DType::bf16}) {
+    Body body;
+    const ValueId x = body.in(random_tensor(type, Shape{9, 2, 6, 2}, 1));
+    const ValueId dy = body.in(random_tensor(type, Shape{9, 1, 5, 1}, 2));
+    body.out(body.b.one(Op::conv_filter_grad, {x, dy},
+                        {{"strides", Dims{1, 3}},
+                         {"pads_low", Dims{0, 1}},
+                         {"pads_high", Dims{1, 2}},
+                         {"dilations", Dims{1, 1}},
+                         {"groups", std::int64_t{1}},
+                         {"filter_shape", Dims{1, 2, 3, 4}}}));
+    EXPECT_EQ(check(std::move(body), 40 * testing::tolerance_of(type)), "loop.contraction");
+  }
+}
+
+/// The library has another kernel, of other needs, for the layouts that it chose than for open ones.
+TEST(CpuContractions, ScratchIsPlannedForTheLayoutsThatWereChosen) {
+  Body body;
+  const ValueId x = body.in(random_tensor(DType::f32, Shape{1, 1, 1, 1}, 1));
+  const ValueId dy = body.in(random_tensor(DType::f32, Shape{1, 1, 2, 1}, 2));
+  body.out(body.b.one(Op::conv_filter_grad, {x, dy},
+                      {{"strides", Dims{2, 1}},
+                       {"pads_low", Dims{1, 0}},
+                       {"pads_high", Dims{2, 0}},
+                       {"dilations", Dims{1, 1}},
+                       {"groups", std::int64_t{1}},
+                       {"filter_shape", Dims{1, 1, 2, 1}}}));
+  check(std::move(body), 1e-5, {1, CpuIsa::automatic, true});
+}
+
 }  // namespace
 }  // namespace weft

@@ -167,5 +167,15 @@ TEST(CpuPointwiseInPlace, AResultOfAnotherTypeOfTheSameSizeMayLieOverAnOperand) 
   check_over(std::move(body), {{0, 0}});
 }
 
+TEST(CpuPointwise, RoundingKeepsTheSignOfZero) {
+  for (const Op op : {Op::ceil, Op::floor, Op::round_even})
+    for (const DType type : {DType::f32, DType::f16, DType::bf16, DType::f64}) {
+      Body body;
+      const Tensor x = Tensor::from<double>(Shape{5}, {-0.75, -0.25, -0.0, 0.0, 0.25}).cast(type);
+      body.out(body.b.unary(op, body.in(x)));
+      check(std::move(body), 0);
+    }
+}
+
 }  // namespace
 }  // namespace weft

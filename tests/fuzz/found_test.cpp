@@ -1,0 +1,96 @@
+// What the differential fuzzer found, and that it finds what is planted.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "graph/ir/builder.hpp"
+#include "kernels/cpu/cpu_device.hpp"
+#include "tests/fuzz/check_case.hpp"
+#include "tests/fuzz/shrink.hpp"
+#include "tests/support/dice.hpp"
+
+namespace weft::fuzz {
+namespace {
+
+/// A device whose f32 kernels get the last element of their first result wrong by one part in a thousand.
+class SlightlyWrongDevice final : public Device {
+ public:
+  const KernelOracle& oracle() const override { return inner_->oracle(); }
+  std::unique_ptr<Allocation> allocate(std::int64_t bytes, MemorySpace space) override {
+    return inner_->allocate(bytes, space);
+  }
+  MemorySpace arena_space() const override { return inner_->arena_space(); }
+  std::unique_ptr<Kernel> compile(const KernelSpec& spec) override {
+    auto kernel = std::make_unique<Wrong>();
+    kernel->inner = inner_->compile(spec);
+    const ValueId result = spec.body.outputs()[0].value;
+    if (spec.body.type(result).dtype == DType::f32 && spec.body.layout(result).is_row_major())
+      kernel->elements = spec.body.type(result).shape.elements();
+    kernel->result = spec.body.inputs().size();
+    return kernel;
+  }
+  void launch(const Kernel& kernel, std::span<std::byte* const> arguments, Lane lane) override {
+    const auto& wrong = dynamic_cast<const Wrong&>(kernel);
+    inner_->launch(*wrong.inner, arguments, lane);
+    if (wrong.elements > 0) reinterpret_cast<float*>(arguments[wrong.result])[wrong.elements - 1] *= 1.001F;
+  }
+  void copy(std::byte* to, MemorySpace to_space, const std::byte* from, MemorySpace from_space, std::int64_t bytes,
+            Lane lane) override {
+    inner_->copy(to, to_space, from, from_space, bytes, lane);
+  }
+  DeviceEvent record(Lane lane) override { return inner_->record(lane); }
+  void wait(Lane lane, DeviceEvent event) override { inner_->wait(lane, event); }
+  void synchronize(Lane lane) override { inner_->synchronize(lane); }
+
+ private:
+  struct Wrong final : Kernel {
+    std::unique_ptr<Kernel> inner;
+    std::size_t result = 0;
+    std::int64_t elements = 0;
+  };
+  std::unique_ptr<Device> inner_ = make_cpu_device({1, CpuIsa::automatic, true});
+};
+
+TEST(DifferentialFuzzer, FindsOneWrongElementOfOneKernelAndShowsASmallGraph) {
+  const auto right = make_cpu_device({1, CpuIsa::automatic, true});
+  SlightlyWrongDevice wrong;
+  int found = 0, small = 0;
+  for (unsigned seed = 0; seed < 40; ++seed) {
+    const Case c = drawn_case(seed);
+    EXPECT_EQ(check_device(c, *right).failure, "") << "seed " << seed;
+    const Verdict v = check_device(c, wrong);
+    if (v.failure.empty()) continue;
+    ++found;
+    const Case s = shrunk(c, v.output, [&](const Case& x) { return !check_device(x, wrong).failure.empty(); });
+    small += std::ssize(s.graph.nodes()) <= 2 ? 1 : 0;
+  }
+  EXPECT_GT(found, 15);
+  EXPECT_GT(small, found * 3 / 4);
+}
+
+TEST(DifferentialFuzzer, DrawsTheSameCaseFromTheSameSeed) {
+  const Case a = drawn_case(77), b = drawn_case(77);
+  EXPECT_EQ(a.graph.str(), b.graph.str());
+  for (const auto& [name, value] : a.inputs) EXPECT_TRUE(value.identical(b.inputs.at(name))) << name;
+  EXPECT_NE(drawn_case(78).graph.str(), a.graph.str());
+}
+
+TEST(Found, AContractionOfASingleConstantReadsItFromMemory) {
+  for (const DType type : {DType::f32, DType::i32}) {
+    Case c;
+    GraphBuilder b;
+    const ValueId x = b.input("x", InputRole::feed, {type, {3, 5}});
+    b.output("y", OutputRole::fetch, b.dot(b.full(type, {}, 2), x, {}, {}, {}, {}));
+    if (type == DType::f32) {
+      const ValueId image = b.reshape(x, {1, 1, 3, 5});
+      const ConvWindow window{{1, 1}, {1, 0}, {0, 1}, {1, 1}, 1};
+      b.output("z", OutputRole::fetch, b.conv(image, b.constant(Tensor::full(type, {1, 1, 1, 1}, 3)), window));
+    }
+    c.graph = std::move(b).take();
+    c.inputs["x"] = testing::Dice(1).values(type, Shape{3, 5});
+    EXPECT_EQ(check_device(c, *make_cpu_device({2, CpuIsa::automatic, true})).failure, "");
+  }
+}
+
+}  // namespace
+}  // namespace weft::fuzz
