@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "kernels/cpu/cpu_oracle.hpp"
+#include "kernels/cpu/jit/code_cache.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "weft/error.hpp"
 
@@ -71,6 +72,11 @@ class CpuDevice final : public Device {
     return oracle_.compile(spec);
   }
 
+  std::vector<std::unique_ptr<Kernel>> compile_all(std::span<const KernelSpec* const> specs) override {
+    const cpu::TeamSize team(threads());
+    return oracle_.compile_all(specs);
+  }
+
   void launch(const Kernel& kernel, std::span<std::byte* const> arguments, Lane) override {
     const cpu::FlushDenormals mode;
     const cpu::TeamSize team(threads());
@@ -93,6 +99,10 @@ class CpuDevice final : public Device {
 };
 
 }  // namespace
+
+std::string kernel_cache_folder(const std::function<const char*(const char*)>& variable) {
+  return cpu::cache_root(variable).string();
+}
 
 std::unique_ptr<Device> make_cpu_device(const CpuOptions& options) { return std::make_unique<CpuDevice>(options); }
 

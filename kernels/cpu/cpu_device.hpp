@@ -1,6 +1,7 @@
 // The CPU as a Device: library contractions (oneDNN) and generated loops on one OpenMP team.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,7 +17,14 @@ struct CpuOptions {
   bool deterministic = true;       ///< kernels repeat bit for bit at equal thread counts (all of today's do)
   /// Names of implementations that are not asked ("loop.contraction"): to compare those that are left.
   std::vector<std::string> without = {};
+  std::string code_cache = {};                        ///< folder for compiled kernels; empty: none are kept
+  std::function<void(const std::string&)> warn = {};  ///< told, once, why kernels cannot be kept
 };
+
+/// The folder for compiled kernels that the environment asks for: $WEFT_CACHE; else a folder `weft` under
+/// $XDG_CACHE_HOME or ~/.cache, or this user's own in $TMPDIR or /tmp. Empty when WEFT_CACHE is "off". `variable` looks
+/// a variable up, as getenv does.
+std::string kernel_cache_folder(const std::function<const char*(const char*)>& variable);
 
 /// Launches run at once on the calling thread and the OpenMP team: lanes are in order by construction, events are
 /// always done. Denormals are flushed to zero in kernels, on every thread. One thread at a time may launch.

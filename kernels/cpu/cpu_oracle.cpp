@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/generated.hpp"
 #include "kernels/cpu/jit/kernel_compiler.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/tile_ops.hpp"
@@ -48,7 +49,8 @@ CpuOracle::CpuOracle(const CpuOptions& options) : without_(options.without) {
   context_.threads = options.threads > 0 ? options.threads : omp_get_max_threads();
   context_.tiles = make_tile_ops(context_.isa);
   context_.onednn = make_onednn_engine();
-  context_.compiler = std::make_shared<KernelCompiler>(context_.isa);
+  context_.compiler = std::make_shared<KernelCompiler>(
+      context_.isa, CodeCacheOptions{.folder = options.code_cache, .warn = options.warn});
   context_.peak_flops = flops_per_thread(context_.isa) * context_.threads;
   context_.peak_bytes = 1e10 * std::min(context_.threads, 8);
   const dnnl_version_t* version = dnnl_version();
@@ -104,6 +106,22 @@ std::unique_ptr<CpuKernel> CpuOracle::compile(const KernelSpec& spec) const {
   for (const Implementation& implementation : implementations())
     if (implementation.name == spec.implementation) return implementation.compile(spec, context_);
   throw InternalError(fmt::format("the CPU device did not offer a kernel of implementation '{}'", spec.implementation));
+}
+
+std::vector<std::unique_ptr<Kernel>> CpuOracle::compile_all(std::span<const KernelSpec* const> specs) const {
+  std::vector<std::unique_ptr<Kernel>> kernels(specs.size());
+  std::vector<const KernelSpec*> generated;
+  for (const KernelSpec* spec : specs)
+    if (spec->implementation == "generated") generated.push_back(spec);
+  auto made = compile_generated(generated, context_);
+  auto next = made.begin();
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    if (specs[i]->implementation == "generated")
+      kernels[i] = std::move(*next++);
+    else
+      kernels[i] = compile(*specs[i]);
+  }
+  return kernels;
 }
 
 KernelSpec row_major_spec(const Graph& body, std::string_view implementation) {

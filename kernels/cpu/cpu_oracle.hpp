@@ -21,6 +21,8 @@ class CpuOracle final : public KernelOracle {
 
   /// Compiles what this oracle offered. Throws InternalError for another implementation's spec.
   std::unique_ptr<CpuKernel> compile(const KernelSpec& spec) const;
+  /// Several, in their order; what is generated side by side.
+  std::vector<std::unique_ptr<Kernel>> compile_all(std::span<const KernelSpec* const> specs) const;
 
  private:
   Context context_;

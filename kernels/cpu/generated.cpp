@@ -15,9 +15,8 @@ loops::RowsKernel rows_for(const Graph& body, const Context& context) {
 
 class GeneratedKernel final : public CpuKernel {
  public:
-  GeneratedKernel(const loops::Kernel& kernel, const Context& context) : threads_(context.threads) {
-    if (kernel.phases.empty()) return;  // nothing to compute
-    code_ = context.compiler->compile(kernel);
+  GeneratedKernel(const loops::Kernel& kernel, std::shared_ptr<const KernelCode> code, int threads)
+      : code_(std::move(code)), threads_(threads) {
     for (const loops::Phase& p : kernel.phases) phases_.push_back({p.extent, p.work});
   }
 
@@ -53,9 +52,25 @@ Claim claim_generated(const Graph& body, const Context& context) {
 }
 
 std::unique_ptr<CpuKernel> compile_generated(const KernelSpec& spec, const Context& context) {
-  const loops::RowsKernel rows = rows_for(spec.body, context);
-  check_internal(rows.refusal.empty(), "generated kernel compiled without a claim: " + rows.refusal);
-  return std::make_unique<GeneratedKernel>(rows.kernel, context);
+  const KernelSpec* one[] = {&spec};
+  return std::move(compile_generated(one, context).front());
+}
+
+std::vector<std::unique_ptr<CpuKernel>> compile_generated(std::span<const KernelSpec* const> specs,
+                                                          const Context& context) {
+  std::vector<loops::Kernel> kernels;
+  for (const KernelSpec* spec : specs) {
+    loops::RowsKernel rows = rows_for(spec->body, context);
+    check_internal(rows.refusal.empty(), "generated kernel compiled without a claim: " + rows.refusal);
+    kernels.push_back(std::move(rows.kernel));
+  }
+  std::vector<const loops::Kernel*> wanted;
+  for (const loops::Kernel& kernel : kernels) wanted.push_back(&kernel);
+  const auto code = context.compiler->compile_all(wanted, context.threads);
+  std::vector<std::unique_ptr<CpuKernel>> result;
+  for (std::size_t i = 0; i < kernels.size(); ++i)
+    result.push_back(std::make_unique<GeneratedKernel>(kernels[i], code[i], context.threads));
+  return result;
 }
 
 }  // namespace weft::cpu

@@ -55,6 +55,8 @@ std::unique_ptr<Device> make_device(const std::string& name, const NodeShare& sh
   CpuOptions options;
   options.threads = share.threads > 0 ? share.threads : default_threads(share.ranks);
   options.deterministic = deterministic;
+  options.code_cache = kernel_cache_folder([](const char* variable) { return std::getenv(variable); });
+  options.warn = [](const std::string& what) { fmt::print(stderr, "{}\n", what); };
   return make_cpu_device(options);
 }
 
