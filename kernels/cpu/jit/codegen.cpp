@@ -57,11 +57,10 @@ std::unique_ptr<llvm::Module> emit_module(const loops::Kernel& kernel, const Jit
   module->setDataLayout(machine.createDataLayout());
   for (std::size_t i = 0; i < kernel.phases.size(); ++i)
     PhaseEmitter(kernel, kernel.phases[i], target, *module).emit(phase_name(i));
-#ifndef NDEBUG
   std::string problem;
   llvm::raw_string_ostream stream(problem);
-  check_internal(!llvm::verifyModule(*module, &stream), "loop IR: the emitter made an invalid module: " + problem);
-#endif
+  const bool invalid = llvm::verifyModule(*module, &stream);
+  check_internal(!invalid, "loop IR: the emitter made an invalid module: " + problem);
   return module;
 }
 

@@ -63,9 +63,10 @@ llvm::Value* PhaseEmitter::as_vector(Computed x, int lanes) {
     return llvm::ConstantVector::getSplat(llvm::ElementCount::getFixed(static_cast<unsigned>(lanes)), constant);
   Splat& splat = splats_[x.value];
   if (splat.lanes == lanes && open_[static_cast<std::size_t>(splat.scope)]) return splat.value;
-  go_to(x.depth);
+  const int depth = least_depth(x.depth);
+  go_to(depth);
   splat = {builder_.CreateVectorSplat(static_cast<unsigned>(lanes), x.value), lanes,
-           scopes_[static_cast<std::size_t>(x.depth)].serial};
+           scopes_[static_cast<std::size_t>(depth)].serial};
   return splat.value;
 }
 

@@ -143,5 +143,35 @@ TEST(HoistedValues, ALocalInAnUnrolledLoopIsThatOfTheIteration) {
   }
 }
 
+TEST(HoistedValues, AVectorMadeInALoopThatMayNotRunIsMadeAgainAfterIt) {
+  for (const CpuIsa isa : instruction_sets()) {
+    Kernel kernel;
+    Builder b(kernel);
+    const auto count = kernel.add_buffer({DType::i64, 0, 0}), in = kernel.add_buffer({DType::f32, 1, 0});
+    const auto inside = kernel.add_buffer({DType::f32, 2, 0}), after = kernel.add_buffer({DType::f32, 3, 0});
+    const auto i = kernel.add_index(), k = kernel.add_index(), v = kernel.add_index(), w = kernel.add_index();
+    const auto x = kernel.add_local({DType::f32, false, 0});
+    const auto at = [&](std::int32_t index) { return b.add(b.mul(b.index(i), b.integer(16)), b.index(index)); };
+    const auto fill = [&](std::int32_t index, std::int32_t to) {
+      return loops::loop_of(LoopKind::vector, index, b.integer(16),
+                            {loops::store(to, at(index), b.mul(b.local(x), b.cast(b.index(index), DType::f32)))}, 16);
+    };
+    kernel.phases.push_back(
+        {i,
+         2,
+         0,
+         {loops::declare(x, b.load(in, b.index(i))),
+          loops::loop_of(LoopKind::serial, k, b.load(count, b.index(i)), {fill(v, inside)}), fill(w, after)}});
+    std::vector<std::int64_t> counts{0, 2};
+    std::vector<float> values{3, 5}, first(32, -1), second(32, -1);
+    compile_and_run(isa, kernel, {bytes_of(counts), bytes_of(values), bytes_of(first), bytes_of(second)});
+    for (std::size_t e = 0; e < 32; ++e) {
+      const float want = values[e / 16] * static_cast<float>(e % 16);
+      EXPECT_EQ(first[e], e < 16 ? -1 : want);
+      EXPECT_EQ(second[e], want);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace weft::cpu::testing
