@@ -21,7 +21,7 @@
 namespace weft::cpu {
 namespace {
 
-constexpr std::string_view kTemporary = ".writing-";
+constexpr std::string_view kTemporary = ".weftcode-";
 constexpr std::int64_t kLargestFile = std::int64_t{64} << 20;
 constexpr std::time_t kHour = 3600;
 
@@ -141,6 +141,7 @@ std::int64_t CacheFolder::shrink(std::int64_t limit) const {
       if (now - status.st_mtime > kHour) remove(name);
       continue;
     }
+    if (!name.ends_with(kSuffix)) continue;
     entries.push_back({{status.st_mtim.tv_sec, status.st_mtim.tv_nsec}, status.st_size, name});
     total += status.st_size;
   }

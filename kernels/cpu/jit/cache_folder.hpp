@@ -14,6 +14,9 @@
 
 namespace weft::cpu {
 
+/// What the names of its files end in. Other files in the folder are somebody's, and stay.
+inline constexpr std::string_view kSuffix = ".weftcode";
+
 /// An open file or folder.
 class FileHandle {
  public:
@@ -49,8 +52,8 @@ class CacheFolder {
   void write(const std::string& name, std::string_view bytes) const;
   void remove(const std::string& name) const noexcept;
 
-  /// When there are more than `limit` bytes, removes the files used longest ago until a quarter of it is free. Removes
-  /// what writers that died left behind. Returns the bytes that are left.
+  /// When there are more than `limit` bytes in such files, removes the files used longest ago until a quarter of it is
+  /// free. Removes what writers that died left behind. Returns the bytes that are left.
   std::int64_t shrink(std::int64_t limit) const;
 
  private:

@@ -19,7 +19,7 @@ struct Header {
   std::uint64_t checksum = 0;  ///< of key and code
 };
 
-std::string file_name(const std::string& key) { return hash_text(hash64(key)) + ".o"; }
+std::string file_name(const std::string& key) { return hash_text(hash64(key)).append(kSuffix); }
 
 std::string entry_of(const std::string& key, std::string_view code) {
   Header header;

@@ -242,18 +242,32 @@ TEST(CodeCache, LetsTheEntriesGoThatWereUsedLongestAgo) {
   EXPECT_LE(bytes, 7500u);
 }
 
+TEST(CodeCache, LeavesTheFilesOfOthersInItsFolderAlone) {
+  const TemporaryFolder folder;
+  overwrite(folder.path() / "thesis.tex", std::string(50000, 'x'));
+  overwrite(folder.path() / ".writing", "a diary");
+  for (const char* name : {"thesis.tex", ".writing"})
+    fs::last_write_time(folder.path() / name, fs::file_time_type::clock::now() - std::chrono::hours(3));
+  TestCache test(folder.path(), 10000);
+  for (int i = 0; i < 20; ++i) test.cache.store("key" + std::to_string(i), std::string(1000, 'x'));
+  EXPECT_EQ(fs::file_size(folder.path() / "thesis.tex"), 50000u);
+  EXPECT_TRUE(fs::exists(folder.path() / ".writing"));
+  EXPECT_EQ(test.cache.find("key19"), std::string(1000, 'x'));
+  EXPECT_LT(files_in(folder.path()).size(), 15u);
+}
+
 TEST(CodeCache, RemovesWhatWritersThatDiedLeft) {
   const TemporaryFolder folder;
   const fs::path path = folder.path() / "cache";
   fs::create_directory(path);
-  overwrite(path / ".writing-1-0-0", "half");
-  overwrite(path / ".writing-2-0-0", "in the middle of it");
-  fs::last_write_time(path / ".writing-1-0-0", fs::file_time_type::clock::now() - std::chrono::hours(3));
+  overwrite(path / ".weftcode-1-0-0", "half");
+  overwrite(path / ".weftcode-2-0-0", "in the middle of it");
+  fs::last_write_time(path / ".weftcode-1-0-0", fs::file_time_type::clock::now() - std::chrono::hours(3));
   ASSERT_EQ(::chmod(path.c_str(), 0700), 0);
   TestCache test(path);
   test.cache.store("key", "code");
-  EXPECT_FALSE(fs::exists(path / ".writing-1-0-0"));
-  EXPECT_TRUE(fs::exists(path / ".writing-2-0-0"));
+  EXPECT_FALSE(fs::exists(path / ".weftcode-1-0-0"));
+  EXPECT_TRUE(fs::exists(path / ".weftcode-2-0-0"));
 }
 
 TEST(CodeCache, EightWritersAndReadersOfTheSameEntriesSeeWholeOnesOnly) {
