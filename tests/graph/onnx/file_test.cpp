@@ -94,7 +94,8 @@ TEST_F(OnnxFile, AModelThatForgotItsValuesIsExportedWithTheNewOnesAndTheRestOfIt
   export_model(linear_model(), trained, folder_ / "whole.onnx");
   ModelFile file = linear_model();
   file.forget_values({"w"});
-  export_model(file, {"w"}, [&](const std::string& name) { return trained.at(name); }, folder_ / "forgot.onnx");
+  export_model(
+      file, {"w"}, [&](const std::string& name) { return trained.at(name); }, folder_ / "forgot.onnx");
   EXPECT_EQ(read(folder_ / "forgot.onnx"), read(folder_ / "whole.onnx"));
   for (const ModelState& state : import_model(load_model(folder_ / "forgot.onnx"), {.symbols = {{"N", 1}}}).states)
     EXPECT_EQ(state.initial.as_double(0), state.name == "w" ? 5 : 0.5);
