@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Text: a licence that every Debian machine has, as bytes, and again by a vocabulary of its most frequent words.
+# Text: a licence that every Debian machine has, as bytes with a small GPT-2 to learn them, and again by a vocabulary of
+# its most frequent words.
 #   examples/text/prepare.sh [FOLDER]
 # shellcheck source=examples/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../common.sh" text "${1:-}"
@@ -18,4 +19,8 @@ text=/usr/share/common-licenses/GPL-3
   echo '<unk>'
 } | awk '!seen[$0]++' >vocabulary.txt
 "$weft" data import "$text" -o words.h5 --kind text --length 64 --vocabulary vocabulary.txt
-echo "ready: $PWD/bytes.h5 and words.h5, with \`tokens\` and \`target\` for a model that predicts the next token"
+
+"$weft" model gpt2 -o gpt2.onnx --set vocabulary=256 --set sequence=64 --set positions=64 --set width=128 --set layers=4 \
+  --set heads=4 --set dropout=0.1
+cp "$examples/text/job.yaml" job.yaml
+echo "ready: $weft train $PWD/job.yaml, and words.h5, with \`tokens\` and \`target\` for a model of so many words"

@@ -42,7 +42,7 @@ constexpr Stage kStages[] = {{1, 16, 1, 1}, {6, 24, 2, 2},  {6, 32, 3, 2}, {6, 6
 }  // namespace
 
 void build_mobilenet_v2(Network& net, const Settings& settings) {
-  const double width = settings.number("width", 0.01, 100), ratio = settings.number("dropout", 0, 0.999);
+  const double width = settings.number("width", 0.01, 10), ratio = settings.number("dropout", 0, 0.999);
   const std::int64_t classes = settings.integer("classes", 1, 1'000'000);
   const std::int64_t image = settings.integer("image", 32, 65536), colours = settings.integer("channels", 1, 4096);
   std::int64_t channels = scaled_channels(32, width);

@@ -40,8 +40,7 @@ class Random {
 };
 
 template <class Draw>
-Tensor drawn(const Shape& shape, const Draw& draw) {
-  Tensor tensor(DType::f32, shape);
+Tensor drawn(Tensor tensor, const Draw& draw) {
   for (float& value : tensor.mutable_values<float>()) value = static_cast<float>(draw());
   return tensor;
 }
@@ -81,20 +80,29 @@ double Settings::number(const std::string& name, double low, double high) const 
   return value;
 }
 
+Tensor Network::reserved(const Shape& shape) {
+  constexpr std::int64_t kMostElements = (std::int64_t{1} << 31) / 4;
+  if (shape.elements() > kMostElements - elements_)
+    throw UserError(
+        "a model of these settings is larger than the 2 GiB that one ONNX file can hold; choose smaller sizes");
+  elements_ += shape.elements();
+  return Tensor(DType::f32, shape);
+}
+
 std::string Network::uniform(const std::string& name, const Shape& shape, double bound) {
   Random random(seed_, name);
-  return writer_.initializer(name, drawn(shape, [&] { return (2 * random.uniform() - 1) * bound; }));
+  return writer_.initializer(name, drawn(reserved(shape), [&] { return (2 * random.uniform() - 1) * bound; }));
 }
 
 std::string Network::normal(const std::string& name, const Shape& shape, double deviation, std::int64_t zero_rows) {
   Random random(seed_, name);
-  Tensor values = drawn(shape, [&] { return random.normal() * deviation; });
+  Tensor values = drawn(reserved(shape), [&] { return random.normal() * deviation; });
   std::fill_n(values.mutable_values<float>().begin(), zero_rows * (shape.elements() / shape[0]), 0.0F);
   return writer_.initializer(name, values);
 }
 
 std::string Network::filled(const std::string& name, const Shape& shape, double value) {
-  return writer_.initializer(name, Tensor::full(DType::f32, shape, value));
+  return writer_.initializer(name, drawn(reserved(shape), [&] { return value; }));
 }
 
 std::string Network::integers(const Dims& values) {

@@ -34,6 +34,9 @@ class Network {
   void output(const std::string& value, const Dims& sample);
   onnx::ModelFile finish() && { return std::move(writer_).finish(); }
 
+  /// Zeros; throws UserError once the model is larger than a file can be, before time is spent on drawing it.
+  Tensor reserved(const Shape& shape);
+
   // Initial values. Each returns its name.
   std::string uniform(const std::string& name, const Shape& shape, double bound);
   /// The first `zero_rows` along dimension 0 are zeros.
@@ -80,6 +83,7 @@ class Network {
  private:
   onnx::ModelWriter writer_;
   std::uint64_t seed_;
+  std::int64_t elements_ = 0;       ///< of all initial values
   std::set<std::string> operands_;  ///< of `integers` and `scalar`, as written
 };
 

@@ -71,7 +71,7 @@ std::string attention(Network& net, const std::string& name, const std::vector<s
 }
 
 std::string causal_mask(Network& net, std::int64_t sequence) {
-  Tensor mask(DType::f32, Shape{1, 1, sequence, sequence});
+  Tensor mask = net.reserved({1, 1, sequence, sequence});
   const auto values = mask.mutable_values<float>();
   for (std::int64_t row = 0; row < sequence; ++row)
     for (std::int64_t column = row + 1; column < sequence; ++column)

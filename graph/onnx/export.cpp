@@ -1,9 +1,14 @@
 // Replacing initializers in a model and writing it.
+//
+// Values are written as they are read, one tensor at a time: a message that held them all, and its serialised bytes,
+// would take twice the memory of the model at the end of a run that has none to spare.
 #include "graph/onnx/export.hpp"
 
 #include <fmt/format.h>
+#include <google/protobuf/io/coded_stream.h>
 
-#include <unordered_map>
+#include <algorithm>
+#include <vector>
 
 #include "graph/onnx/describe.hpp"
 #include "graph/onnx/file_io.hpp"
@@ -12,6 +17,8 @@
 
 namespace weft::onnx {
 namespace {
+
+using google::protobuf::io::CodedOutputStream;
 
 void check_fits(const pb::TensorProto& old, const Tensor& fresh, const std::string& path) {
   const Dims extents(old.dims().begin(), old.dims().end());
@@ -34,41 +41,128 @@ Tensor turned(const Tensor& matrix) {
   return result;
 }
 
-/// `trained`, with what the file holds a second time under another name.
-std::map<std::string, Tensor> with_ties(const ModelFile& original, const std::map<std::string, Tensor>& trained) {
-  std::map<std::string, Tensor> all = trained;
-  for (const InitializerVerdict& verdict : judge_initializers(original))
-    if (const auto it = trained.find(verdict.tied_to); it != trained.end() && !trained.contains(verdict.name))
-      all[verdict.name] = verdict.transposed ? turned(it->second) : it->second;
-  return all;
+/// Where each replaced initializer's value comes from: a trained one of its own name, or, where the file holds a
+/// parameter a second time under another name, that.
+Ties sources_of(const ModelFile& original, const std::set<std::string>& trained) {
+  const ModelContents& contents = original.contents();
+  Ties sources;
+  for (const auto& [name, tie] : contents.ties ? *contents.ties : find_ties(original))
+    if (trained.contains(tie.original)) sources[name] = tie;
+  for (const std::string& name : trained) sources[name] = {name, false};
+  return sources;
+}
+
+/// A tensor of the file: a message, and, where `bytes` is not negative, that many bytes of raw data which it lacks.
+struct Initializer {
+  pb::TensorProto message;
+  std::int64_t bytes = -1;
+
+  std::int64_t size() const {
+    const auto own = static_cast<std::int64_t>(message.ByteSizeLong());
+    return bytes < 0 ? own : own + field_size(bytes);
+  }
+  /// A field of so many bytes with its tag, which is one byte for all fields here, and its length.
+  static std::int64_t field_size(std::int64_t length) {
+    return 1 + static_cast<std::int64_t>(CodedOutputStream::VarintSize64(static_cast<std::uint64_t>(length))) + length;
+  }
+};
+
+/// What comes before the bytes of a field.
+std::string field_header(int number, std::int64_t length) {
+  constexpr int kLengthDelimited = 2;
+  std::uint8_t header[16];
+  header[0] = static_cast<std::uint8_t>(number << 3 | kLengthDelimited);
+  const std::uint8_t* end = CodedOutputStream::WriteVarint64ToArray(static_cast<std::uint64_t>(length), header + 1);
+  return {reinterpret_cast<const char*>(header), reinterpret_cast<const char*>(end)};
+}
+
+/// A model in parts: everything else of the model, everything else of its graph, the initializers.
+struct Parts {
+  std::string model, graph;
+  std::vector<Initializer> initializers;
+
+  std::int64_t graph_size() const {
+    auto size = static_cast<std::int64_t>(graph.size());
+    for (const Initializer& i : initializers) size += Initializer::field_size(i.size());
+    return size;
+  }
+};
+
+pb::TensorProto header_of(const pb::TensorProto& tensor) {
+  pb::TensorProto header;
+  header.set_name(tensor.name());
+  header.set_data_type(tensor.data_type());
+  *header.mutable_dims() = tensor.dims();
+  if (!tensor.doc_string().empty()) header.set_doc_string(tensor.doc_string());
+  return header;
+}
+
+Parts parts_of(const ModelContents& contents, const Ties& sources) {
+  Parts parts;
+  for (const pb::TensorProto& tensor : contents.proto.graph().initializer()) {
+    Initializer& i = parts.initializers.emplace_back();
+    const std::string where = "initializer '" + tensor.name() + "'";
+    if (sources.contains(tensor.name())) {
+      i.message = header_of(tensor);
+      const Shape shape(Dims(tensor.dims().begin(), tensor.dims().end()));
+      i.bytes = shape.elements() * static_cast<std::int64_t>(size_of(dtype_of_onnx(tensor.data_type(), where)));
+    } else if (tensor.data_location() == pb::TensorProto::EXTERNAL) {
+      i.message = proto_of(tensor_of(tensor, contents.folder, where), tensor.name());
+    } else {
+      i.message = tensor;
+    }
+  }
+  pb::ModelProto model = contents.proto;
+  leave_training_mode(model);
+  model.mutable_graph()->clear_initializer();
+  parts.graph = model.graph().SerializeAsString();
+  model.clear_graph();
+  parts.model = model.SerializeAsString();
+  return parts;
+}
+
+void write_parts(const Parts& parts, const Ties& sources, const StateReader& read, const std::string& path,
+                 const ByteSink& sink) {
+  sink(parts.model);
+  sink(field_header(pb::ModelProto::kGraphFieldNumber, parts.graph_size()));
+  sink(parts.graph);
+  for (const Initializer& i : parts.initializers) {
+    sink(field_header(pb::GraphProto::kInitializerFieldNumber, i.size()));
+    sink(i.message.SerializeAsString());
+    if (i.bytes < 0) continue;
+    const Tie& source = sources.at(i.message.name());
+    const Tensor value = source.transposed ? turned(read(source.original)) : read(source.original);
+    check_fits(i.message, value, path);
+    sink(field_header(pb::TensorProto::kRawDataFieldNumber, i.bytes));
+    sink({reinterpret_cast<const char*>(value.data()), value.bytes()});
+  }
 }
 
 }  // namespace
 
-void export_model(const ModelFile& original, const std::map<std::string, Tensor>& trained,
+void export_model(const ModelFile& original, const std::set<std::string>& trained, const StateReader& read,
                   const std::filesystem::path& path) {
   const ModelContents& contents = original.contents();
-  pb::ModelProto model = contents.proto;
-  std::unordered_map<std::string, pb::TensorProto*> initializers;
-  for (auto& tensor : *model.mutable_graph()->mutable_initializer()) initializers[tensor.name()] = &tensor;
-  for (const auto& [name, value] : with_ties(original, trained)) {
-    const auto it = initializers.find(name);
-    if (it == initializers.end())
+  std::set<std::string> known;
+  for (const auto& tensor : contents.proto.graph().initializer()) known.insert(tensor.name());
+  for (const std::string& name : trained)
+    if (!known.contains(name))
       throw UserError(fmt::format("{}: has no initializer '{}'; the trained values belong to another model",
                                   original.path(), name));
-    check_fits(*it->second, value, original.path());
-    const std::string documentation = it->second->doc_string();
-    *it->second = proto_of(value, name);
-    if (!documentation.empty()) it->second->set_doc_string(documentation);
-  }
-  for (auto& [name, tensor] : initializers)
-    if (tensor->data_location() == pb::TensorProto::EXTERNAL)
-      *tensor = proto_of(tensor_of(*tensor, contents.folder, "initializer '" + name + "'"), name);
-  leave_training_mode(model);
-  std::string bytes;
-  if (model.ByteSizeLong() >= (std::size_t{1} << 31) || !model.SerializeToString(&bytes))
+  const Ties sources = sources_of(original, trained);
+  const Parts parts = parts_of(contents, sources);
+  const std::int64_t size = static_cast<std::int64_t>(parts.model.size()) + Initializer::field_size(parts.graph_size());
+  if (size >= (std::int64_t{1} << 31))
     throw UserError(fmt::format("{}: the model is larger than the 2 GiB that one ONNX file can hold", path.string()));
-  write_file_atomically(path, bytes);
+  write_file_atomically(path, [&](const ByteSink& sink) { write_parts(parts, sources, read, original.path(), sink); });
+}
+
+void export_model(const ModelFile& original, const std::map<std::string, Tensor>& trained,
+                  const std::filesystem::path& path) {
+  std::set<std::string> names;
+  for (const auto& [name, value] : trained) names.insert(name);
+  export_model(
+      original, names, [&](const std::string& name) { return trained.at(name); }, path);
 }
 
 }  // namespace weft::onnx

@@ -77,11 +77,15 @@ void read_range(const std::filesystem::path& path, std::int64_t offset, std::int
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
+  write_file_atomically(path, [&](const ByteSink& sink) { sink(bytes); });
+}
+
+void write_file_atomically(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& produce) {
   const std::filesystem::path aside = path.string() + fmt::format(".{}.tmp", ::getpid());
   try {
     Descriptor file(aside, O_WRONLY | O_CREAT | O_TRUNC);
     if (file.get() < 0) throw SystemError::from_errno(aside.string() + ": creating", errno);
-    write_all(file.get(), bytes, aside);
+    produce([&](std::string_view bytes) { write_all(file.get(), bytes, aside); });
     if (::fsync(file.get()) != 0) throw SystemError::from_errno(aside.string() + ": flushing", errno);
     if (file.close() != 0) throw SystemError::from_errno(aside.string() + ": closing", errno);
     if (::rename(aside.c_str(), path.c_str()) != 0)

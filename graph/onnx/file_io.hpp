@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -17,5 +18,9 @@ void read_range(const std::filesystem::path& path, std::int64_t offset, std::int
 
 /// Writes beside `path`, flushes to disk, renames. Nothing is left behind on failure. Throws SystemError.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
+
+/// The same for a file that is never in memory whole: `produce` calls its argument with one part after the other.
+using ByteSink = std::function<void(std::string_view bytes)>;
+void write_file_atomically(const std::filesystem::path& path, const std::function<void(const ByteSink&)>& produce);
 
 }  // namespace weft::onnx

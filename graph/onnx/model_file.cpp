@@ -5,6 +5,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/stubs/logging.h>
 
+#include "graph/onnx/describe.hpp"
 #include "graph/onnx/file_io.hpp"
 #include "graph/onnx/proto.hpp"
 #include "weft/error.hpp"
@@ -40,6 +41,31 @@ ModelFile parse(const char* data, std::size_t size, const std::string& name, con
 }  // namespace
 
 const std::string& ModelFile::path() const { return contents_->path; }
+
+Ties find_ties(const ModelFile& file) {
+  Ties ties;
+  for (const InitializerVerdict& verdict : judge_initializers(file))
+    if (!verdict.tied_to.empty()) ties[verdict.name] = {verdict.tied_to, verdict.transposed};
+  return ties;
+}
+
+void ModelFile::forget_values(const std::set<std::string>& names) {
+  if (!contents_->ties) contents_->ties = find_ties(*this);
+  const auto is_elsewhere = [&](const std::string& name) {
+    const auto tie = contents_->ties->find(name);
+    return names.contains(name) || (tie != contents_->ties->end() && names.contains(tie->second.original));
+  };
+  for (pb::TensorProto& tensor : *contents_->proto.mutable_graph()->mutable_initializer())
+    if (is_elsewhere(tensor.name())) {
+      // A string that is cleared keeps its memory, a message that is replaced does not.
+      pb::TensorProto header;
+      header.set_name(tensor.name());
+      header.set_data_type(tensor.data_type());
+      header.set_doc_string(tensor.doc_string());
+      *header.mutable_dims() = tensor.dims();
+      tensor.Swap(&header);
+    }
+}
 
 ModelFile load_model(const std::filesystem::path& path, const ModelLimits& limits) {
   const std::string bytes = read_file(path, limits.file_bytes);

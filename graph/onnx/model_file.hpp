@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 
@@ -14,16 +15,19 @@ namespace weft::onnx {
 
 struct ModelContents;  // graph/onnx/proto.hpp: the protobuf messages
 
-/// An immutable, checked model; copies share it.
+/// A checked model; copies share it.
 class ModelFile {
  public:
-  explicit ModelFile(std::shared_ptr<const ModelContents> contents) : contents_(std::move(contents)) {}
+  explicit ModelFile(std::shared_ptr<ModelContents> contents) : contents_(std::move(contents)) {}
   const ModelContents& contents() const { return *contents_; }
+  /// Frees what these initializers hold: they are elsewhere now, and as much memory as the file is large is worth
+  /// having while a model trains. All copies lose them: the model can be exported with new values, not imported again.
+  void forget_values(const std::set<std::string>& names);
   /// The file, or what stands for it in messages.
   const std::string& path() const;
 
  private:
-  std::shared_ptr<const ModelContents> contents_;
+  std::shared_ptr<ModelContents> contents_;
 };
 
 /// Limits on what a file may hold. The defaults are far above real models and far below what exhausts a machine.

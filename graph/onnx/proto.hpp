@@ -5,6 +5,8 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
+#include <optional>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -16,6 +18,14 @@ namespace weft::onnx {
 
 namespace pb = ::onnx;
 
+/// A parameter that the file holds a second time: under which name first, and whether the second is transposed.
+struct Tie {
+  std::string original;
+  bool transposed = false;
+};
+using Ties = std::map<std::string, Tie>;  ///< by the second name
+Ties find_ties(const ModelFile& file);
+
 /// What a ModelFile holds.
 struct ModelContents {
   std::string path;              ///< for messages
@@ -23,6 +33,7 @@ struct ModelContents {
   pb::ModelProto proto;          ///< as read
   pb::GraphProto expanded;  ///< the main graph's nodes with calls of model-local functions replaced by their bodies
   bool has_functions = false;
+  std::optional<Ties> ties;  ///< noted when values were forgotten, by which ties are found
 
   /// The main graph's nodes, functions expanded, in an order in which each follows what it reads.
   std::vector<const pb::NodeProto*> nodes;

@@ -24,6 +24,8 @@ std::vector<Loop> loops_of(const Layout& layout) {
 }
 
 Layout same_order(const Layout& other, const Shape& shape) {
+  // Where an extent is 1 the order of the loops does not say where its dimension lies.
+  if (other.is_row_major()) return Layout::dense(shape);
   Layout result{shape, Dims(shape.extents().size(), 1), other.blocks};
   std::int64_t stride = 1;
   for (const Layout::Block& b : other.blocks) stride *= b.size;

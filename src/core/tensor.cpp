@@ -4,19 +4,27 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <memory>
 
 namespace weft {
 namespace {
 
+constexpr std::size_t kAlignment = 64;
+
+/// Zeros. Large ones come from the system as they are and take no memory until they are written: moments of an
+/// optimiser begin as such tensors.
 std::shared_ptr<std::byte> allocate(std::size_t bytes) {
-  const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + 63) / 64 * 64;
-  void* memory = std::aligned_alloc(64, rounded);
-  if (memory == nullptr) throw SystemError(fmt::format("out of host memory allocating {} bytes for a tensor", rounded));
-  std::memset(memory, 0, rounded);
-  return {static_cast<std::byte*>(memory), [](std::byte* p) { std::free(p); }};
+  if (bytes > SIZE_MAX - kAlignment) throw SystemError(fmt::format("no machine has {} bytes for a tensor", bytes));
+  void* memory = std::calloc(bytes + kAlignment, 1);
+  if (memory == nullptr) throw SystemError(fmt::format("out of host memory allocating {} bytes for a tensor", bytes));
+  void* aligned = memory;
+  std::size_t room = bytes + kAlignment;
+  aligned = std::align(kAlignment, bytes, aligned, room);
+  return {static_cast<std::byte*>(aligned), [memory](std::byte*) { std::free(memory); }};
 }
 
 /// The widest type that carries `From` without loss, for conversion.
@@ -60,6 +68,7 @@ Tensor::Tensor(DType type, Shape shape) : dtype_(type), shape_(std::move(shape))
 
 Tensor Tensor::full(DType type, Shape shape, double value) {
   Tensor t(type, std::move(shape));
+  if (value == 0 && !std::signbit(value)) return t;
   visit_dtype(type, [&]<class T>(TypeTag<T>) {
     for (T& x : t.mutable_values<T>()) x = convert<T>(value);
   });

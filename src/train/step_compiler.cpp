@@ -56,6 +56,11 @@ const Model& StepCompiler::model(std::int64_t samples) {
   return models_[samples] = onnx::import_model(file_, bind_inputs(file_, job_, shapes_, samples));
 }
 
+void StepCompiler::forget_initial_values() {
+  for (auto& [samples, model] : models_)
+    for (ModelState& state : model.states) state.initial = Tensor(state.initial.dtype(), state.initial.shape());
+}
+
 std::int64_t StepCompiler::pass_unit(std::int64_t step_samples) {
   const Model& any = models_.empty() ? model(step_samples) : models_.begin()->second;
   return trained_statistics(any.forward, job_.freeze).empty() ? 1 : batch_norm_group(job_, step_samples);

@@ -57,6 +57,8 @@ class StepCompiler {
 
   /// The model with `samples` as first dimension of its inputs. Throws UserError where model and data do not fit.
   const Model& model(std::int64_t samples);
+  /// Frees the values that states begin with, once they are in a StateTable; their types stay.
+  void forget_initial_values();
   /// How a step of so many samples is cut: batch normalisation's groups stay whole, unless the job's micro_batch cuts
   /// them, which is then refused.
   Dims pass_samples_of(std::int64_t step_samples, const Plan& plan);

@@ -187,6 +187,10 @@ void TrainingRun::compile() {
   states_ = std::make_unique<StateTable>(services_.device);
   add_model_states(*states_, compiler_->model(sizes.front()), programs_->tied());
   for (const auto& [name, state] : programs_->added_states()) states_->add(name, state.initial, state.scope);
+  std::set<std::string> placed;
+  for (const ModelState& state : compiler_->model(sizes.front()).states) placed.insert(state.name);
+  compiler_->forget_initial_values();
+  model_file_->forget_values(placed);
   parameters_ = {programs_->trained().begin(), programs_->trained().end()};
 
   if (world_.size() > 1) groups_ = std::make_unique<CommunicatorSet>(world_, plan_.mesh);

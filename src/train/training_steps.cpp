@@ -297,12 +297,14 @@ void TrainingRun::finish() {
   }
   if (result_.complete) {
     on_rank_0(world_, "writing the trained model", [&] {
-      std::map<std::string, Tensor> trained;
-      for (const ModelState& state : compiler_->model(batch_sizes(samples_, job_.batch).front()).states) {
-        const auto tied = programs_->tied().find(state.name);
-        trained[state.name] = states_->read(tied == programs_->tied().end() ? state.name : tied->second);
-      }
-      onnx::export_model(*model_file_, trained, folder_->model());
+      std::set<std::string> trained;
+      for (const ModelState& state : compiler_->model(batch_sizes(samples_, job_.batch).front()).states)
+        trained.insert(state.name);
+      const auto read = [&](const std::string& name) {
+        const auto tied = programs_->tied().find(name);
+        return states_->read(tied == programs_->tied().end() ? name : tied->second);
+      };
+      onnx::export_model(*model_file_, trained, read, folder_->model());
       return std::vector<std::byte>{};
     });
   }

@@ -112,6 +112,8 @@ TEST(Models, SizesThatDoNotFitEachOtherNameTheSetting) {
   EXPECT_THAT(message_of("bert", {{"sequence", "513"}}), HasSubstr("'sequence' is 513; it must be at most"));
   EXPECT_THAT(message_of("vit", {{"patch", "15"}}), HasSubstr("'image' is 224; it must be a multiple of 'patch'"));
   EXPECT_THAT(message_of("unet", {{"image", "100"}}), HasSubstr("'image' is 100; it must be a multiple of 8"));
+  EXPECT_THAT(message_of("gpt2", {{"width", "65536"}, {"heads", "1"}}), HasSubstr("larger than the 2 GiB"));
+  EXPECT_THAT(message_of("vit", {{"width", "65536"}, {"heads", "1"}}), HasSubstr("larger than the 2 GiB"));
   EXPECT_THAT(message_of("mobilenet_v2", {{"dropout", "1"}}), HasSubstr("'dropout' is '1'; allowed are numbers"));
   EXPECT_THAT(message_of("mobilenet_v2", {{"width", "nan"}}), HasSubstr("'width' is 'nan'"));
 }

@@ -76,6 +76,18 @@ TEST(ExporterNotes, AnExportHoldsBothCopiesOfATiedWeight) {
   EXPECT_TRUE(tensor_of(initializers[1], {}, "head").identical(Tensor::from<float>({2, 3}, {10, 30, 50, 20, 40, 60})));
 }
 
+TEST(ExporterNotes, SoDoesOneOfAModelThatForgotItsValues) {
+  testing::TemporaryFolder folder;
+  const Tensor trained = Tensor::from<float>({3, 2}, {10, 20, 30, 40, 50, 60});
+  ModelFile file = parsed(tied_model());
+  file.forget_values({"embedding"});
+  export_model(
+      file, {"embedding"}, [&](const std::string&) { return trained; }, folder.path() / "m.onnx");
+  const ModelFile exported = load_model(folder.path() / "m.onnx");
+  const auto& initializers = exported.contents().proto.graph().initializer();
+  EXPECT_TRUE(tensor_of(initializers[1], {}, "head").identical(Tensor::from<float>({2, 3}, {10, 30, 50, 20, 40, 60})));
+}
+
 TEST(ExporterNotes, ANoteOfATieThatTheNumbersContradictIsNotBelieved) {
   const Model model = import_model(parsed(tied_model(7)), {.symbols = {{"N", 2}}});
   EXPECT_EQ(model.states.size(), 2U);

@@ -89,6 +89,18 @@ TEST_F(OnnxFile, AnExportHoldsTheTrainedValuesAndNothingElseChanges) {
   EXPECT_EQ(read(folder_ / "m.onnx").size(), read(folder_ / "trained.onnx").size());
 }
 
+TEST_F(OnnxFile, AModelThatForgotItsValuesIsExportedWithTheNewOnesAndTheRestOfItsOwn) {
+  const std::map<std::string, Tensor> trained = {{"w", Tensor::full(DType::f32, {3, 4}, 5)}};
+  export_model(linear_model(), trained, folder_ / "whole.onnx");
+  ModelFile file = linear_model();
+  file.forget_values({"w"});
+  export_model(
+      file, {"w"}, [&](const std::string& name) { return trained.at(name); }, folder_ / "forgot.onnx");
+  EXPECT_EQ(read(folder_ / "forgot.onnx"), read(folder_ / "whole.onnx"));
+  for (const ModelState& state : import_model(load_model(folder_ / "forgot.onnx"), {.symbols = {{"N", 1}}}).states)
+    EXPECT_EQ(state.initial.as_double(0), state.name == "w" ? 5 : 0.5);
+}
+
 TEST_F(OnnxFile, AnExportOfForeignValuesIsRefused) {
   EXPECT_THROW(export_model(linear_model(), {{"nobody", Tensor{}}}, folder_ / "x.onnx"), UserError);
   EXPECT_THROW(export_model(linear_model(), {{"b", Tensor(DType::f32, {4})}}, folder_ / "x.onnx"), UserError);

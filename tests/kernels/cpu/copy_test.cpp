@@ -230,6 +230,19 @@ TEST(CpuCopies, TheLibraryReordersFiltersIntoAndOutOfBlocks) {
     }
 }
 
+TEST(CpuCopies, WhatIsPaddedFromARowMajorOperandIsRowMajorAlsoWhereAnExtentWas1) {
+  Body body;
+  const ValueId x = body.in(random_tensor(DType::f32, {2, 1, 8}, 3)), zero = body.b.full(DType::f32, {}, 0);
+  body.out(body.b.pad(x, zero, {0, 0, 0}, {0, 4, 0}, {0, 0, 0}));
+  Graph graph = body.b.graph();
+  graph.value(x).layout = Layout::dense({2, 1, 8});
+  const auto device = make_cpu_device({2, CpuIsa::automatic, true});
+  const KernelAnswer answer = device->oracle().ask(graph);
+  ASSERT_TRUE(answer.offer);
+  const Graph& offered = answer.offer->spec.body;
+  EXPECT_TRUE(offered.value(offered.outputs()[0].value).layout->is_row_major());
+}
+
 TEST(CpuCopies, ConstantsOfManyElementsAreWrittenOut) {
   Dice dice(9);
   for (int i = 0; i < 30; ++i) {
