@@ -1,8 +1,10 @@
 # What a build with WEFT_SANITIZE compiles with, and what its tests run with. Only such a build reads this file.
 
 # -O1 and -g1 compile in less than half the time of -O2 and -g, and reports name functions and lines just as well.
-target_compile_options(weft_options INTERFACE -fsanitize=${WEFT_SANITIZE} -O1 -g1 -fno-omit-frame-pointer
-  -Wno-error=maybe-uninitialized -Wno-error=null-dereference)
+target_compile_options(weft_options INTERFACE -fsanitize=${WEFT_SANITIZE} -O1 -g1 -fno-omit-frame-pointer)
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  target_compile_options(weft_options INTERFACE -Wno-error=maybe-uninitialized -Wno-error=null-dereference)
+endif()
 target_link_options(weft_options INTERFACE -fsanitize=${WEFT_SANITIZE})
 
 # Tests get the options of all sanitizers; mpirun and every program that a test starts inherit them. A finding ends the

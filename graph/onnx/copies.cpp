@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 #include <string_view>
+#include <unordered_map>
 
 namespace weft::onnx {
 namespace {
@@ -42,18 +43,15 @@ bool holds_the_same(const pb::TensorProto& original, const pb::TensorProto& copy
 }  // namespace
 
 void find_copies(std::vector<InitializerVerdict>& verdicts, const pb::GraphProto& graph) {
-  std::map<std::pair<std::string, Dims>, std::vector<int>> by_type;
+  std::map<std::pair<std::string, Dims>, std::unordered_map<std::string_view, int>> by_type;
   for (int i = 0; i < graph.initializer_size(); ++i) {
     InitializerVerdict& verdict = verdicts[static_cast<std::size_t>(i)];
     const std::string_view bytes = stored_bytes(graph.initializer(i));
     // Fresh biases and scales are all zeros or ones: equal, but no copies.
     const bool uniform = bytes.size() < 8 || bytes.substr(4) == bytes.substr(0, bytes.size() - 4);
     if (verdict.kind != InitializerKind::parameter || uniform || !verdict.tied_to.empty()) continue;
-    auto& group = by_type[{verdict.type, verdict.extents}];
-    for (const int earlier : group)
-      if (verdict.copy_of.empty() && stored_bytes(graph.initializer(earlier)) == bytes)
-        verdict.copy_of = verdicts[static_cast<std::size_t>(earlier)].name;
-    if (verdict.copy_of.empty()) group.push_back(i);
+    const auto [first, fresh] = by_type[{verdict.type, verdict.extents}].emplace(bytes, i);
+    if (!fresh) verdict.copy_of = verdicts[static_cast<std::size_t>(first->second)].name;
   }
 }
 

@@ -38,6 +38,12 @@ class Expander {
         if (++count_ > limits_.nodes) throw UserError(fmt::format("more than {} calls of functions", limits_.nodes));
         pb::GraphProto body;
         instantiate(node, *it->second, body);
+        bytes_ += static_cast<std::int64_t>(body.ByteSizeLong());
+        if (bytes_ > limits_.expanded_bytes)
+          throw UserError(
+              fmt::format("the calls of functions expand to more than {} bytes (the last one was {}); keep large "
+                          "constants out of functions",
+                          limits_.expanded_bytes, describe_node(node)));
         expand(body.node(), to, depth + 1);
         continue;
       }
@@ -133,6 +139,7 @@ class Expander {
   std::map<std::pair<std::string, std::string>, const pb::FunctionProto*> functions_;
   std::int64_t count_ = 0;
   std::int64_t calls_ = 0;
+  std::int64_t bytes_ = 0;  ///< of the bodies of all calls
 };
 
 }  // namespace

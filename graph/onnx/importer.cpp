@@ -123,6 +123,12 @@ void GraphImporter::add_inputs() {
   }
 }
 
+const Tensor& GraphImporter::literal(const pb::TensorProto& tensor, const std::string& where) {
+  const auto it = literals_.find(&tensor);
+  return it != literals_.end() ? it->second
+                               : literals_.emplace(&tensor, tensor_of(tensor, contents_.folder, where)).first->second;
+}
+
 ValueId GraphImporter::lookup(const std::string& name) {
   for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope)
     if (const auto it = scope->find(name); it != scope->end()) return it->second;
@@ -210,8 +216,7 @@ std::vector<ValueId> GraphImporter::import_subgraph(const pb::GraphProto& graph,
     for (int i = 0; i < graph.input_size(); ++i)
       scopes_.back()[graph.input(i).name()] = arguments[static_cast<std::size_t>(i)];
     for (const auto& tensor : graph.initializer())
-      scopes_.back()[tensor.name()] =
-          builder_.constant(tensor_of(tensor, contents_.folder, "initializer '" + tensor.name() + "'"));
+      scopes_.back()[tensor.name()] = builder_.constant(literal(tensor, "initializer '" + tensor.name() + "'"));
     import_nodes(sorted_nodes(graph.node(), [](const std::string&) { return true; }));
     for (const auto& output : graph.output()) results.push_back(lookup(output.name()));
   } catch (...) {

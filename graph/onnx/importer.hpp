@@ -47,6 +47,8 @@ class GraphImporter {
   std::vector<ValueId> import_subgraph(const pb::GraphProto& graph, const std::vector<ValueId>& arguments);
   /// Whether the node has this output, and anything reads it.
   bool is_read(const pb::NodeProto& node, int output) const;
+  /// The tensor that a message holds, read once however often it is asked for (loops do).
+  const Tensor& literal(const pb::TensorProto& tensor, const std::string& where);
   /// The value of a name visible from here.
   ValueId lookup(const std::string& name);
 
@@ -76,6 +78,7 @@ class GraphImporter {
   std::deque<std::vector<ValueId>> sequences_;
   std::unordered_set<std::string> read_;  ///< names that somebody reads, in any graph of the model
   std::unordered_map<std::string, const pb::TensorProto*> initializers_;
+  std::unordered_map<const pb::TensorProto*, Tensor> literals_;
 };
 
 }  // namespace weft::onnx

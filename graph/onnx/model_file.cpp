@@ -27,7 +27,7 @@ ModelFile parse(const char* data, std::size_t size, const std::string& name, con
     stream.SetRecursionLimit(4 * limits.nesting + 16);
     if (!contents->proto.ParseFromCodedStream(&stream) || !stream.ConsumedEntireMessage())
       throw UserError(
-          "is not an ONNX model, or is damaged: its protobuf encoding breaks off. "
+          "is not an ONNX model, or is damaged: its protobuf encoding breaks off, or nests far too deep. "
           "Copy or export it again");
     expand_functions(*contents, limits);
     check_model(*contents, limits);

@@ -34,6 +34,7 @@ class ModelFile {
 struct ModelLimits {
   std::int64_t file_bytes = (std::int64_t{1} << 31) - 1;  ///< protobuf's own limit
   std::int64_t nodes = 1'000'000;                         ///< all graphs and expanded functions together
+  std::int64_t expanded_bytes = std::int64_t{1} << 30;    ///< of functions, once for each call
   int nesting = 16;                                       ///< of subgraphs, and of function calls
 };
 

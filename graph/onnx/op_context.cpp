@@ -12,6 +12,8 @@ namespace {
 
 // Larger results are not shape arithmetic: they stay in the graph.
 constexpr std::int64_t kLargestConstant = std::int64_t{1} << 22;
+// Of all values of a model together.
+constexpr std::int64_t kMostComputed = std::int64_t{1} << 25;
 
 }  // namespace
 
@@ -20,19 +22,47 @@ const Tensor* ConstantFinder::find_set(ValueId id) const {
   return it == known_.end() ? nullptr : &it->second;
 }
 
-bool ConstantFinder::computable(ValueId id) const {
+/// Every value is looked at once, for its producers never change.
+bool ConstantFinder::computable(ValueId id) {
+  std::vector<ValueId> pending = {id};
+  while (!pending.empty()) {
+    const ValueId v = pending.back();
+    if (computable_.count(v) != 0) {
+      pending.pop_back();
+      continue;
+    }
+    const Node* node = builder_.graph().producer(v);
+    bool yes = known_.count(v) != 0, waiting = false;
+    if (!yes && node != nullptr && node->bodies.empty() && node->op != Op::random_bits && node->op != Op::dropout &&
+        builder_.type(v).shape.elements() <= kLargestConstant) {
+      yes = true;
+      for (const ValueId input : node->inputs)
+        if (const auto it = computable_.find(input); it == computable_.end())
+          pending.push_back(input), waiting = true;
+        else
+          yes = yes && it->second;
+    }
+    if (waiting) continue;
+    computable_[v] = yes;
+    pending.pop_back();
+  }
+  return computable_.at(id);
+}
+
+/// Elements of all values that have to be computed for this one; no more than it takes to see that they are too many.
+std::int64_t ConstantFinder::cost(ValueId id) const {
+  std::int64_t elements = 0;
   std::vector<ValueId> pending = {id};
   std::set<ValueId> seen;
-  while (!pending.empty()) {
+  while (!pending.empty() && elements <= kMostComputed) {
     const ValueId v = pending.back();
     pending.pop_back();
     if (!seen.insert(v).second || known_.count(v) != 0) continue;
-    const Node* node = builder_.graph().producer(v);
-    if (node == nullptr || builder_.type(v).shape.elements() > kLargestConstant) return false;
-    if (!node->bodies.empty() || node->op == Op::random_bits || node->op == Op::dropout) return false;
-    pending.insert(pending.end(), node->inputs.begin(), node->inputs.end());
+    elements += builder_.type(v).shape.elements();
+    const Node& node = *builder_.graph().producer(v);
+    pending.insert(pending.end(), node.inputs.begin(), node.inputs.end());
   }
-  return true;
+  return elements;
 }
 
 void ConstantFinder::compute(ValueId id) {
@@ -65,6 +95,12 @@ void ConstantFinder::compute(ValueId id) {
 const Tensor* ConstantFinder::find(ValueId id) {
   if (const Tensor* known = find_set(id)) return known;
   if (!computable(id)) return nullptr;
+  const std::int64_t elements = cost(id);
+  if (elements > kMostComputed - computed_) {
+    computable_[id] = false;
+    return nullptr;
+  }
+  computed_ += elements;
   compute(id);
   return find_set(id);
 }
@@ -103,7 +139,9 @@ Tensor OpContext::constant(int i, const std::string& what) { return known(in(i),
 Tensor OpContext::known(ValueId id, const std::string& what) {
   if (const Tensor* value = constants_.find(id)) return *value;
   const std::set<std::string> open = constants_.open_inputs(id);
-  if (open.empty()) throw Unsupported(fmt::format("{} is computed in a way that is not known on import", what));
+  if (open.empty())
+    throw Unsupported(
+        fmt::format("{} is computed in a way that is not known on import, or from too many numbers", what));
   throw NeedsConstants(open, fmt::format("{} must be known on import, but depends on the values of input{} {}", what,
                                          open.size() > 1 ? "s" : "", fmt::join(open, ", ")));
 }
@@ -183,7 +221,7 @@ std::optional<Tensor> OpContext::tensor(const std::string& name) const {
   const pb::AttributeProto* a = find(name);
   if (a == nullptr) return std::nullopt;
   check_kind(*a, a->has_t(), "a tensor");
-  return tensor_of(a->t(), folder_, "attribute '" + name + "'");
+  return importer_.literal(a->t(), "attribute '" + name + "'");
 }
 
 const pb::GraphProto& OpContext::graph(const std::string& name) const {

@@ -7,6 +7,7 @@
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "graph/ir/builder.hpp"
@@ -38,17 +39,21 @@ class ConstantFinder {
   /// Gives a graph input its value: an initializer's, or one that the caller bound.
   void set(ValueId id, Tensor value) { known_[id] = std::move(value); }
   const Tensor* find_set(ValueId id) const;
-  /// The value, or nullptr when it depends on an input that has none or is too large to be shape arithmetic.
+  /// The value, or nullptr when it depends on an input that has none or is too large, or needs too many numbers, to be
+  /// shape arithmetic.
   const Tensor* find(ValueId id);
   /// The inputs without a value that `id` depends on.
   std::set<std::string> open_inputs(ValueId id) const;
 
  private:
-  bool computable(ValueId id) const;
+  bool computable(ValueId id);
+  std::int64_t cost(ValueId id) const;
   void compute(ValueId id);
 
   const GraphBuilder& builder_;
   std::map<ValueId, Tensor> known_;
+  std::unordered_map<ValueId, bool> computable_;
+  std::int64_t computed_ = 0;  ///< elements
 };
 
 class GraphImporter;

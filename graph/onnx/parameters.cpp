@@ -97,7 +97,7 @@ class Judge {
     }
     std::set<std::string> seen;
     std::vector<std::string> pending = {verdict.name};
-    while (!pending.empty()) {
+    while (!pending.empty() && may_step()) {
       const std::string name = pending.back();
       pending.pop_back();
       const auto uses = connections_.uses.find(name);
@@ -157,7 +157,9 @@ class Judge {
 
   /// What is added to tokens for their places. The same added to what a softmax reads is a mask.
   bool is_position_table(const Use& use, const Dims& extents) const {
-    if (use.node->op_type() != "Add" || use.node->input_size() != 2 || wide_extents(extents) < 2) return false;
+    if (use.node->op_type() != "Add" || use.node->input_size() != 2 || use.node->output_size() == 0 ||
+        wide_extents(extents) < 2)
+      return false;
     const std::string& tokens = use.node->input(1 - use.operand);
     return (follows_producer(tokens) || is_embedding(tokens)) && !reaches_softmax(use.node->output(0));
   }
@@ -166,13 +168,13 @@ class Judge {
   bool is_embedding(const std::string& name) const {
     const auto maker = connections_.makers.find(name);
     return maker != connections_.makers.end() && maker->second->op_type() == "Gather" &&
-           !connections_.makers.contains(maker->second->input(0));
+           maker->second->input_size() > 0 && !connections_.makers.contains(maker->second->input(0));
   }
 
   bool reaches_softmax(const std::string& name) const {
     std::set<std::string> seen;
     std::vector<std::string> pending = {name};
-    while (!pending.empty()) {
+    while (!pending.empty() && may_step()) {
       const std::string value = pending.back();
       pending.pop_back();
       const auto uses = connections_.uses.find(value);
@@ -191,7 +193,7 @@ class Judge {
   bool follows_producer(const std::string& name) const {
     std::set<std::string> seen;
     std::vector<std::string> pending = {name};
-    while (!pending.empty()) {
+    while (!pending.empty() && may_step()) {
       const std::string value = pending.back();
       pending.pop_back();
       const auto maker = connections_.makers.find(value);
@@ -206,7 +208,12 @@ class Judge {
     return false;
   }
 
+  /// Walks are short, but a hostile model can make every one of them as long as the model: all together are bounded.
+  bool may_step() const { return steps_ < kMostSteps && ++steps_ > 0; }
+
+  static constexpr std::int64_t kMostSteps = 10'000'000;
   Connections connections_;
+  mutable std::int64_t steps_ = 0;
 };
 
 bool matches(std::string_view pattern, std::string_view name) {

@@ -15,8 +15,8 @@ using Dims = std::vector<std::int64_t>;
 /// "[2, 3, 5]".
 std::string to_string(std::span<const std::int64_t> dims);
 
-/// The extents of a tensor, outermost first; rank 0 is a scalar. Extents are at least 0 and their product fits 63 bits
-/// (the constructors throw UserError otherwise, for shapes come from untrusted files).
+/// The extents of a tensor, outermost first; rank 0 is a scalar. Extents are at least 0 and their product, zeros
+/// aside, fits 63 bits (the constructors throw UserError otherwise, for shapes come from untrusted files).
 class Shape {
  public:
   Shape() = default;

@@ -15,6 +15,8 @@ constexpr std::int64_t kLongestSequence = 4096;
 
 /// Rows [from, to) of dimension `axis`.
 ValueId cut(GraphBuilder& b, ValueId x, int axis, std::int64_t from, std::int64_t to) {
+  if (axis < 0 || axis >= b.shape(x).rank())
+    OpContext::unsupported(fmt::format("an operand of shape {} has too few dimensions", b.shape(x).str()));
   Dims start(static_cast<std::size_t>(b.shape(x).rank()), 0), limit = b.shape(x).extents();
   start[static_cast<std::size_t>(axis)] = from;
   limit[static_cast<std::size_t>(axis)] = to;
@@ -23,9 +25,9 @@ ValueId cut(GraphBuilder& b, ValueId x, int axis, std::int64_t from, std::int64_
 
 /// The entry of one direction of an operand [directions, ...].
 ValueId of_direction(GraphBuilder& b, ValueId x, std::int64_t direction) {
+  const ValueId entry = cut(b, x, 0, direction, direction + 1);
   const Dims& extents = b.shape(x).extents();
-  const Shape rest(Dims(extents.begin() + 1, extents.end()));
-  return b.reshape(cut(b, x, 0, direction, direction + 1), rest);
+  return b.reshape(entry, Shape(Dims(extents.begin() + 1, extents.end())));
 }
 
 ValueId activation(OpContext& c, const std::string& name, ValueId x) {
