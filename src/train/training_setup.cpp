@@ -185,12 +185,13 @@ void TrainingRun::compile() {
   agree_on_programs();
 
   states_ = std::make_unique<StateTable>(services_.device);
-  add_model_states(*states_, compiler_->model(sizes.front()), programs_->tied());
-  for (const auto& [name, state] : programs_->added_states()) states_->add(name, state.initial, state.scope);
+  // Each value is held once: by the file, then by the model, then by the states.
   std::set<std::string> placed;
   for (const ModelState& state : compiler_->model(sizes.front()).states) placed.insert(state.name);
-  compiler_->forget_initial_values();
   model_file_->forget_values(placed);
+  add_model_states(*states_, compiler_->model(sizes.front()), programs_->tied());
+  compiler_->forget_initial_values();
+  for (const auto& [name, state] : programs_->added_states()) states_->add(name, state.initial, state.scope);
   parameters_ = {programs_->trained().begin(), programs_->trained().end()};
 
   if (world_.size() > 1) groups_ = std::make_unique<CommunicatorSet>(world_, plan_.mesh);
