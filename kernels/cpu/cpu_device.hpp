@@ -16,6 +16,7 @@ struct CpuOptions {
   bool deterministic = true;       ///< kernels repeat bit for bit at equal thread counts (all of today's do)
   /// Names of implementations that are not asked ("loop.contraction"): to compare those that are left.
   std::vector<std::string> without = {};
+  bool fast_math = false;  ///< convolutions may be computed by Winograd's algorithm
 };
 
 /// Launches run at once on the calling thread and the OpenMP team: lanes are in order by construction, events are

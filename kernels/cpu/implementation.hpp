@@ -21,6 +21,7 @@ std::shared_ptr<const OnednnEngine> make_onednn_engine();
 struct Context {
   CpuIsa isa = CpuIsa::baseline;
   int threads = 1;
+  bool fast_math = false;  ///< see Target
   std::shared_ptr<const TileOps> tiles;  ///< of `isa`
   std::shared_ptr<const OnednnEngine> onednn;
   double peak_flops = 1e11;    ///< f32, all threads together; assumed, for estimates only

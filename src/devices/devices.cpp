@@ -49,12 +49,14 @@ std::string crowding(int ranks, int threads) {
       allowed < sharing ? fmt::format(", and start at most {} ranks a node", allowed) : "");
 }
 
-std::unique_ptr<Device> make_device(const std::string& name, const NodeShare& share, bool deterministic) {
+std::unique_ptr<Device> make_device(const std::string& name, const NodeShare& share, bool deterministic,
+                                    bool fast_math) {
   if (name != "auto" && name != "cpu")
     throw UserError(fmt::format("device: this build has no '{}'; it has: cpu", name));
   CpuOptions options;
   options.threads = share.threads > 0 ? share.threads : default_threads(share.ranks);
   options.deterministic = deterministic;
+  options.fast_math = fast_math;
   return make_cpu_device(options);
 }
 
