@@ -154,7 +154,11 @@ Claim claim_merged_groups(const Graph& body, const Context& context) {
   set(body.outputs()[0].value, m.body.outputs()[0].value);
   spec.body.value(m.filter).layout = Layout::dense(body.type(m.filter).shape);
   spec.implementation = "onednn.merged_groups";
-  spec.scratch_bytes = filter_bytes(*inside.spec, m.merged_filter) + inside.spec->scratch_bytes;
+  // What compilation will find, now that layouts are decided.
+  const Merged decided = merge(spec.body);
+  const Claim settled = claim_inside(decided, context);
+  if (!settled.spec) return Claim::refuse(settled.reason);
+  spec.scratch_bytes = filter_bytes(*settled.spec, decided.merged_filter) + settled.spec->scratch_bytes;
   spec.flops = inside.spec->flops / static_cast<double>(m.factor);
   spec.bytes = operand_bytes(spec.body);
   return Claim::take(std::move(spec));
