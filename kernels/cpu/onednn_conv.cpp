@@ -282,7 +282,7 @@ bool better_elsewhere(const Graph& body, const Problem& p) {
   if (p.groups == 1 || body.type(p.w).dtype != DType::f32) return false;
   const std::int64_t outputs = w[0] / p.groups;
   if (w[1] == 1 && outputs == 1) return p.groups >= kDepthwiseLanes;
-  return groups_to_merge(p.groups, w[1], outputs) > 0;
+  return p.direction == Direction::backward_weights && groups_to_merge(p.groups, w[1], outputs) > 0;
 }
 
 /// Whether the library has Winograd's algorithm for such a problem: filters of 3 x 3 moved by 1.
