@@ -111,6 +111,7 @@ struct JobSpec {
   double epochs = 1;
   std::optional<std::int64_t> steps;  ///< wins over epochs
   DType precision = DType::f32;
+  std::string math = "exact";  ///< exact, fast: convolutions may be computed by Winograd's algorithm
   std::int64_t seed = 0;
   bool deterministic = false;
   std::optional<std::int64_t> batch_norm_group;  ///< samples; absent: the default of the contract

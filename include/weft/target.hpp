@@ -14,6 +14,7 @@ struct Target {
   std::string isa;                     ///< "avx512", "avx2", "baseline"; "sm_90"; OpenCL device name
   int threads = 1;                     ///< compute threads (cpu)
   std::int64_t memory_bytes = 0;       ///< usable by one rank
+  bool fast_math = false;              ///< convolutions may be computed by Winograd's algorithm
   std::vector<std::string> libraries;  ///< "oneDNN 2.6.3", sorted
 
   bool operator==(const Target&) const = default;

@@ -47,6 +47,7 @@ CpuOracle::CpuOracle(const CpuOptions& options) : without_(options.without) {
     throw UserError(fmt::format("threads is {}: 0 (automatic) to 4096 are allowed", options.threads));
   context_.isa = resolve_isa(options.isa);
   context_.threads = options.threads > 0 ? options.threads : omp_get_max_threads();
+  context_.fast_math = options.fast_math;
   context_.tiles = make_tile_ops(context_.isa);
   context_.onednn = make_onednn_engine();
   context_.compiler = std::make_shared<KernelCompiler>(
@@ -57,6 +58,7 @@ CpuOracle::CpuOracle(const CpuOptions& options) : without_(options.without) {
   target_.kind = DeviceKind::cpu;
   target_.isa = std::string(name_of(context_.isa));
   target_.threads = context_.threads;
+  target_.fast_math = context_.fast_math;
   target_.memory_bytes = memory_limit();
   target_.libraries = {fmt::format("oneDNN {}.{}.{}", version->major, version->minor, version->patch)};
 }

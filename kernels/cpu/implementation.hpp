@@ -22,6 +22,7 @@ std::shared_ptr<const OnednnEngine> make_onednn_engine();
 struct Context {
   CpuIsa isa = CpuIsa::baseline;
   int threads = 1;
+  bool fast_math = false;  ///< see Target
   std::shared_ptr<const TileOps> tiles;  ///< of `isa`
   std::shared_ptr<const OnednnEngine> onednn;
   std::shared_ptr<KernelCompiler> compiler;  ///< of generated kernels, for `isa`

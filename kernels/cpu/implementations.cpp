@@ -16,6 +16,9 @@ namespace weft::cpu {
 std::span<const Implementation> implementations() {
   static constexpr Implementation kTable[] = {
       {"onednn.matmul", claim_matmul, compile_matmul},
+      {"onednn.winograd", claim_winograd, compile_winograd},
+      {"onednn.winograd_backward_data", claim_winograd_backward_data, compile_winograd_backward_data},
+      {"onednn.winograd_backward_weights", claim_winograd_backward_weights, compile_winograd_backward_weights},
       {"onednn.convolution", claim_convolution, compile_convolution},
       {"onednn.convolution_backward_data", claim_convolution_backward_data, compile_convolution_backward_data},
       {"onednn.convolution_backward_weights", claim_convolution_backward_weights, compile_convolution_backward_weights},

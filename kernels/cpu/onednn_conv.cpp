@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "kernels/cpu/depthwise_ops.hpp"
 #include "kernels/cpu/epilogue.hpp"
 #include "kernels/cpu/onednn.hpp"
@@ -22,6 +24,7 @@ constexpr Formats kFormats[] = {Formats::library, Formats::blocks_of_8, Formats:
 /// One convolution in the library's terms. `x` is the input side, `y` the output side, in every direction.
 struct Problem {
   dnnl::engine engine;
+  dnnl::algorithm algorithm = dnnl::algorithm::convolution_direct;
   Direction direction = Direction::forward;
   std::string what;
   ValueId x = kNone, w = kNone, y = kNone, bias = kNone, residual = kNone;
@@ -165,9 +168,8 @@ Descs any_descs(const Graph& body, const Problem& p) {
 }
 
 dnnl::convolution_forward::primitive_desc forward_desc(const Problem& p, const Descs& d,
-                                                       const dnnl::primitive_attr& attr) {
+                                                       const dnnl::primitive_attr& attr, dnnl::algorithm algorithm) {
   const auto kind = dnnl::prop_kind::forward_training;
-  const auto algorithm = dnnl::algorithm::convolution_direct;
   const dnnl::engine& engine = p.engine;
   if (p.bias != kNone)
     return {{kind, algorithm, d.x, d.w, d.bias, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, engine};
@@ -192,29 +194,29 @@ void finish(Answer& answer, const Desc& desc, bool build) {
 Answer create(const Problem& p, const Descs& d, const Graph& body, bool build) {
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  const auto algorithm = dnnl::algorithm::convolution_direct;
   Answer answer;
   if (p.direction == Direction::forward) {
     if (p.residual != kNone) {
       dnnl::post_ops ops;
       // Free: the residual takes the result's format, which the first pass below finds.
-      const memory::desc rd = body.value(p.residual).layout ? d.residual : forward_desc(p, d, attr).dst_desc();
+      const memory::desc rd =
+          body.value(p.residual).layout ? d.residual : forward_desc(p, d, attr, p.algorithm).dst_desc();
       ops.append_binary(dnnl::algorithm::binary_add, rd);
       attr.set_post_ops(ops);
     }
-    const auto desc = forward_desc(p, d, attr);
+    const auto desc = forward_desc(p, d, attr, p.algorithm);
     answer.descs = {desc.src_desc(), desc.weights_desc(), desc.dst_desc(), d.bias, d.residual};
     finish(answer, desc, build);
   } else if (p.direction == Direction::backward_data) {
-    const auto hint = forward_desc(p, any_descs(body, p), attr);
+    const auto hint = forward_desc(p, any_descs(body, p), attr, dnnl::algorithm::convolution_direct);
     const dnnl::convolution_backward_data::primitive_desc desc(
-        {algorithm, d.x, d.w, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, p.engine, hint);
+        {p.algorithm, d.x, d.w, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, p.engine, hint);
     answer.descs = {desc.diff_src_desc(), desc.weights_desc(), desc.diff_dst_desc(), {}, {}};
     finish(answer, desc, build);
   } else {
-    const auto hint = forward_desc(p, any_descs(body, p), attr);
+    const auto hint = forward_desc(p, any_descs(body, p), attr, dnnl::algorithm::convolution_direct);
     const dnnl::convolution_backward_weights::primitive_desc desc(
-        {algorithm, d.x, d.w, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, p.engine, hint);
+        {p.algorithm, d.x, d.w, d.y, p.strides, p.dilations, p.pads_low, p.pads_high}, attr, p.engine, hint);
     answer.descs = {desc.src_desc(), desc.diff_weights_desc(), desc.diff_dst_desc(), {}, {}};
     finish(answer, desc, build);
   }
@@ -280,16 +282,30 @@ bool better_elsewhere(const Graph& body, const Problem& p) {
   if (p.groups == 1 || body.type(p.w).dtype != DType::f32) return false;
   const std::int64_t outputs = w[0] / p.groups;
   if (w[1] == 1 && outputs == 1) return p.groups >= kDepthwiseLanes;
-  return groups_to_merge(p.groups, w[1], outputs) > 0;
+  return p.direction == Direction::backward_weights && groups_to_merge(p.groups, w[1], outputs) > 0;
 }
 
-Claim claim(const Graph& body, Op op, std::string_view name, const Context& context) {
-  const Problem p = read_problem(body, op, context);
+/// Whether the library has Winograd's algorithm for such a problem: filters of 3 x 3 moved by 1.
+bool fits_winograd(const Graph& body, const Problem& p) {
+  const Shape& w = body.type(p.w).shape;
+  const auto all = [](const memory::dims& d, std::int64_t n) {
+    return std::all_of(d.begin(), d.end(), [&](std::int64_t v) { return v == n; });
+  };
+  return w.rank() == 4 && w[2] == 3 && w[3] == 3 && p.groups == 1 && all(p.strides, 1) && all(p.dilations, 0) &&
+         body.type(p.w).dtype == DType::f32;
+}
+
+Claim claim(const Graph& body, Op op, std::string_view name, const Context& context, dnnl::algorithm algorithm) {
+  const bool winograd = algorithm == dnnl::algorithm::convolution_winograd;
+  if (winograd && !context.fast_math) return Claim::refuse("exact arithmetic is asked for (math: fast allows it)");
+  Problem p = read_problem(body, op, context);
+  p.algorithm = algorithm;
   if (!p.refusal.empty()) return Claim::refuse(p.refusal);
+  if (winograd && !fits_winograd(body, p)) return Claim::refuse("takes filters of 3 x 3 moved by 1 only");
   Best best;
   try {
     best = best_of(body, p);
-    if (best.quality < 2) {
+    if (best.quality < 2 && !winograd) {
       const Graph open = without_layouts(body);
       const Best free = best_of(open, p);
       if (free.quality > best.quality)
@@ -300,6 +316,7 @@ Claim claim(const Graph& body, Op op, std::string_view name, const Context& cont
     rethrow_onednn(error, p.what);
   }
   if (best.quality < 0) return Claim::refuse("the library has no implementation with these types and layouts");
+  if (best.quality < 2 && winograd) return Claim::refuse("the library has no code for Winograd's algorithm here");
   if (best.quality < 2 && better_elsewhere(body, p))
     return Claim::refuse("the library multiplies matrices group by group here, which is slower than what follows");
   if (best.quality < 2 && p.residual != kNone)  // its gemm convolutions add other elements when channels are last
@@ -327,9 +344,10 @@ Claim claim(const Graph& body, Op op, std::string_view name, const Context& cont
   return Claim::take(std::move(spec));
 }
 
-std::unique_ptr<CpuKernel> compile(const KernelSpec& spec, Op op, const Context& context) {
+std::unique_ptr<CpuKernel> compile(const KernelSpec& spec, Op op, const Context& context, dnnl::algorithm algorithm) {
   const Graph& body = spec.body;
-  const Problem p = read_problem(body, op, context);
+  Problem p = read_problem(body, op, context);
+  p.algorithm = algorithm;
   check_internal(p.refusal.empty(), "convolution compiled without a claim: " + p.refusal);
   return onednn_call(p.what, [&] {
     const std::optional<Descs> descs = descs_for(body, p, best_of(body, p).attempt);
@@ -358,26 +376,51 @@ std::unique_ptr<CpuKernel> compile(const KernelSpec& spec, Op op, const Context&
   });
 }
 
+constexpr auto kDirect = dnnl::algorithm::convolution_direct;
+constexpr auto kWinograd = dnnl::algorithm::convolution_winograd;
+
 }  // namespace
 
 Claim claim_convolution(const Graph& body, const Context& context) {
-  return claim(body, Op::conv_general, "onednn.convolution", context);
+  return claim(body, Op::conv_general, "onednn.convolution", context, kDirect);
 }
-Claim claim_convolution_backward_data(const Graph& body, const Context& context) {
-  return claim(body, Op::conv_data_grad, "onednn.convolution_backward_data", context);
-}
-Claim claim_convolution_backward_weights(const Graph& body, const Context& context) {
-  return claim(body, Op::conv_filter_grad, "onednn.convolution_backward_weights", context);
+std::unique_ptr<CpuKernel> compile_convolution(const KernelSpec& spec, const Context& context) {
+  return compile(spec, Op::conv_general, context, kDirect);
 }
 
-std::unique_ptr<CpuKernel> compile_convolution(const KernelSpec& spec, const Context& context) {
-  return compile(spec, Op::conv_general, context);
+Claim claim_winograd(const Graph& body, const Context& context) {
+  return claim(body, Op::conv_general, "onednn.winograd", context, kWinograd);
+}
+std::unique_ptr<CpuKernel> compile_winograd(const KernelSpec& spec, const Context& context) {
+  return compile(spec, Op::conv_general, context, kWinograd);
+}
+
+Claim claim_convolution_backward_data(const Graph& body, const Context& context) {
+  return claim(body, Op::conv_data_grad, "onednn.convolution_backward_data", context, kDirect);
 }
 std::unique_ptr<CpuKernel> compile_convolution_backward_data(const KernelSpec& spec, const Context& context) {
-  return compile(spec, Op::conv_data_grad, context);
+  return compile(spec, Op::conv_data_grad, context, kDirect);
+}
+
+Claim claim_winograd_backward_data(const Graph& body, const Context& context) {
+  return claim(body, Op::conv_data_grad, "onednn.winograd_backward_data", context, kWinograd);
+}
+std::unique_ptr<CpuKernel> compile_winograd_backward_data(const KernelSpec& spec, const Context& context) {
+  return compile(spec, Op::conv_data_grad, context, kWinograd);
+}
+
+Claim claim_convolution_backward_weights(const Graph& body, const Context& context) {
+  return claim(body, Op::conv_filter_grad, "onednn.convolution_backward_weights", context, kDirect);
 }
 std::unique_ptr<CpuKernel> compile_convolution_backward_weights(const KernelSpec& spec, const Context& context) {
-  return compile(spec, Op::conv_filter_grad, context);
+  return compile(spec, Op::conv_filter_grad, context, kDirect);
+}
+
+Claim claim_winograd_backward_weights(const Graph& body, const Context& context) {
+  return claim(body, Op::conv_filter_grad, "onednn.winograd_backward_weights", context, kWinograd);
+}
+std::unique_ptr<CpuKernel> compile_winograd_backward_weights(const KernelSpec& spec, const Context& context) {
+  return compile(spec, Op::conv_filter_grad, context, kWinograd);
 }
 
 }  // namespace weft::cpu

@@ -1,4 +1,4 @@
-// A convolution kernel inside, and the filter's way into its diagonal blocks or out of them.
+// A kernel of fewer groups inside, and the filter's way out of its diagonal blocks.
 #include "kernels/cpu/onednn_merged.hpp"
 
 #include <algorithm>
@@ -15,9 +15,8 @@ constexpr std::int64_t kBlock = 16;
 
 struct Merged {
   std::string refusal;
-  ValueId filter = kNone;     ///< in the body
-  bool makes_filter = false;  ///< it is the result
-  Graph body;                 ///< the convolution inside, same order of inputs
+  ValueId filter = kNone;  ///< in the body
+  Graph body;              ///< the convolution inside, same order of inputs
   ValueId merged_filter = kNone;
   std::int64_t factor = 1, groups = 1;
 };
@@ -32,10 +31,8 @@ Merged merge(const Graph& body) {
       body.outputs()[0].value != body.nodes()[0].outputs.at(0))
     return refuse("takes one convolution without an epilogue");
   const Node& node = body.nodes()[0];
-  if (node.op != Op::conv_general && node.op != Op::conv_data_grad && node.op != Op::conv_filter_grad)
-    return refuse("not a convolution");
-  m.makes_filter = node.op == Op::conv_filter_grad;
-  m.filter = m.makes_filter ? node.outputs[0] : node.inputs[1];
+  if (node.op != Op::conv_filter_grad) return refuse("takes gradients to the filter only");
+  m.filter = node.outputs[0];
   m.groups = node.attributes.integer("groups");
   const Shape& w = body.type(m.filter).shape;
   if (body.type(m.filter).dtype != DType::f32) return refuse("takes f32 only");
@@ -47,36 +44,17 @@ Merged merge(const Graph& body) {
   const TensorType merged{DType::f32, w.with(1, w[1] * m.factor)};
   std::vector<ValueId> inputs;
   for (const GraphInput& i : body.inputs()) {
-    const ValueId v = m.body.add_input(i.name, i.role, i.value == m.filter ? merged : body.type(i.value));
-    if (i.value != m.filter) m.body.value(v).layout = body.value(i.value).layout;
+    const ValueId v = m.body.add_input(i.name, i.role, body.type(i.value));
+    m.body.value(v).layout = body.value(i.value).layout;
   }
   for (const ValueId v : node.inputs) inputs.push_back(m.body.inputs()[argument_of(body, v)].value);
   Attributes attributes = node.attributes;
   attributes.set("groups", m.groups / m.factor);
-  if (m.makes_filter) attributes.set("filter_shape", merged.shape.extents());
-  const NodeId n =
-      m.body.append(node.op, inputs, std::move(attributes), {m.makes_filter ? merged : body.type(node.outputs[0])});
-  const ValueId result = m.body.node(n).outputs[0];
-  m.body.add_output("y", OutputRole::fetch, result);
-  m.merged_filter = m.makes_filter ? result : inputs[1];
-  if (!m.makes_filter) m.body.value(result).layout = body.value(node.outputs[0]).layout;
+  attributes.set("filter_shape", merged.shape.extents());
+  const NodeId n = m.body.append(node.op, inputs, std::move(attributes), {merged});
+  m.merged_filter = m.body.node(n).outputs[0];
+  m.body.add_output("y", OutputRole::fetch, m.merged_filter);
   return m;
-}
-
-Claim claim_inside(const Merged& m, const Context& context) {
-  switch (m.body.nodes()[0].op) {
-    case Op::conv_general: return claim_convolution(m.body, context);
-    case Op::conv_data_grad: return claim_convolution_backward_data(m.body, context);
-    default: return claim_convolution_backward_weights(m.body, context);
-  }
-}
-
-std::unique_ptr<CpuKernel> compile_inside(const KernelSpec& spec, const Context& context) {
-  switch (spec.body.nodes()[0].op) {
-    case Op::conv_general: return compile_convolution(spec, context);
-    case Op::conv_data_grad: return compile_convolution_backward_data(spec, context);
-    default: return compile_convolution_backward_weights(spec, context);
-  }
 }
 
 std::int64_t filter_bytes(const KernelSpec& inside, ValueId merged_filter) {
@@ -86,11 +64,10 @@ std::int64_t filter_bytes(const KernelSpec& inside, ValueId merged_filter) {
 class MergedGroupsKernel final : public CpuKernel {
  public:
   MergedGroupsKernel(const Merged& m, const KernelSpec& inside, const Graph& body, const Context& context)
-      : inside_(compile_inside(inside, context)),
+      : inside_(compile_convolution_backward_weights(inside, context)),
         filter_(argument_of(body, m.filter)),
         arguments_(body.inputs().size() + body.outputs().size()),
-        bytes_(filter_bytes(inside, m.merged_filter)),
-        makes_filter_(m.makes_filter) {
+        bytes_(filter_bytes(inside, m.merged_filter)) {
     const Layout layout = inside.body.layout(m.merged_filter);
     const Shape& w = body.type(m.filter).shape;
     const std::int64_t outputs = w[0] / m.groups;
@@ -109,25 +86,19 @@ class MergedGroupsKernel final : public CpuKernel {
 
   void run(std::span<std::byte* const> arguments) const override {
     std::byte* scratch = arguments[arguments_];
-    float* merged = reinterpret_cast<float*>(scratch);
+    const float* merged = reinterpret_cast<const float*>(scratch);
     float* filter = reinterpret_cast<float*>(arguments[filter_]);
-    if (!makes_filter_) {
-      std::fill_n(merged, bytes_ / 4, 0.0f);
-      for (std::size_t e = 0; e < places_.size(); ++e) merged[places_[e]] = filter[e];
-    }
     std::vector<std::byte*> inside(arguments.begin(), arguments.end());
     inside[filter_] = scratch;
     inside[arguments_] = scratch + bytes_;
     inside_->run(inside);
-    if (makes_filter_)
-      for (std::size_t e = 0; e < places_.size(); ++e) filter[e] = merged[places_[e]];
+    for (std::size_t e = 0; e < places_.size(); ++e) filter[e] = merged[places_[e]];
   }
 
  private:
   std::unique_ptr<CpuKernel> inside_;
   std::size_t filter_, arguments_;
   std::int64_t bytes_;
-  bool makes_filter_;
   std::vector<std::int64_t> places_;  ///< of the filter's elements, in the merged one
 };
 
@@ -143,18 +114,19 @@ std::int64_t groups_to_merge(std::int64_t groups, std::int64_t inputs, std::int6
 Claim claim_merged_groups(const Graph& body, const Context& context) {
   const Merged m = merge(body);
   if (!m.refusal.empty()) return Claim::refuse(m.refusal);
-  const Claim inside = claim_inside(m, context);
+  const Claim inside = claim_convolution_backward_weights(m.body, context);
   if (!inside.spec) return Claim::refuse(inside.reason);
   KernelSpec spec;
   spec.body = body;
-  const auto set = [&](ValueId v, ValueId from) {
-    if (v != m.filter) spec.body.value(v).layout = inside.spec->body.layout(from);
-  };
-  for (std::size_t i = 0; i < body.inputs().size(); ++i) set(body.inputs()[i].value, m.body.inputs()[i].value);
-  set(body.outputs()[0].value, m.body.outputs()[0].value);
+  for (std::size_t i = 0; i < body.inputs().size(); ++i)
+    spec.body.value(body.inputs()[i].value).layout = inside.spec->body.layout(m.body.inputs()[i].value);
   spec.body.value(m.filter).layout = Layout::dense(body.type(m.filter).shape);
   spec.implementation = "onednn.merged_groups";
-  spec.scratch_bytes = filter_bytes(*inside.spec, m.merged_filter) + inside.spec->scratch_bytes;
+  // What compilation will find, now that layouts are decided.
+  const Merged decided = merge(spec.body);
+  const Claim settled = claim_convolution_backward_weights(decided.body, context);
+  if (!settled.spec) return Claim::refuse(settled.reason);
+  spec.scratch_bytes = filter_bytes(*settled.spec, decided.merged_filter) + settled.spec->scratch_bytes;
   spec.flops = inside.spec->flops / static_cast<double>(m.factor);
   spec.bytes = operand_bytes(spec.body);
   return Claim::take(std::move(spec));
@@ -163,7 +135,7 @@ Claim claim_merged_groups(const Graph& body, const Context& context) {
 std::unique_ptr<CpuKernel> compile_merged_groups(const KernelSpec& spec, const Context& context) {
   const Merged m = merge(spec.body);
   check_internal(m.refusal.empty(), "merged groups compiled without a claim: " + m.refusal);
-  const Claim inside = claim_inside(m, context);
+  const Claim inside = claim_convolution_backward_weights(m.body, context);
   check_internal(inside.spec.has_value(), "merged groups compiled without a claim: " + inside.reason);
   return std::make_unique<MergedGroupsKernel>(m, *inside.spec, spec.body, context);
 }

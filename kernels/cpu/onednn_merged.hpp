@@ -1,8 +1,9 @@
-// Convolutions of many small groups, computed as fewer groups of whole channel blocks.
+// Gradients to the filters of many small groups, computed as those of fewer groups of whole channel blocks.
 //
 // The library has generated code for groups of 8 or 16 channels and their multiples; smaller ones it multiplies one by
-// one. `m` neighbouring groups are one convolution whose filter is zero off its diagonal blocks: m times the
-// multiply-adds, and still several times faster.
+// one. The filter of `m` neighbouring groups taken as one has the wanted ones as its diagonal blocks, and nobody looks
+// at the rest: m times the multiply-adds, and still several times faster. (The other directions would have to multiply
+// by blocks of zeros, and a NaN of one group would reach the others.)
 #pragma once
 
 #include "kernels/cpu/implementation.hpp"

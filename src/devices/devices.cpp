@@ -49,7 +49,8 @@ std::string crowding(int ranks, int threads) {
       allowed < sharing ? fmt::format(", and start at most {} ranks a node", allowed) : "");
 }
 
-std::unique_ptr<Device> make_device(const std::string& name, const NodeShare& share, bool deterministic) {
+std::unique_ptr<Device> make_device(const std::string& name, const NodeShare& share, bool deterministic,
+                                    bool fast_math) {
   if (name != "auto" && name != "cpu")
     throw UserError(fmt::format("device: this build has no '{}'; it has: cpu", name));
   CpuOptions options;
@@ -57,6 +58,7 @@ std::unique_ptr<Device> make_device(const std::string& name, const NodeShare& sh
   options.deterministic = deterministic;
   options.code_cache = kernel_cache_folder([](const char* variable) { return std::getenv(variable); });
   options.warn = [](const std::string& what) { fmt::print(stderr, "{}\n", what); };
+  options.fast_math = fast_math;
   return make_cpu_device(options);
 }
 

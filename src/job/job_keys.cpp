@@ -208,6 +208,9 @@ Keys<JobSpec> job_keys() {
   keys.push_back(number<J>("epochs", &J::epochs, {0, 1e9, true}, "epochs", "passes over the training data"));
   keys.push_back(integer<J>("steps", &J::steps, {1, kMaxSteps}, "steps", "length in steps; wins over epochs"));
   keys.push_back(precision_key());
+  keys.push_back(choice<J>("math", &J::math, {"exact", "fast"},
+                           "of convolutions; fast takes Winograd's algorithm where it is quicker, whose results differ "
+                           "from exact ones by up to 2e-5 of the largest"));
   keys.push_back(integer<J>("seed", &J::seed, {0, kNoLimit}, "", "of weights, order, augmentation and dropout"));
   keys.push_back(boolean<J>("deterministic", &J::deterministic, "the same bits at equal rank and thread counts"));
   keys.push_back(batch_norm_section());

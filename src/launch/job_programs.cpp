@@ -39,7 +39,7 @@ JobPrograms::~JobPrograms() = default;
 
 Device& JobPrograms::device(int threads) {
   auto& device = devices_[threads];
-  if (!device) device = make_device(job_.device, {1, threads}, job_.deterministic);
+  if (!device) device = make_device(job_.device, {1, threads}, job_.deterministic, job_.math == "fast");
   return *device;
 }
 

@@ -1,6 +1,6 @@
 // How near the roofline a training step is, and where the rest of its time goes.
 //
-//     bench_roofline JOB.yaml [--set KEY=VALUE]... [--rounds N] [--winograd] [--json FILE]
+//     bench_roofline JOB.yaml [--set KEY=VALUE]... [--rounds N] [--json FILE]
 //
 // The roofline of a step is the time of its contractions, each measured alone with the best that the library has for it
 // (any formats, no epilogue, warm), plus the bytes that everything else cannot avoid (unavoidable_bytes.hpp) over the
@@ -36,7 +36,6 @@ struct Settings {
   std::string job, json;
   std::vector<std::string> overrides;
   int rounds = 5;
-  bool winograd = false;
 };
 
 Settings parse(int argc, char** argv) {
@@ -51,13 +50,11 @@ Settings parse(int argc, char** argv) {
       s.overrides.push_back(value());
     } else if (word == "--json") {
       s.json = value();
-    } else if (word == "--winograd") {
-      s.winograd = true;
     } else if (word == "--rounds") {
       s.rounds = std::atoi(value().c_str());
       if (s.rounds < 1 || s.rounds > 1000) throw UserError("--rounds takes 1 to 1000");
     } else if (word.starts_with("--") || !s.job.empty()) {
-      throw UserError("usage: bench_roofline JOB.yaml [--set KEY=VALUE]... [--rounds N] [--winograd] [--json FILE]");
+      throw UserError("usage: bench_roofline JOB.yaml [--set KEY=VALUE]... [--rounds N] [--json FILE]");
     } else {
       s.job = word;
     }
@@ -216,7 +213,7 @@ class Roofline {
     if (!is_matrix_work(node.op)) return;
     std::string key = contraction_key(graph, node);
     if (alone_.count(key) == 0)
-      alone_.emplace(std::move(key), Alone(graph, node, library_, device_, settings_.winograd));
+      alone_.emplace(std::move(key), Alone(graph, node, library_, device_, job_.math == "fast"));
   }
 
   void find_lines() {
@@ -325,7 +322,7 @@ int run(int argc, char** argv) {
   const Settings settings = parse(argc, argv);
   cli::choose_how_threads_wait(argv);
   const JobSpec job = read_job(settings.job, settings.overrides);
-  const auto device = make_device(job.device, {1, job.threads}, job.deterministic);
+  const auto device = make_device(job.device, {1, job.threads}, job.deterministic, job.math == "fast");
   Roofline roofline(settings, job, *device);
   roofline.measure();
   roofline.report();

@@ -45,7 +45,7 @@ Compilation compile(const Options& options) {
     overrides.push_back(fmt::format("batch={}", options.integer("batch", 1, std::int64_t{1} << 31)));
   const auto ranks = options.has("ranks") ? static_cast<int>(options.integer("ranks", 1, 1 << 20)) : 1;
   const JobSpec job = read_job(path, overrides);
-  return compile_job(path, job, ranks, *make_device(job.device, {ranks, job.threads}, job.deterministic));
+  return compile_job(path, job, ranks, *make_device(job.device, {ranks, job.threads}, job.deterministic, job.math == "fast"));
 }
 
 }  // namespace

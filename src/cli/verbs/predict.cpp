@@ -74,7 +74,7 @@ ExitCode run_predict(const Arguments& arguments) {
       throw UserError(fmt::format("predict: --map takes INPUT=ARRAY, not '{}'", text));
     request.mapped[text.substr(0, equals)] = text.substr(equals + 1);
   }
-  const auto device = make_device(job.device, {1, job.threads}, job.deterministic);
+  const auto device = make_device(job.device, {1, job.threads}, job.deterministic, job.math == "fast");
   PosixFileSystem files;
   const PredictResult result =
       predict(request, {*device, files, options.has("quiet") ? nullptr : static_cast<std::ostream*>(&std::cerr)});

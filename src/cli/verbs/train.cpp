@@ -112,7 +112,7 @@ ExitCode run_train(const Arguments& arguments) {
     const JobSpec job = read_job(options.text("JOB.yaml"), options.texts("set"));
     if (world.runtime)
       world.runtime->set_timeout(std::chrono::milliseconds(static_cast<std::int64_t>(1e3 * job.timeout_seconds)));
-    const auto device = make_device(job.device, {world.communicator->node_size(), job.threads}, job.deterministic);
+    const auto device = make_device(job.device, {world.communicator->node_size(), job.threads}, job.deterministic, job.math == "fast");
     PosixFileSystem files;
     TrainServices services{*world.communicator, *device, files};
     services.mpi = world.runtime.get();

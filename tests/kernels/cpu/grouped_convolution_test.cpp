@@ -1,6 +1,7 @@
-// Convolutions of many groups: depthwise ones of any window, and small groups that are computed together.
+// Convolutions of many groups: depthwise ones of any window, and filters of small groups, computed together.
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <random>
 
 #include "kernels/cpu/onednn_merged.hpp"
@@ -74,14 +75,32 @@ TEST(CpuGroupedConvolutions, DepthwiseOnesTakeChannelsInBlocksAndLast) {
   }
 }
 
-TEST(CpuGroupedConvolutions, SmallGroupsAreComputedTogether) {
-  // Filters of 4 channels a group: the library has no gradient of its own; 1 to 2 channels: nothing at all.
+TEST(CpuGroupedConvolutions, FiltersOfSmallGroupsAreComputedTogether) {
   const ConvWindow window{{1, 1}, {1, 1}, {1, 1}, {1, 1}, 8};
   EXPECT_EQ(check_directions(Shape{2, 32, 7, 9}, Shape{32, 4, 3, 3}, window, {2, CpuIsa::automatic, true})[2],
             "onednn.merged_groups");
   const ConvWindow doubled{{2, 1}, {1, 0}, {1, 2}, {1, 2}, 16};
-  EXPECT_EQ(check_directions(Shape{2, 16, 9, 11}, Shape{32, 1, 3, 3}, doubled, {3, CpuIsa::automatic, true}),
-            std::vector<std::string>(3, "onednn.merged_groups"));
+  EXPECT_EQ(check_directions(Shape{2, 16, 9, 11}, Shape{32, 1, 3, 3}, doubled, {3, CpuIsa::automatic, true})[2],
+            "onednn.merged_groups");
+}
+
+TEST(CpuGroupedConvolutions, NothingButItsOwnGroupReachesAFilterOrAChannel) {
+  Tensor x = random_tensor(DType::f32, Shape{2, 32, 6, 6}, 1);
+  x.mutable_values<float>()[5] = std::numeric_limits<float>::quiet_NaN();  // channel 0
+  const Shape w{64, 1, 3, 3};
+  Body forward;
+  const ValueId v = forward.in(x);
+  const ValueId y =
+      forward.b.conv(v, forward.in(random_tensor(DType::f32, w, 2)), {{1, 1}, {1, 1}, {1, 1}, {1, 1}, 32});
+  Attributes attributes = forward.b.graph().producer(y)->attributes;
+  const Shape ys = forward.b.shape(y);
+  forward.out(y);
+  check(std::move(forward), 1e-4);  // the interpreter has NaN in channels 0 and 1 only
+  attributes.set("filter_shape", w.extents());
+  Body filter;
+  const ValueId x2 = filter.in(x);
+  filter.out(filter.b.one(Op::conv_filter_grad, {x2, filter.in(random_tensor(DType::f32, ys, 3))}, attributes));
+  EXPECT_EQ(check(std::move(filter), 1e-3), "onednn.merged_groups");
 }
 
 TEST(CpuGroupedConvolutions, GroupsAreMergedOnlyIntoWholeBlocksOfChannels) {
