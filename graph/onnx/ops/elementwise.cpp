@@ -63,7 +63,11 @@ Values import_mod(OpContext& c) {
   const ValueId signs_differ =
       c.b.binary(Op::logical_xor, c.b.binary(Op::less, remainder, zero), c.b.binary(Op::less, divisor, zero));
   const ValueId wrong = c.b.binary(Op::logical_and, signs_differ, c.b.binary(Op::not_equal, remainder, zero));
-  return {c.b.select(wrong, c.b.add(remainder, divisor), remainder)};
+  const ValueId result = c.b.select(wrong, c.b.add(remainder, divisor), remainder);
+  if (!is_float(type)) return {result};
+  // A remainder of nothing is a zero with the divisor's sign.
+  const ValueId signed_zero = c.b.select(c.b.binary(Op::less, divisor, zero), c.b.like(zero, -0.0), zero);
+  return {c.b.select(c.b.binary(Op::equal, remainder, zero), signed_zero, result)};
 }
 
 Values import_bit_shift(OpContext& c) {
