@@ -8,6 +8,7 @@
 #include <set>
 
 #include "graph/onnx/import.hpp"
+#include "graph/onnx/narrow.hpp"
 #include "graph/onnx/proto.hpp"
 #include "graph/onnx/verify_data.hpp"
 #include "weft/error.hpp"
@@ -149,7 +150,7 @@ Values named_inputs(const ModelFile& file, const DataSet& set) {
     PortValue value = set.inputs[i];
     if (ports[i]->type().has_tensor_type())
       value.tensors.front() =
-          with_bits_as(dtype_of_onnx(ports[i]->type().tensor_type().elem_type(), "input '" + ports[i]->name() + "'"),
+          with_bits_as(carrier_of(ports[i]->type().tensor_type().elem_type(), "input '" + ports[i]->name() + "'"),
                        value.tensors.front());
     if (value.kind == PortValue::Kind::tensor)
       value.tensors.front() = with_declared_shape(ports[i]->type(), value.tensors.front());
