@@ -19,6 +19,7 @@ std::string_view stored_bytes(const pb::TensorProto& tensor) {
 
 bool is_transpose(std::string_view of, std::string_view bytes, const Dims& extents) {
   const auto rows = static_cast<std::size_t>(extents[0]), columns = static_cast<std::size_t>(extents[1]);
+  if (rows > bytes.size() || columns > bytes.size() || bytes.size() % (rows * columns) != 0) return false;
   const std::size_t width = bytes.size() / (rows * columns);
   for (std::size_t r = 0; r < rows; ++r)
     for (std::size_t c = 0; c < columns; ++c)

@@ -16,6 +16,11 @@ namespace {
 // Stands for a value whose node could not be imported; nodes that read it are passed over silently.
 constexpr ValueId kPoisoned = -2;
 
+// Limits on what a small file can grow into.
+constexpr std::int64_t kMostPrimitives = 4'000'000;
+constexpr std::int64_t kMostMadeNumbers = std::int64_t{1} << 26;
+constexpr std::int64_t kMostSequenceElements = 20'000'000;
+
 std::string symbol_of(const pb::ValueInfoProto& input, int dimension) {
   const auto& dim = input.type().tensor_type().shape().dim(dimension);
   return !dim.dim_param().empty() ? dim.dim_param() : fmt::format("{}.{}", input.name(), dimension);
@@ -121,7 +126,16 @@ const NarrowType* GraphImporter::narrow_of(ValueId id) const {
   return it == narrow_.end() ? nullptr : it->second;
 }
 
+void GraphImporter::charge(std::int64_t numbers) {
+  charged_ += numbers;
+  if (charged_ > kMostMadeNumbers)
+    throw Unsupported(fmt::format("with it, constants made on import take more than {} numbers", kMostMadeNumbers));
+}
+
 ValueId GraphImporter::make_sequence(std::vector<ValueId> elements) {
+  sequence_elements_ += static_cast<std::int64_t>(elements.size());
+  if (sequence_elements_ > kMostSequenceElements)
+    throw Unsupported(fmt::format("with it, sequences hold more than {} tensors in all", kMostSequenceElements));
   sequences_.push_back(std::move(elements));
   return kFirstSequence - static_cast<ValueId>(sequences_.size() - 1);
 }
@@ -180,6 +194,8 @@ void GraphImporter::import_nodes(const std::vector<const pb::NodeProto*>& nodes)
   for (const pb::NodeProto* node : nodes) {
     if (++imported_ > ModelLimits{}.nodes)  // loops multiply
       throw UserError(fmt::format("more than {} nodes after loops are unrolled", ModelLimits{}.nodes));
+    if (static_cast<std::int64_t>(builder_.graph().nodes().size()) > kMostPrimitives)
+      throw UserError(fmt::format("more than {} operations after operators are decomposed", kMostPrimitives));
     try {
       import_node(*node);
       continue;

@@ -55,6 +55,10 @@ class GraphImporter {
   void note_narrow(ValueId id, const NarrowType& type) { narrow_[id] = &type; }
   const NarrowType* narrow_of(ValueId id) const;
 
+  /// Counts numbers that constants made on import take (the matrices of transforms): a small file must not fill the
+  /// memory. Throws Unsupported beyond the limit.
+  void charge(std::int64_t numbers);
+
   ValueId make_sequence(std::vector<ValueId> elements);
   const std::vector<ValueId>& elements(ValueId sequence) const;
 
@@ -78,7 +82,7 @@ class GraphImporter {
   GraphBuilder builder_;
   ConstantFinder constants_;
   ImportAttempt attempt_;
-  std::int64_t imported_ = 0;
+  std::int64_t imported_ = 0, charged_ = 0, sequence_elements_ = 0;
   std::vector<Scope> scopes_;
   std::deque<std::vector<ValueId>> sequences_;
   std::unordered_map<ValueId, const NarrowType*> narrow_;

@@ -112,6 +112,7 @@ Values import_grid_sample(OpContext& c) {
   const int spatial = x.rank() - 2;
   if (spatial < 1 || grid.rank() != x.rank() || grid[grid.rank() - 1] != spatial || grid[0] != x[0])
     OpContext::unsupported(fmt::format("a grid of shape {} does not fit an operand of shape {}", grid.str(), x.str()));
+  if (spatial > 3) OpContext::unsupported(fmt::format("{} spatial dimensions; up to 3 are supported", spatial));
   if (x.elements() == 0 || grid.elements() == 0) OpContext::unsupported("empty operands");
   std::string mode = c.text("mode", c.version() < 20 ? "bilinear" : "linear");
   if (mode == "bilinear") mode = "linear";
@@ -193,6 +194,10 @@ Values import_col2im(OpContext& c) {
   if (rank == 0 || block.size() != rank || dilations.size() != rank || strides.size() != rank ||
       pads.size() != 2 * rank || x.rank() != 3)
     OpContext::unsupported("image_shape, block_shape, dilations, pads and strides do not fit each other");
+  for (const Dims* list : {&image, &block, &dilations, &strides, &pads})
+    for (const std::int64_t value : *list)
+      if (value < 0 || value > (std::int64_t{1} << 31))
+        OpContext::unsupported("an extent, stride or pad is negative or above 2^31");
   Dims counts;
   for (std::size_t d = 0; d < rank; ++d) {
     if (image[d] < 1 || block[d] < 1 || strides[d] < 1 || dilations[d] < 1 || block[d] > 1024 ||

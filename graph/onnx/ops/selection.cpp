@@ -127,6 +127,10 @@ Values import_non_max_suppression(OpContext& c) {
   const double limit = c.has(3) ? c.constant(3, "the threshold of overlap").as_double(0) : 0;
   const double least =
       c.has(4) ? c.constant(4, "the threshold of scores").as_double(0) : -std::numeric_limits<double>::infinity();
+  if (static_cast<double>(boxes.shape()[0] * classes * count) *
+          static_cast<double>(std::clamp(most, std::int64_t{0}, count)) >
+      1e9)
+    OpContext::unsupported("more than 10^9 comparisons of boxes");
   const bool centred = c.integer("center_point_box", 0) != 0;
   std::vector<std::int64_t> selected;
   for (std::int64_t batch = 0; batch < boxes.shape()[0]; ++batch)

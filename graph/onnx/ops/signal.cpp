@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "graph/onnx/importer.hpp"
 #include "graph/onnx/ops/table.hpp"
 
 namespace weft::onnx {
@@ -15,18 +16,19 @@ using Values = std::vector<ValueId>;
 constexpr std::int64_t kLargestMatrix = std::int64_t{1} << 24;
 
 /// scale * cos or sin of 2 pi r c / length.
-ValueId wave(GraphBuilder& b, DType type, std::int64_t rows, std::int64_t columns, std::int64_t length, double scale,
+ValueId wave(OpContext& c, DType type, std::int64_t rows, std::int64_t columns, std::int64_t length, double scale,
              bool sine) {
   if (rows * columns > kLargestMatrix)
     OpContext::unsupported(fmt::format("a transform of {} to {} elements", rows, columns));
+  c.importer().charge(rows * columns);
   Tensor matrix(DType::f64, Shape{rows, columns});
   auto values = matrix.mutable_values<double>();
   for (std::int64_t r = 0; r < rows; ++r)
-    for (std::int64_t c = 0; c < columns; ++c) {
-      const double phase = 2 * std::numbers::pi * static_cast<double>(r * c % length) / static_cast<double>(length);
-      values[static_cast<std::size_t>(r * columns + c)] = scale * (sine ? std::sin(phase) : std::cos(phase));
+    for (std::int64_t k = 0; k < columns; ++k) {
+      const double phase = 2 * std::numbers::pi * static_cast<double>(r * k % length) / static_cast<double>(length);
+      values[static_cast<std::size_t>(r * columns + k)] = scale * (sine ? std::sin(phase) : std::cos(phase));
     }
-  return b.constant(matrix.cast(type));
+  return c.b.constant(matrix.cast(type));
 }
 
 /// The last axis of `x` cut or filled with zeros to `length`.
@@ -57,12 +59,13 @@ Complex parts_of(GraphBuilder& b, ValueId x) {
 }
 
 /// The transform along the last axis, which has `length` elements: `bins` of its results.
-Complex transformed(GraphBuilder& b, const Complex& x, std::int64_t length, std::int64_t bins, bool inverse) {
+Complex transformed(OpContext& c, const Complex& x, std::int64_t length, std::int64_t bins, bool inverse) {
+  GraphBuilder& b = c.b;
   const DType type = b.dtype(x.real);
   const std::int64_t given = b.shape(x.real)[b.shape(x.real).rank() - 1];
   const double scale = inverse ? 1 / static_cast<double>(length) : 1;
-  const ValueId cosine = wave(b, type, given, bins, length, scale, false);
-  const ValueId sine = wave(b, type, given, bins, length, inverse ? scale : -scale, true);
+  const ValueId cosine = wave(c, type, given, bins, length, scale, false);
+  const ValueId sine = wave(c, type, given, bins, length, inverse ? scale : -scale, true);
   Complex y{b.matmul(x.real, cosine), b.matmul(x.real, sine)};
   if (x.imaginary == kNone) return y;
   y.real = b.sub(y.real, b.matmul(x.imaginary, sine));
@@ -132,19 +135,20 @@ Values import_dft(OpContext& c) {
     x.real = fitted(b, x.real, length);
     if (x.imaginary != kNone) x.imaginary = fitted(b, x.imaginary, length);
   }
-  Complex y = transformed(b, x, length, onesided && !inverse ? length / 2 + 1 : length, inverse);
+  Complex y = transformed(c, x, length, onesided && !inverse ? length / 2 + 1 : length, inverse);
   y.real = moved(b, y.real, axis, true);
   y.imaginary = inverse && onesided ? kNone : moved(b, y.imaginary, axis, true);
   return {interleaved(b, y)};
 }
 
 /// [batch, frames, length]: overlapping pieces of a signal [batch, samples].
-ValueId frames_of(GraphBuilder& b, ValueId signal, std::int64_t frames, std::int64_t step, std::int64_t length) {
+ValueId frames_of(OpContext& c, ValueId signal, std::int64_t frames, std::int64_t step, std::int64_t length) {
+  c.importer().charge(frames * length);
   std::vector<std::int64_t> places;
   for (std::int64_t f = 0; f < frames; ++f)
     for (std::int64_t i = 0; i < length; ++i) places.push_back(f * step + i);
-  return b.one(Op::gather, {signal, b.constant(Tensor::from<std::int64_t>(Shape{frames, length}, places))},
-               {{"axis", std::int64_t{1}}});
+  return c.b.one(Op::gather, {signal, c.b.constant(Tensor::from<std::int64_t>(Shape{frames, length}, places))},
+                 {{"axis", std::int64_t{1}}});
 }
 
 Values import_stft(OpContext& c) {
@@ -163,13 +167,13 @@ Values import_stft(OpContext& c) {
   const bool onesided = c.integer("onesided", 1) != 0;
   Complex x = shape.rank() == 3 ? parts_of(b, c.in(0)) : Complex{c.in(0), kNone};
   const auto piece = [&](ValueId signal) {
-    const ValueId cut = frames_of(b, signal, frames, step, length);
+    const ValueId cut = frames_of(c, signal, frames, step, length);
     if (!c.has(2)) return cut;
     return b.mul(cut, b.broadcast_to(fitted(b, c.in(2), length), b.shape(cut)));
   };
   x.real = piece(x.real);
   if (x.imaginary != kNone) x.imaginary = piece(x.imaginary);
-  return {interleaved(b, transformed(b, x, length, onesided ? length / 2 + 1 : length, false))};
+  return {interleaved(b, transformed(c, x, length, onesided ? length / 2 + 1 : length, false))};
 }
 
 /// Triangles, evenly spaced on the mel scale, over the bins of a spectrum.
@@ -190,6 +194,7 @@ Values import_mel_weights(OpContext& c) {
     if (!(bin >= 0 && bin < static_cast<double>(bins))) OpContext::unsupported("an edge lies outside of the spectrum");
     edge.push_back(static_cast<std::int64_t>(bin));
   }
+  c.importer().charge(bins * mels);
   Tensor weights(DType::f64, Shape{bins, mels});
   auto values = weights.mutable_values<double>();
   for (std::int64_t m = 0; m < mels; ++m) {
