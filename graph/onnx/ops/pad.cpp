@@ -62,7 +62,7 @@ Values import_pad(OpContext& c) {
   const auto rank = static_cast<std::size_t>(c.rank(0));
   constexpr std::int64_t kLimit = std::int64_t{1} << 40;
   for (std::size_t d = 0; d < rank; ++d)
-    if (std::abs(pads.low[d]) > kLimit || std::abs(pads.high[d]) > kLimit)
+    if (pads.low[d] > kLimit || pads.low[d] < -kLimit || pads.high[d] > kLimit || pads.high[d] < -kLimit)
       OpContext::unsupported("a pad is above 2^40");
   if (mode == "constant") {
     ValueId value;
