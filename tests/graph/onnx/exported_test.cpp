@@ -74,7 +74,7 @@ TEST_P(Exported, TrainsWithPyTorchsLosses) {
   std::vector<std::string> command;
   if (GetParam().ranks > 1) command = {WEFT_MPIRUN, std::to_string(GetParam().ranks)};
   command.insert(command.end(), {WEFT_BINARY, "train", (folder.path() / "job.yaml").string(), "--quiet"});
-  const Outcome outcome = run_program(command);
+  const Outcome outcome = run_program(command, {"OMP_NUM_THREADS=2"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(outcome.err.find("warning"), std::string::npos) << outcome.err;
   const Json want = expected()["cases"][GetParam().network]["loss"];
