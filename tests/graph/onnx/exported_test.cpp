@@ -29,20 +29,16 @@ Shape batch_of(std::int64_t samples, const Json& extents) {
   return Shape(dims);
 }
 
-Tensor whole_numbers(const std::string& name, const Shape& shape, std::uint64_t below) {
-  return class_labels(name, shape.elements(), below).reshaped(shape);
-}
-
 /// A job in `folder` that trains `file` as make_exported.py trained the network of `name`.
 void write_job(const std::filesystem::path& folder, const std::string& name, const std::string& file) {
   const Json all = expected(), network = all["cases"][name];
   const std::int64_t samples = all["steps"].get<std::int64_t>() * all["batch"].get<std::int64_t>();
   const Shape shape = batch_of(samples, network["input"]);
   const Tensor input = network["tokens"].get<bool>()
-                           ? whole_numbers("train/input", shape, all["vocabulary"].get<std::uint64_t>())
+                           ? integers("train/input", shape, 0, all["vocabulary"].get<std::uint64_t>())
                            : uniform("train/input", shape, -1, 1);
   const Tensor labels =
-      whole_numbers("train/labels", batch_of(samples, network["labels"]), network["classes"].get<std::uint64_t>());
+      integers("train/labels", batch_of(samples, network["labels"]), 0, network["classes"].get<std::uint64_t>());
   DataWriter writer((folder / "train.h5").string(), "a formula",
                     {{"input", input.dtype(), input.shape(), {}}, {"labels", labels.dtype(), labels.shape(), {}}});
   writer.append(0, {input.data(), input.bytes()});
