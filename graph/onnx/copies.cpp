@@ -18,8 +18,16 @@ std::string_view stored_bytes(const pb::TensorProto& tensor) {
   return {};
 }
 
+/// One number throughout: fresh biases and scales, which are equal, but no copies.
+bool is_uniform(std::string_view bytes) {
+  return bytes.size() < 8 || bytes.substr(4) == bytes.substr(0, bytes.size() - 4);
+}
+
+bool is_generated(const std::string& name) { return name.starts_with("onnx::"); }
+
 bool is_transpose(std::string_view of, std::string_view bytes, const Dims& extents) {
   const auto rows = static_cast<std::size_t>(extents[0]), columns = static_cast<std::size_t>(extents[1]);
+  if (rows > bytes.size() || columns > bytes.size() || bytes.size() % (rows * columns) != 0) return false;
   const std::size_t width = bytes.size() / (rows * columns);
   for (std::size_t r = 0; r < rows; ++r)
     for (std::size_t c = 0; c < columns; ++c)
@@ -47,9 +55,7 @@ void find_copies(std::vector<InitializerVerdict>& verdicts, const pb::GraphProto
   for (int i = 0; i < graph.initializer_size(); ++i) {
     InitializerVerdict& verdict = verdicts[static_cast<std::size_t>(i)];
     const std::string_view bytes = stored_bytes(graph.initializer(i));
-    // Fresh biases and scales are all zeros or ones: equal, but no copies.
-    const bool uniform = bytes.size() < 8 || bytes.substr(4) == bytes.substr(0, bytes.size() - 4);
-    if (verdict.kind != InitializerKind::parameter || uniform || !verdict.tied_to.empty()) continue;
+    if (verdict.kind != InitializerKind::parameter || is_uniform(bytes) || !verdict.tied_to.empty()) continue;
     const auto [first, fresh] = by_type[{verdict.type, verdict.extents}].emplace(bytes, i);
     if (!fresh) verdict.copy_of = verdicts[static_cast<std::size_t>(first->second)].name;
   }
@@ -59,17 +65,24 @@ void find_ties(std::vector<InitializerVerdict>& verdicts, const pb::GraphProto& 
                const std::unordered_map<std::string, ExporterNote>& notes) {
   std::unordered_map<std::string, int> index;
   for (int i = 0; i < graph.initializer_size(); ++i) index[graph.initializer(i).name()] = i;
+  const auto tie = [&](int copy, int original) {
+    InitializerVerdict& verdict = verdicts[static_cast<std::size_t>(copy)];
+    const InitializerVerdict& other = verdicts[static_cast<std::size_t>(original)];
+    if (copy == original || other.kind != InitializerKind::parameter || !other.tied_to.empty()) return false;
+    if (!holds_the_same(graph.initializer(original), graph.initializer(copy), &verdict.transposed)) return false;
+    verdict.tied_to = other.name;
+    return true;
+  };
   for (int i = 0; i < graph.initializer_size(); ++i) {
-    InitializerVerdict& verdict = verdicts[static_cast<std::size_t>(i)];
-    const auto note = notes.find(verdict.name);
-    if (verdict.kind != InitializerKind::parameter || note == notes.end() || note->second.folded_from.size() != 1)
-      continue;
-    const auto found = index.find(note->second.folded_from.front());
-    if (found == index.end() || found->second == i) continue;
-    const InitializerVerdict& original = verdicts[static_cast<std::size_t>(found->second)];
-    if (original.kind != InitializerKind::parameter || !original.tied_to.empty()) continue;
-    if (holds_the_same(graph.initializer(found->second), graph.initializer(i), &verdict.transposed))
-      verdict.tied_to = original.name;
+    const InitializerVerdict& verdict = verdicts[static_cast<std::size_t>(i)];
+    if (verdict.kind != InitializerKind::parameter) continue;
+    if (const auto note = notes.find(verdict.name); note != notes.end() && note->second.folded_from.size() == 1) {
+      if (const auto found = index.find(note->second.folded_from.front()); found != index.end()) tie(i, found->second);
+    } else if (is_generated(verdict.name) && !is_uniform(stored_bytes(graph.initializer(i)))) {
+      // No note, but a name that the older exporter gives what it computed.
+      for (int other = 0; other < graph.initializer_size(); ++other)
+        if (!is_generated(graph.initializer(other).name()) && tie(i, other)) break;
+    }
   }
 }
 

@@ -15,7 +15,8 @@ namespace weft::onnx {
 void find_copies(std::vector<InitializerVerdict>& verdicts, const pb::GraphProto& graph);
 
 /// Fills `tied_to` and `transposed`: an exporter that optimises turns a tied weight (an embedding that is the output
-/// layer too) into two initializers, one of them transposed, and notes what it computed the second from.
+/// layer too) into two initializers, one of them transposed, and notes what it computed the second from, or gives it a
+/// name of its own making.
 void find_ties(std::vector<InitializerVerdict>& verdicts, const pb::GraphProto& graph,
                const std::unordered_map<std::string, ExporterNote>& notes);
 

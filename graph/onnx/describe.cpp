@@ -45,6 +45,29 @@ const char* kind_text(InitializerKind kind) {
 
 }  // namespace
 
+namespace {
+
+/// Tensors with a module's name, added or joined to others, in files of PyTorch's older exporter, which notes nothing.
+std::vector<std::string> left_out_parameters(const ModelFile& file) {
+  const pb::GraphProto& graph = file.contents().proto.graph();
+  std::vector<std::string> names;
+  if (file.contents().proto.producer_name() != "pytorch" || !exporter_notes(graph).empty()) return names;
+  for (const InitializerVerdict& verdict : judge_initializers(file)) {
+    const auto type = dtype_from_name(verdict.type);
+    const bool generated = verdict.name.starts_with("onnx::") || verdict.name.find('/') != std::string::npos ||
+                           verdict.name.find("Constant") != std::string::npos;
+    const bool joined = verdict.reason.find("(read by Add ") != std::string::npos ||
+                        verdict.reason.find("(read by Concat ") != std::string::npos ||
+                        verdict.reason.find("(read by Expand ") != std::string::npos;
+    if (verdict.kind == InitializerKind::constant && type && is_float(*type) && verdict.extents.size() >= 2 && joined &&
+        !generated)
+      names.push_back(verdict.name);
+  }
+  return names;
+}
+
+}  // namespace
+
 ModelDescription describe_model(const ModelFile& file) {
   const ModelContents& contents = file.contents();
   const pb::ModelProto& proto = contents.proto;
@@ -87,6 +110,13 @@ std::vector<std::string> training_warnings(const ModelFile& file) {
         "model's are not in the file, for instance '{}'; those that stand for them would train as one. Export it "
         "again for training: torch.onnx.export(..., dynamo=True, optimize=False)",
         merged.size(), merged.back()));
+  if (const auto left = left_out_parameters(file); !left.empty())
+    warnings.push_back(fmt::format(
+        "{} floating tensor{} of the model {} added or joined to others and not trained, for the file does not say "
+        "whether "
+        "they are parameters (class tokens, positions) or constants: {}. `train: [NAME]` in the job trains them; "
+        "torch.onnx.export(..., dynamo=True, optimize=False) writes files that say it",
+        left.size(), left.size() == 1 ? "" : "s", left.size() == 1 ? "is" : "are", fmt::join(left, ", ")));
   return warnings;
 }
 

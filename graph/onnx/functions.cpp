@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <tuple>
 
+#include "graph/onnx/metadata.hpp"
 #include "graph/onnx/proto.hpp"
 #include "weft/error.hpp"
 
@@ -10,6 +12,10 @@ namespace weft::onnx {
 namespace {
 
 using NodeList = google::protobuf::RepeatedPtrField<pb::NodeProto>;
+// Field numbers of `overload` in onnx.proto: functions of one name told apart, since ONNX 1.16.
+constexpr int kFunctionOverload = 13;
+constexpr int kNodeOverload = 8;
+
 using Renames = std::map<std::string, std::string>;
 
 class Expander {
@@ -17,7 +23,9 @@ class Expander {
   Expander(const ModelContents& contents, const ModelLimits& limits) : limits_(limits) {
     for (const auto& function : contents.proto.functions()) {
       const std::string domain = function.domain() == "ai.onnx" ? "" : function.domain();
-      if (!functions_.emplace(std::make_pair(domain, function.name()), &function).second)
+      if (!functions_
+               .emplace(std::make_tuple(domain, function.name(), text_field(function, kFunctionOverload)), &function)
+               .second)
         throw UserError(fmt::format("two functions are named '{}.{}'", domain, function.name()));
       for (const auto& import : function.opset_import())
         if (const std::int64_t version = contents.opset(import.domain()); version != 0 && version != import.version())
@@ -33,7 +41,7 @@ class Expander {
       throw UserError(fmt::format(
           "functions and subgraphs are nested more than {} deep (a function that calls itself?)", limits_.nesting));
     for (const pb::NodeProto& node : from) {
-      const auto it = functions_.find({domain_of(node), node.op_type()});
+      const auto it = functions_.find({domain_of(node), node.op_type(), text_field(node, kNodeOverload)});
       if (it != functions_.end()) {
         if (++count_ > limits_.nodes) throw UserError(fmt::format("more than {} calls of functions", limits_.nodes));
         pb::GraphProto body;
@@ -136,7 +144,7 @@ class Expander {
   }
 
   const ModelLimits& limits_;
-  std::map<std::pair<std::string, std::string>, const pb::FunctionProto*> functions_;
+  std::map<std::tuple<std::string, std::string, std::string>, const pb::FunctionProto*> functions_;
   std::int64_t count_ = 0;
   std::int64_t calls_ = 0;
   std::int64_t bytes_ = 0;  ///< of the bodies of all calls

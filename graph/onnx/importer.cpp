@@ -3,6 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <initializer_list>
+#include <string_view>
+
 #include "graph/onnx/ops/table.hpp"
 #include "weft/error.hpp"
 
@@ -12,12 +16,32 @@ namespace {
 // Stands for a value whose node could not be imported; nodes that read it are passed over silently.
 constexpr ValueId kPoisoned = -2;
 
+// Limits on what a small file can grow into.
+constexpr std::int64_t kMostPrimitives = 4'000'000;
+constexpr std::int64_t kMostMadeNumbers = std::int64_t{1} << 26;
+constexpr std::int64_t kMostSequenceElements = 20'000'000;
+
 std::string symbol_of(const pb::ValueInfoProto& input, int dimension) {
   const auto& dim = input.type().tensor_type().shape().dim(dimension);
   return !dim.dim_param().empty() ? dim.dim_param() : fmt::format("{}.{}", input.name(), dimension);
 }
 
 bool is_symbolic(const pb::TensorShapeProto::Dimension& dim) { return !dim.has_dim_value() || dim.dim_value() < 0; }
+
+bool is_one_of(const std::string& op, std::initializer_list<std::string_view> list) {
+  return std::find(list.begin(), list.end(), op) != list.end();
+}
+
+/// Operators that know narrow types, or do not look at values.
+bool takes_narrow(const std::string& op) {
+  return is_one_of(op, {"Cast", "CastLike", "QuantizeLinear", "DequantizeLinear", "Identity", "Shape", "Size", "If"});
+}
+
+/// Operators whose results hold elements of their first operand and nothing else.
+bool moves_elements(const std::string& op) {
+  return is_one_of(
+      op, {"Reshape", "Transpose", "Slice", "Gather", "Squeeze", "Unsqueeze", "Expand", "Flatten", "Split", "Tile"});
+}
 
 std::unordered_map<std::string, const pb::TensorProto*> initializer_map(const pb::GraphProto& graph) {
   std::unordered_map<std::string, const pb::TensorProto*> map;
@@ -57,7 +81,7 @@ TensorType GraphImporter::input_type(const pb::ValueInfoProto& input) {
     throw Unsupported(where + " is a sequence, map or sparse tensor; what is trained and predicted takes tensors");
   const auto& tensor = declared.tensor_type();
   TensorType type;
-  type.dtype = dtype_of_onnx(tensor.elem_type(), where);
+  type.dtype = carrier_of(tensor.elem_type(), where);
   if (const auto it = options_.shapes.find(input.name()); it != options_.shapes.end()) {
     if (tensor.has_shape() && tensor.shape().dim_size() != it->second.rank())
       throw Unsupported(fmt::format("{} has {} dimensions; the shape {} that it was given has {}", where,
@@ -86,14 +110,32 @@ TensorType GraphImporter::input_type(const pb::ValueInfoProto& input) {
 ValueId GraphImporter::add_input(const pb::ValueInfoProto& input) {
   if (options_.absent.contains(input.name())) return kAbsent;
   const auto sequence = options_.sequences.find(input.name());
-  if (sequence == options_.sequences.end()) return builder_.input(input.name(), InputRole::feed, input_type(input));
+  if (sequence == options_.sequences.end()) {
+    const ValueId id = builder_.input(input.name(), InputRole::feed, input_type(input));
+    if (const NarrowType* narrow = narrow_type(input.type().tensor_type().elem_type())) note_narrow(id, *narrow);
+    return id;
+  }
   std::vector<ValueId> elements;
   for (const TensorType& type : sequence->second)
     elements.push_back(builder_.input(fmt::format("{}[{}]", input.name(), elements.size()), InputRole::feed, type));
   return make_sequence(std::move(elements));
 }
 
+const NarrowType* GraphImporter::narrow_of(ValueId id) const {
+  const auto it = narrow_.find(id);
+  return it == narrow_.end() ? nullptr : it->second;
+}
+
+void GraphImporter::charge(std::int64_t numbers) {
+  charged_ += numbers;
+  if (charged_ > kMostMadeNumbers)
+    throw Unsupported(fmt::format("with it, constants made on import take more than {} numbers", kMostMadeNumbers));
+}
+
 ValueId GraphImporter::make_sequence(std::vector<ValueId> elements) {
+  sequence_elements_ += static_cast<std::int64_t>(elements.size());
+  if (sequence_elements_ > kMostSequenceElements)
+    throw Unsupported(fmt::format("with it, sequences hold more than {} tensors in all", kMostSequenceElements));
   sequences_.push_back(std::move(elements));
   return kFirstSequence - static_cast<ValueId>(sequences_.size() - 1);
 }
@@ -109,6 +151,7 @@ void GraphImporter::add_inputs() {
       const ValueId id = builder_.input(input.name(), InputRole::feed, {it->second.dtype(), it->second.shape()});
       constants_.set(id, it->second);
       attempt_.bound[input.name()] = it->second;
+      if (const NarrowType* narrow = narrow_type(input.type().tensor_type().elem_type())) note_narrow(id, *narrow);
       scopes_.front()[input.name()] = id;
       continue;
     }
@@ -139,6 +182,7 @@ ValueId GraphImporter::lookup(const std::string& name) {
     Tensor value = tensor_of(*it->second, contents_.folder, "initializer '" + name + "'");
     id = builder_.input(name, InputRole::state, {value.dtype(), value.shape()});
     constants_.set(id, value);
+    if (const NarrowType* narrow = narrow_type(it->second->data_type())) note_narrow(id, *narrow);
     attempt_.initializers[name] = std::move(value);
   } catch (const UserError& e) {
     problem(e.what());
@@ -156,6 +200,8 @@ void GraphImporter::import_nodes(const std::vector<const pb::NodeProto*>& nodes)
   for (const pb::NodeProto* node : nodes) {
     if (++imported_ > ModelLimits{}.nodes)  // loops multiply
       throw UserError(fmt::format("more than {} nodes after loops are unrolled", ModelLimits{}.nodes));
+    if (static_cast<std::int64_t>(builder_.graph().nodes().size()) > kMostPrimitives)
+      throw UserError(fmt::format("more than {} operations after operators are decomposed", kMostPrimitives));
     try {
       import_node(*node);
       continue;
@@ -201,7 +247,23 @@ std::vector<ValueId> GraphImporter::apply_rule(const pb::NodeProto& node, std::v
                                     operands[i] == kAbsent ? "missing optional" : "sequence of tensors"));
   const ScopedName named(builder_, !node.name().empty() ? node.name() : node.output_size() > 0 ? node.output(0) : "");
   OpContext context(*this, builder_, constants_, node, std::move(operands), version, contents_.folder);
-  return row->rule(context);
+  const NarrowType* narrow = narrow_operand(node, context.operands());
+  std::vector<ValueId> results = row->rule(context);
+  if (narrow != nullptr && moves_elements(node.op_type()))
+    for (const ValueId result : results)
+      if (is_tensor(result)) note_narrow(result, *narrow);
+  return results;
+}
+
+const NarrowType* GraphImporter::narrow_operand(const pb::NodeProto& node, const std::vector<ValueId>& operands) const {
+  const NarrowType* found = nullptr;
+  for (const ValueId operand : operands)
+    if (const NarrowType* narrow = narrow_of(operand)) found = narrow;
+  if (found != nullptr &&
+      !(domain_of(node).empty() && (takes_narrow(node.op_type()) || moves_elements(node.op_type()))))
+    throw Unsupported(fmt::format("it computes on {}, which Weft casts, quantises and moves only; dequantise first",
+                                  onnx_type_name(found->onnx)));
+  return found;
 }
 
 std::vector<ValueId> GraphImporter::import_subgraph(const pb::GraphProto& graph,

@@ -11,6 +11,7 @@
 
 #include "graph/ir/builder.hpp"
 #include "graph/onnx/import.hpp"
+#include "graph/onnx/narrow.hpp"
 #include "graph/onnx/op_context.hpp"
 #include "graph/onnx/proto.hpp"
 
@@ -52,6 +53,14 @@ class GraphImporter {
   /// The value of a name visible from here.
   ValueId lookup(const std::string& name);
 
+  /// A value of a narrow type (graph/onnx/narrow.hpp), whose carrier does not tell.
+  void note_narrow(ValueId id, const NarrowType& type) { narrow_[id] = &type; }
+  const NarrowType* narrow_of(ValueId id) const;
+
+  /// Counts numbers that constants made on import take (the matrices of transforms): a small file must not fill the
+  /// memory. Throws Unsupported beyond the limit.
+  void charge(std::int64_t numbers);
+
   ValueId make_sequence(std::vector<ValueId> elements);
   const std::vector<ValueId>& elements(ValueId sequence) const;
 
@@ -64,6 +73,8 @@ class GraphImporter {
   void import_nodes(const std::vector<const pb::NodeProto*>& nodes);
   void import_node(const pb::NodeProto& node);
   std::vector<ValueId> apply_rule(const pb::NodeProto& node, std::vector<ValueId> operands);
+  /// The narrow type among the operands, if any. Throws Unsupported where the operator would compute on it.
+  const NarrowType* narrow_operand(const pb::NodeProto& node, const std::vector<ValueId>& operands) const;
   void add_outputs();
   void problem(std::string text) { attempt_.problems.push_back(std::move(text)); }
   void poison(const pb::NodeProto& node);
@@ -73,9 +84,10 @@ class GraphImporter {
   GraphBuilder builder_;
   ConstantFinder constants_;
   ImportAttempt attempt_;
-  std::int64_t imported_ = 0;
+  std::int64_t imported_ = 0, charged_ = 0, sequence_elements_ = 0;
   std::vector<Scope> scopes_;
   std::deque<std::vector<ValueId>> sequences_;
+  std::unordered_map<ValueId, const NarrowType*> narrow_;
   std::unordered_set<std::string> read_;  ///< names that somebody reads, in any graph of the model
   std::unordered_map<std::string, const pb::TensorProto*> initializers_;
   std::unordered_map<const pb::TensorProto*, Tensor> literals_;

@@ -6,8 +6,10 @@
 #include <charconv>
 #include <cstring>
 #include <limits>
+#include <vector>
 
 #include "graph/onnx/file_io.hpp"
+#include "graph/onnx/narrow.hpp"
 #include "graph/onnx/proto.hpp"
 #include "weft/error.hpp"
 
@@ -140,11 +142,11 @@ void normalize_bools(Tensor& t) {
 }  // namespace
 
 std::string onnx_type_name(std::int32_t data_type) {
-  static constexpr const char* kNames[] = {"UNDEFINED",      "FLOAT",    "UINT8",        "INT8",           "UINT16",
-                                           "INT16",          "INT32",    "INT64",        "STRING",         "BOOL",
-                                           "FLOAT16",        "DOUBLE",   "UINT32",       "UINT64",         "COMPLEX64",
-                                           "COMPLEX128",     "BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2",
-                                           "FLOAT8E5M2FNUZ", "UINT4",    "INT4",         "FLOAT4E2M1"};
+  static constexpr const char* kNames[] = {
+      "UNDEFINED", "FLOAT",      "UINT8",      "INT8",         "UINT16",         "INT16",      "INT32",
+      "INT64",     "STRING",     "BOOL",       "FLOAT16",      "DOUBLE",         "UINT32",     "UINT64",
+      "COMPLEX64", "COMPLEX128", "BFLOAT16",   "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ",
+      "UINT4",     "INT4",       "FLOAT4E2M1", "FLOAT8E8M0",   "UINT2",          "INT2"};
   if (data_type >= 0 && data_type < static_cast<std::int32_t>(std::size(kNames))) return kNames[data_type];
   return "type " + std::to_string(data_type);
 }
@@ -166,7 +168,8 @@ std::int32_t onnx_of_dtype(DType type) {
 
 std::pair<DType, Shape> tensor_header(const pb::TensorProto& proto, const std::filesystem::path& folder,
                                       const std::string& where) {
-  const DType type = dtype_of_onnx(proto.data_type(), where);
+  const NarrowType* narrow = narrow_type(proto.data_type());
+  const DType type = carrier_of(proto.data_type(), where);
   if (proto.has_segment()) throw UserError(where + ": segmented tensors are not supported; store it whole");
   Dims extents(proto.dims().begin(), proto.dims().end());
   if (extents.size() > 64) throw UserError(where + ": more than 64 dimensions");
@@ -180,22 +183,48 @@ std::pair<DType, Shape> tensor_header(const pb::TensorProto& proto, const std::f
   const std::int64_t elements = shape.elements();
   const auto size = static_cast<std::int64_t>(size_of(type));
   if (elements > std::numeric_limits<std::int64_t>::max() / 16) throw UserError(where + ": too many elements");
+  const std::int64_t needed = narrow != nullptr ? narrow->stored_bytes(elements) : elements * size;
+  const std::int64_t entries = narrow != nullptr ? needed : elements;
+  const std::int64_t typed = narrow != nullptr ? proto.int32_data_size() : typed_count(proto, type);
+  const std::string name = onnx_type_name(proto.data_type());
   if (proto.data_location() == pb::TensorProto::EXTERNAL) {
-    external_range(proto, elements * size, folder, where);
+    external_range(proto, needed, folder, where);
   } else if (proto.has_raw_data()) {
     const auto bytes = static_cast<std::int64_t>(proto.raw_data().size());
-    if (bytes != elements * size)
-      throw UserError(fmt::format("{}: {}{} needs {} bytes, {} are there: the file is damaged", where, name_of(type),
-                                  shape.str(), elements * size, bytes));
-  } else if (typed_count(proto, type) != elements) {
-    throw UserError(fmt::format("{}: {}{} needs {} elements, {} are there: the file is damaged", where, name_of(type),
-                                shape.str(), elements, typed_count(proto, type)));
+    if (bytes != needed)
+      throw UserError(fmt::format("{}: {}{} needs {} bytes, {} are there: the file is damaged", where, name,
+                                  shape.str(), needed, bytes));
+  } else if (typed != entries) {
+    throw UserError(fmt::format("{}: {}{} needs {} elements, {} are there: the file is damaged", where, name,
+                                shape.str(), entries, typed));
   }
   return {type, shape};
 }
 
+namespace {
+
+/// The codes of a narrow type, wherever they are stored.
+std::vector<std::byte> packed_codes(const pb::TensorProto& proto, std::int64_t bytes,
+                                    const std::filesystem::path& folder, const std::string& where) {
+  std::vector<std::byte> codes(static_cast<std::size_t>(bytes));
+  if (proto.data_location() == pb::TensorProto::EXTERNAL) {
+    const ExternalRange range = external_range(proto, bytes, folder, where);
+    read_range(range.file, range.offset, range.length, reinterpret_cast<char*>(codes.data()));
+  } else if (proto.has_raw_data()) {
+    if (bytes > 0) std::memcpy(codes.data(), proto.raw_data().data(), codes.size());
+  } else {
+    for (std::size_t i = 0; i < codes.size(); ++i)
+      codes[i] = static_cast<std::byte>(proto.int32_data(static_cast<int>(i)) & 255);
+  }
+  return codes;
+}
+
+}  // namespace
+
 Tensor tensor_of(const pb::TensorProto& proto, const std::filesystem::path& folder, const std::string& where) {
   auto [type, shape] = tensor_header(proto, folder, where);
+  if (const NarrowType* narrow = narrow_type(proto.data_type()))
+    return decoded(*narrow, shape, packed_codes(proto, narrow->stored_bytes(shape.elements()), folder, where));
   Tensor tensor(type, std::move(shape));
   if (proto.data_location() == pb::TensorProto::EXTERNAL) {
     const ExternalRange range = external_range(proto, static_cast<std::int64_t>(tensor.bytes()), folder, where);

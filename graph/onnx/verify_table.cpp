@@ -35,8 +35,13 @@ std::string reason_of(const CaseResult& result) {
       reason = reason.substr(0, node) + reason.substr(colon);
   if (result.status == CaseStatus::unsupported && reason.starts_with("test_data_set_"))
     if (const auto colon = reason.find(": "); colon != std::string::npos) reason.erase(0, colon + 2);
-  std::replace(reason.begin(), reason.end(), '|', '/');
+  for (const char* port : {"input_", "output_"})
+    if (const auto colon = reason.find(".pb: "); reason.starts_with(port) && colon != std::string::npos)
+      reason.erase(0, colon + 5);
+  if (const auto version = reason.find(", version "); version != std::string::npos && reason.ends_with(")"))
+    reason.replace(version, std::string::npos, ")");
   while (!reason.empty() && reason.back() == ' ') reason.pop_back();
+  std::replace(reason.begin(), reason.end(), '|', '/');
   return reason;
 }
 
@@ -81,9 +86,9 @@ std::string to_markdown(const VerifySummary& summary, const std::vector<std::str
     }
   }
   std::string text = fmt::format(
-      "# ONNX operators\n\nWritten by `weft verify --table`; computed on `{}`. A case counts for every operator of its "
+      "# ONNX operators\n\nWritten by `weft verify {} --target {} --table`. A case counts for every operator of its "
       "model; one that is not supported, for the operators that stand in the way.\n\n",
-      target);
+      fmt::join(suites, " "), target);
   text += heading("", suites) + counts_row("cases", totals) + "\n" + heading("operator", suites);
   for (const auto& [op, counts] : operators) text += counts_row(op, counts);
   if (summary.failed > 0) text += "\n## Wrong answers\n\n" + reasons_table(summary, CaseStatus::fail);

@@ -89,6 +89,11 @@ Values import_swish(OpContext& c) {
   return {c.b.mul(c.in(0), c.b.unary(Op::sigmoid, scaled(c.b, c.in(0), alpha)))};
 }
 
+Values import_swiglu(OpContext& c) {
+  if (c.shape(0) != c.shape(1)) OpContext::unsupported("its operands must have one shape");
+  return {c.b.mul(import_swish(c).front(), c.in(1))};
+}
+
 Values import_shrink(OpContext& c) {
   const ValueId x = c.in(0), zero = c.b.like(x, 0);
   const double lambda = c.number("lambd", 0.5), bias = c.number("bias", 0);
@@ -129,6 +134,7 @@ constexpr OpRow kActivationRows[] = {
     {"Softsign", import_softsign},
     {"Gelu", import_gelu},
     {"Swish", import_swish},
+    {"SwiGLU", import_swiglu},
     {"Shrink", import_shrink},
     {"Softmax", import_softmax<Op::softmax>},
     {"LogSoftmax", import_softmax<Op::log_softmax>},

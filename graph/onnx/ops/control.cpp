@@ -21,16 +21,17 @@ Values import_if(OpContext& c) {
   const Values yes = c.importer().import_subgraph(c.graph("then_branch"), {});
   const Values no = c.importer().import_subgraph(c.graph("else_branch"), {});
   if (yes.size() != no.size()) OpContext::unsupported("its branches have different numbers of results");
+  // Results that cannot be selected from at run time need the condition now.
+  for (std::size_t i = 0; i < yes.size(); ++i)
+    if (yes[i] != no[i] && (!is_tensor(yes[i]) || !is_tensor(no[i]) || c.b.type(yes[i]) != c.b.type(no[i])))
+      c.constant(0, fmt::format("the condition, for result {} is of another type or shape in each branch,", i));
   const ValueId condition = c.b.reshape(c.in(0), Shape{});
   Values results;
   for (std::size_t i = 0; i < yes.size(); ++i) {
-    if (!is_tensor(yes[i]) || !is_tensor(no[i]))
-      OpContext::unsupported(fmt::format("its condition is only known when it runs, and result {} is a sequence", i));
-    if (c.b.type(yes[i]) != c.b.type(no[i]))
-      OpContext::unsupported(
-          fmt::format("its condition is only known when it runs, and result {} is {} in one branch, "
-                      "{} in the other",
-                      i, c.b.type(yes[i]).str(), c.b.type(no[i]).str()));
+    if (yes[i] == no[i]) {
+      results.push_back(yes[i]);
+      continue;
+    }
     results.push_back(c.b.select(condition, yes[i], no[i]));
   }
   return results;

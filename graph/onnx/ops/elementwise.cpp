@@ -1,4 +1,5 @@
 // Elementwise arithmetic, comparison, logic and conversion.
+#include "graph/onnx/importer.hpp"
 #include "graph/onnx/ops/table.hpp"
 
 namespace weft::onnx {
@@ -63,7 +64,11 @@ Values import_mod(OpContext& c) {
   const ValueId signs_differ =
       c.b.binary(Op::logical_xor, c.b.binary(Op::less, remainder, zero), c.b.binary(Op::less, divisor, zero));
   const ValueId wrong = c.b.binary(Op::logical_and, signs_differ, c.b.binary(Op::not_equal, remainder, zero));
-  return {c.b.select(wrong, c.b.add(remainder, divisor), remainder)};
+  const ValueId result = c.b.select(wrong, c.b.add(remainder, divisor), remainder);
+  if (!is_float(type)) return {result};
+  // A remainder of nothing is a zero with the divisor's sign.
+  const ValueId signed_zero = c.b.select(c.b.binary(Op::less, divisor, zero), c.b.like(zero, -0.0), zero);
+  return {c.b.select(c.b.binary(Op::equal, remainder, zero), signed_zero, result)};
 }
 
 Values import_bit_shift(OpContext& c) {
@@ -104,8 +109,22 @@ DType cast_target(OpContext& c) {
   OpContext::unsupported("unknown type '" + name + "'");
 }
 
-Values import_cast(OpContext& c) { return {c.b.cast(c.in(0), cast_target(c))}; }
-Values import_cast_like(OpContext& c) { return {c.b.cast(c.in(0), c.dtype(1))}; }
+Values cast_to_narrow(OpContext& c, const NarrowType& type) {
+  if (c.importer().narrow_of(c.in(0)) == &type) return {c.in(0)};
+  const ValueId y = narrowed(c.b, c.in(0), type, c.integer("saturate", 1) != 0);
+  c.importer().note_narrow(y, type);
+  return {y};
+}
+
+Values import_cast(OpContext& c) {
+  const NarrowType* narrow = narrow_type(static_cast<std::int32_t>(c.integer("to", 0)));
+  return narrow != nullptr ? cast_to_narrow(c, *narrow) : Values{c.b.cast(c.in(0), cast_target(c))};
+}
+
+Values import_cast_like(OpContext& c) {
+  const NarrowType* narrow = c.importer().narrow_of(c.in(1));
+  return narrow != nullptr ? cast_to_narrow(c, *narrow) : Values{c.b.cast(c.in(0), c.dtype(1))};
+}
 Values import_identity(OpContext& c) { return {c.any(0)}; }
 
 constexpr OpRow kElementwiseRows[] = {

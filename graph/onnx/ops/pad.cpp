@@ -48,7 +48,7 @@ ValueId pad_axis(OpContext& c, ValueId x, int axis, std::int64_t low, std::int64
   const std::int64_t extent = c.b.shape(x)[axis];
   if (extent == 0) OpContext::unsupported("mode " + mode + " cannot pad an empty dimension");
   const Shape grown = c.b.shape(x).with(axis, extent + low + high);  // throws when too large or negative
-  if (grown[axis] > (std::int64_t{1} << 31)) OpContext::unsupported("the padded extent is above 2^31");
+  if (grown[axis] > (std::int64_t{1} << 26)) OpContext::unsupported("the padded extent is above 2^26");
   std::vector<std::int64_t> indices;
   for (std::int64_t i = -low; i < extent + high; ++i) indices.push_back(source_index(i, extent, mode));
   const ValueId index = c.b.constant(Tensor::from<std::int64_t>(Shape{grown[axis]}, indices));
@@ -62,7 +62,7 @@ Values import_pad(OpContext& c) {
   const auto rank = static_cast<std::size_t>(c.rank(0));
   constexpr std::int64_t kLimit = std::int64_t{1} << 40;
   for (std::size_t d = 0; d < rank; ++d)
-    if (std::abs(pads.low[d]) > kLimit || std::abs(pads.high[d]) > kLimit)
+    if (pads.low[d] > kLimit || pads.low[d] < -kLimit || pads.high[d] > kLimit || pads.high[d] < -kLimit)
       OpContext::unsupported("a pad is above 2^40");
   if (mode == "constant") {
     ValueId value;
@@ -78,7 +78,25 @@ Values import_pad(OpContext& c) {
   return {x};
 }
 
-constexpr OpRow kPadRows[] = {{"Pad", import_pad}};
+/// Cut, or filled with zeros, evenly on both sides; an odd one goes behind.
+Values import_center_crop_pad(OpContext& c) {
+  const Dims target = c.constant_dims(1, "the shape");
+  Dims axes = c.integers("axes");
+  if (axes.empty())
+    for (int d = 0; d < c.rank(0); ++d) axes.push_back(d);
+  if (axes.size() != target.size()) OpContext::unsupported("axes and shape have different lengths");
+  const auto rank = static_cast<std::size_t>(c.rank(0));
+  Dims low(rank, 0), high(rank, 0);
+  for (std::size_t i = 0; i < axes.size(); ++i) {
+    const int axis = normalize_axis(axes[i], c.rank(0));
+    if (target[i] < 0) OpContext::unsupported(fmt::format("the shape has an extent of {}", target[i]));
+    const std::int64_t missing = target[i] - c.shape(0)[axis], before = missing / 2;
+    low[static_cast<std::size_t>(axis)] = before, high[static_cast<std::size_t>(axis)] = missing - before;
+  }
+  return {c.b.pad(c.in(0), c.b.full(c.dtype(0), Shape{}, 0), low, high, Dims(rank, 0))};
+}
+
+constexpr OpRow kPadRows[] = {{"Pad", import_pad}, {"CenterCropPad", import_center_crop_pad, 18}};
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 // Quantisation to 8- and 16-bit integers and back.
 #include <fmt/format.h>
 
+#include "graph/onnx/importer.hpp"
 #include "graph/onnx/ops/table.hpp"
 #include "weft/error.hpp"
 
@@ -29,9 +30,24 @@ ValueId spread(OpContext& c, ValueId v, const Shape& shape) {
   return b.reshape(b.broadcast_in(v, Shape(wide), dims), shape);
 }
 
+/// To types of eight bits and fewer: floats round to what they hold, integers saturate.
+Values quantized_narrow(OpContext& c, const NarrowType& type) {
+  GraphBuilder& b = c.b;
+  const Shape shape = c.shape(0);
+  ValueId y = b.div(b.cast(c.in(0), DType::f32), spread(c, b.cast(c.in(1), DType::f32), shape));
+  if (!type.real) y = b.unary(Op::round_even, y);
+  if (c.has(2)) y = b.add(y, spread(c, b.cast(c.in(2), DType::f32), shape));
+  y = type.real ? narrowed(b, y, type, c.integer("saturate", 1) != 0) : clamped_to(b, y, type);
+  c.importer().note_narrow(y, type);
+  return {y};
+}
+
 Values import_quantize(OpContext& c) {
   GraphBuilder& b = c.b;
   const Shape shape = c.shape(0);
+  const NarrowType* narrow = narrow_type(static_cast<std::int32_t>(c.integer("output_dtype", 0)));
+  if (c.has(2)) narrow = c.importer().narrow_of(c.in(2));
+  if (narrow != nullptr) return quantized_narrow(c, *narrow);
   DType type = DType::u8;
   if (c.has(2))
     type = c.dtype(2);

@@ -119,6 +119,25 @@ Values import_cumsum(OpContext& c) {
       {{"axis", std::int64_t{axis}}, {"exclusive", c.integer("exclusive", 0)}, {"reverse", c.integer("reverse", 0)}})};
 }
 
+/// Running products in as many rounds as the axis has bits: each multiplies by the product of as many elements before.
+Values import_cumprod(OpContext& c) {
+  GraphBuilder& b = c.b;
+  const int axis = normalize_axis(c.constant_int(1, "the axis"), c.rank(0));
+  const auto d = static_cast<std::size_t>(axis);
+  const Dims none(static_cast<std::size_t>(c.rank(0)), 0);
+  const std::int64_t extent = c.shape(0)[axis];
+  const bool backwards = c.integer("reverse", 0) != 0;
+  const auto shifted = [&](ValueId x, std::int64_t by) {
+    Dims low = none, high = none;
+    (backwards ? high : low)[d] = by, (backwards ? low : high)[d] = -by;
+    return b.pad(x, b.full(b.dtype(x), Shape{}, 1), low, high, none);
+  };
+  if (extent == 0) return {c.in(0)};
+  ValueId y = c.integer("exclusive", 0) != 0 ? shifted(c.in(0), 1) : c.in(0);
+  for (std::int64_t by = 1; by < extent; by *= 2) y = b.mul(y, shifted(y, by));
+  return {y};
+}
+
 Values import_top_k(OpContext& c) {
   const int axis = c.axis(-1, c.rank(0));
   const std::int64_t k = c.version() >= 10 ? c.constant_int(1, "k") : c.integer("k", 0);
@@ -142,6 +161,7 @@ constexpr OpRow kReductionRows[] = {
     {"ArgMin", import_arg<Op::argmin>},
     {"Hardmax", import_hardmax},
     {"CumSum", import_cumsum},
+    {"CumProd", import_cumprod},
     {"TopK", import_top_k},
 };
 

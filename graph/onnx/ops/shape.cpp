@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "graph/onnx/importer.hpp"
 #include "graph/onnx/ops/table.hpp"
 #include "weft/error.hpp"
 
@@ -29,7 +30,13 @@ Values import_shape(OpContext& c) {
 Values import_size(OpContext& c) { return {c.b.constant(Tensor::scalar<std::int64_t>(c.shape(0).elements()))}; }
 
 Values import_constant(OpContext& c) {
-  if (auto value = c.tensor("value")) return {c.b.constant(std::move(*value))};
+  if (auto value = c.tensor("value")) {
+    const ValueId id = c.b.constant(std::move(*value));
+    for (const auto& attribute : c.node().attribute())
+      if (const NarrowType* narrow = narrow_type(attribute.t().data_type()); attribute.has_t() && narrow != nullptr)
+        c.importer().note_narrow(id, *narrow);
+    return {id};
+  }
   if (c.has_attribute("value_int")) return {c.b.constant(Tensor::scalar<std::int64_t>(c.integer("value_int", 0)))};
   if (c.has_attribute("value_float"))
     return {c.b.constant(Tensor::scalar<float>(static_cast<float>(c.number("value_float", 0))))};

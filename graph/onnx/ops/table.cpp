@@ -10,34 +10,29 @@ namespace weft::onnx {
 namespace {
 
 constexpr const char* kStrings = "works on text, which Weft's tensors do not hold";
-constexpr const char* kRuntimeShape = "the shape of its result depends on values of its operands";
 constexpr const char* kRandom = "draws random numbers that the model's file does not define";
-constexpr const char* kComplex = "works on complex numbers";
 
-constexpr std::array<std::pair<std::string_view, const char*>, 16> kWithoutRule = {{
+constexpr std::array<std::pair<std::string_view, const char*>, 12> kWithoutRule = {{
     {"StringNormalizer", kStrings},
     {"StringConcat", kStrings},
     {"StringSplit", kStrings},
     {"RegexFullMatch", kStrings},
     {"TfIdfVectorizer", kStrings},
-    {"NonMaxSuppression", kRuntimeShape},
-    {"Unique", kRuntimeShape},
     {"RandomUniform", kRandom},
     {"RandomUniformLike", kRandom},
     {"RandomNormal", kRandom},
     {"RandomNormalLike", kRandom},
     {"Bernoulli", kRandom},
     {"Multinomial", kRandom},
-    {"DFT", kComplex},
-    {"STFT", kComplex},
     {"ImageDecoder", "decodes image files inside the model; decode them when data is imported"},
 }};
 
-std::array<std::span<const OpRow>, 19> families() {
+std::array<std::span<const OpRow>, 24> families() {
   return {elementwise_rows(), activation_rows(),    shape_rows(),     movement_rows(),    pad_rows(),
           indexing_rows(),    scatter_rows(),       reduction_rows(), contraction_rows(), einsum_rows(),
           pooling_rows(),     normalization_rows(), loss_rows(),      quantize_rows(),    resize_rows(),
-          recurrent_rows(),   control_rows(),       sequence_rows(),  optimizer_rows()};
+          recurrent_rows(),   control_rows(),       sequence_rows(),  attention_rows(),   state_space_rows(),
+          grid_rows(),        signal_rows(),        selection_rows(), optimizer_rows()};
 }
 
 }  // namespace

@@ -47,6 +47,11 @@ std::span<const OpRow> resize_rows();
 std::span<const OpRow> recurrent_rows();
 std::span<const OpRow> control_rows();
 std::span<const OpRow> sequence_rows();
+std::span<const OpRow> attention_rows();
+std::span<const OpRow> state_space_rows();
+std::span<const OpRow> grid_rows();
+std::span<const OpRow> signal_rows();
+std::span<const OpRow> selection_rows();
 std::span<const OpRow> optimizer_rows();
 
 /// nullptr, with `reason` set, when the operator or its version is not supported.

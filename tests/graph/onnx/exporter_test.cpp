@@ -88,6 +88,26 @@ TEST(ExporterNotes, SoDoesOneOfAModelThatForgotItsValues) {
   EXPECT_TRUE(tensor_of(initializers[1], {}, "head").identical(Tensor::from<float>({2, 3}, {10, 30, 50, 20, 40, 60})));
 }
 
+TEST(ExporterNotes, ATurnedCopyWithANameThatTheOlderExporterMadeIsTiedToo) {
+  pb::ModelProto model = tied_model();
+  model.mutable_graph()->clear_value_info();
+  EXPECT_EQ(import_model(parsed(model), {.symbols = {{"N", 2}}}).states.size(), 2U);
+  model.mutable_graph()->mutable_initializer(1)->set_name("onnx::MatMul_17");
+  model.mutable_graph()->mutable_node(1)->set_input(1, "onnx::MatMul_17");
+  EXPECT_EQ(import_model(parsed(model), {.symbols = {{"N", 2}}}).states.size(), 1U);
+}
+
+TEST(ExporterNotes, ATensorOfTheOlderExporterThatMayBeAParameterIsWarnedOf) {
+  ModelWriter writer("positions");
+  const std::string x = writer.input("x", DType::f32, {"N", 2});
+  const std::string position = writer.initializer("encoder.position", Tensor::from<float>({1, 2}, {1, 2}));
+  writer.output(writer.node("Add", {x, position}, "add", {}, "output"), DType::f32, {"N", 2});
+  pb::ModelProto model = std::move(writer).finish().contents().proto;
+  EXPECT_THAT(training_warnings(parsed(model)), IsEmpty());
+  model.set_producer_name("pytorch");
+  EXPECT_THAT(training_warnings(parsed(model)), ::testing::ElementsAre(HasSubstr("encoder.position")));
+}
+
 TEST(ExporterNotes, ANoteOfATieThatTheNumbersContradictIsNotBelieved) {
   const Model model = import_model(parsed(tied_model(7)), {.symbols = {{"N", 2}}});
   EXPECT_EQ(model.states.size(), 2U);
