@@ -6,6 +6,8 @@
 #include <map>
 #include <numeric>
 
+#include "graph/lowering/liveness.hpp"
+
 namespace weft::lowering {
 namespace {
 
@@ -63,6 +65,41 @@ Packing pack(const std::vector<Block>& blocks) {
   if (other.bytes < best.bytes) best = std::move(other);
   best.bound = liveness_bound(blocks);
   return best;
+}
+
+Packing pack_apart(const std::vector<Block>& blocks) {
+  Packing packing;
+  for (const Block& b : blocks) {
+    packing.offsets.push_back(packing.bytes);
+    packing.bytes += rounded(b.bytes);
+  }
+  packing.bound = liveness_bound(blocks);
+  return packing;
+}
+
+void place_arena(Program& program, MemorySpace space, Packing (*packer)(const std::vector<Block>&)) {
+  std::vector<LiveRange> ranges(program.buffers.size());
+  const auto touch = [&](const Instruction& i, int at) {
+    for (const View& v : i.reads) ranges[index(v.buffer)].touch(at);
+    for (const View& v : i.writes) ranges[index(v.buffer)].touch(at);
+    if (i.scratch.buffer >= 0) ranges[index(i.scratch.buffer)].touch(at);
+  };
+  for (std::size_t n = 0; n < program.instructions.size(); ++n) {
+    const Instruction& i = program.instructions[n];
+    touch(i, static_cast<int>(n));
+    if (i.kind == InstructionKind::wait) touch(program.instructions[index(i.waits[0])], static_cast<int>(n));
+  }
+  std::vector<Block> blocks;
+  std::vector<std::size_t> buffer_of_block;
+  for (std::size_t b = 0; b < program.buffers.size(); ++b) {
+    if (program.buffers[b].kind != BufferKind::arena || ranges[b].first < 0) continue;
+    blocks.push_back({program.buffers[b].bytes, ranges[b].first, ranges[b].last});
+    buffer_of_block.push_back(b);
+  }
+  const Packing packing = packer(blocks);
+  for (std::size_t i = 0; i < blocks.size(); ++i) program.buffers[buffer_of_block[i]].offset = packing.offsets[i];
+  program.arena_bytes[static_cast<int>(space)] = packing.bytes;
+  program.liveness_bound_bytes = packing.bound;
 }
 
 }  // namespace weft::lowering

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "weft/program.hpp"
+
 namespace weft::lowering {
 
 /// One block of arena memory: needed from step `first` to step `last`, both included.
@@ -22,5 +24,10 @@ struct Packing {
 /// whole range: the 'greedy by size' strategy of Pisarchyk and Lee, 'Efficient Memory Management for Deep Neural Net
 /// Inference' (2020). Sizes are rounded up to 64 bytes.
 Packing pack(const std::vector<Block>& blocks);
+/// Every block beside the others.
+Packing pack_apart(const std::vector<Block>& blocks);
+
+/// Gives the arena buffers of `program` their places, and sets the arena's size and the bound, as `packer` packs them.
+void place_arena(Program& program, MemorySpace space, Packing (*packer)(const std::vector<Block>&));
 
 }  // namespace weft::lowering

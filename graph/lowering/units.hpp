@@ -72,6 +72,8 @@ struct LoweredGraph {
   /// Fetch name -> tensor.
   std::vector<std::pair<std::string, int>> fetches;
   std::vector<Decision> decisions;
+  /// Pairs of units of which the first must run before the second, beyond what data asks for.
+  std::vector<std::pair<int, int>> order;
 
   LoweredTensor& tensor(int t) { return tensors.at(static_cast<std::size_t>(t)); }
   const LoweredTensor& tensor(int t) const { return tensors.at(static_cast<std::size_t>(t)); }
