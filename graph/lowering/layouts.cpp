@@ -15,8 +15,8 @@ namespace {
 
 class LayoutAssignment {
  public:
-  LayoutAssignment(const Graph& graph, const KernelOracle& oracle)
-      : graph_(graph), oracle_(oracle), tensor_of_(graph.values().size(), -1) {}
+  LayoutAssignment(const Graph& graph, const KernelOracle& oracle, bool propagate)
+      : graph_(graph), oracle_(oracle), propagate_(propagate), tensor_of_(graph.values().size(), -1) {}
 
   LoweredGraph run(const std::vector<Unit>& units) {
     for (const GraphInput& i : graph_.inputs())
@@ -179,6 +179,9 @@ class LayoutAssignment {
     decision.seconds = offer->seconds;
     result_.decisions.push_back(std::move(decision));
     add_kernel(unit.name, std::move(sources), std::move(inputs), std::move(outputs), *offer);
+    if (propagate_) return;
+    for (const ValueId v : unit.outputs)
+      tensor_of_[index(v)] = in_layout(tensor_of_[index(v)], Layout::dense(graph_.type(v).shape));
   }
 
   std::string name_of_value(ValueId v) const {
@@ -227,6 +230,7 @@ class LayoutAssignment {
 
   const Graph& graph_;
   const KernelOracle& oracle_;
+  bool propagate_;
   std::vector<int> tensor_of_;                ///< per value
   std::map<int, std::vector<int>> reorders_;  ///< copies of a tensor in other layouts
   LoweredGraph result_;
@@ -265,8 +269,9 @@ std::vector<int> dependency_order(const Graph& graph, const std::vector<Unit>& u
   return order;
 }
 
-LoweredGraph assign_layouts(const Graph& graph, const std::vector<Unit>& units, const KernelOracle& oracle) {
-  return LayoutAssignment(graph, oracle).run(units);
+LoweredGraph assign_layouts(const Graph& graph, const std::vector<Unit>& units, const KernelOracle& oracle,
+                            bool propagate) {
+  return LayoutAssignment(graph, oracle, propagate).run(units);
 }
 
 }  // namespace weft::lowering

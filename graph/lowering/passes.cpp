@@ -62,12 +62,14 @@ void make_units(StepIr& s, std::vector<Unit> units) {
 void fuse_nodes(StepIr& s, const PassContext& c) { make_units(s, fuse(s.graph, s.buckets, c.oracle)); }
 void fuse_nothing(StepIr& s, const PassContext& c) { make_units(s, one_node_units(s.graph, s.buckets, c.oracle)); }
 
-void make_tensors(StepIr& s, const KernelOracle& oracle) {
-  s.lowered = assign_layouts(s.graph, s.units, oracle);
+void make_tensors(StepIr& s, LoweredGraph lowered) {
+  s.lowered = std::move(lowered);
   s.form = Form::tensors;
 }
-void choose_layouts(StepIr& s, const PassContext& c) { make_tensors(s, c.oracle); }
-void keep_row_major(StepIr& s, const PassContext& c) { make_tensors(s, RowMajorOracle(c.oracle)); }
+void choose_layouts(StepIr& s, const PassContext& c) { make_tensors(s, assign_layouts(s.graph, s.units, c.oracle)); }
+void keep_row_major(StepIr& s, const PassContext& c) {
+  make_tensors(s, assign_layouts(s.graph, s.units, c.oracle, false));
+}
 
 void merge_buckets(StepIr& s, const PassContext& c) {
   s.lowered = bucket_collectives(std::move(s.lowered), s.buckets, c.oracle);
@@ -108,7 +110,7 @@ constexpr Pass kPasses[] = {
     {"dce", "again", drop_dead, true},
     {"buckets", "all-reduces of gradients that travel together", bucket, true, bucket_alone},
     {"fuse", "nodes that share a kernel", fuse_nodes, true, fuse_nothing},
-    {"layouts", "where elements lie in memory, as kernels like it best", choose_layouts, true, keep_row_major},
+    {"layouts", "where elements lie in memory: a kernel's own layout is kept for the next", choose_layouts, true, keep_row_major},
     {"collectives", "members of a bucket become windows of one tensor", merge_buckets},
     {"updates", "states are updated where they are", update_in_place, true},
     {"schedule", "order for memory and exposed communication", order, true, keep_order},

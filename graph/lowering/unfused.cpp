@@ -1,4 +1,4 @@
-// One node a unit; row-major kernels.
+// One node a unit.
 #include "graph/lowering/unfused.hpp"
 
 #include "graph/lowering/groups.hpp"
@@ -18,17 +18,6 @@ std::vector<Unit> one_node_units(const Graph& graph, const std::vector<std::vect
   }
   groups.order_collectives(buckets);
   return units_of(groups, oracle);
-}
-
-KernelAnswer RowMajorOracle::ask(const Graph& body) const {
-  Graph dense = body;
-  const auto fix = [&](ValueId v) {
-    if (!dense.value(v).layout) dense.value(v).layout = Layout::dense(dense.type(v).shape);
-  };
-  for (const GraphInput& i : dense.inputs()) fix(i.value);
-  for (const GraphOutput& o : dense.outputs()) fix(o.value);
-  KernelAnswer answer = oracle_.ask(dense);
-  return answer.offer ? answer : oracle_.ask(body);
 }
 
 }  // namespace weft::lowering

@@ -1,4 +1,4 @@
-// What stands in for fusion and the layout pass where they are switched off.
+// What stands in for fusion where it is switched off.
 #pragma once
 
 #include <vector>
@@ -13,17 +13,5 @@ namespace weft::lowering {
 /// naming node and refusals where the device has no kernel for it.
 std::vector<Unit> one_node_units(const Graph& graph, const std::vector<std::vector<NodeId>>& buckets,
                                  const KernelOracle& oracle);
-
-/// Asks another oracle for kernels with row-major operands and results, and lets kernels that are to be had only in
-/// other layouts have them.
-class RowMajorOracle final : public KernelOracle {
- public:
-  explicit RowMajorOracle(const KernelOracle& oracle) : oracle_(oracle) {}
-  const Target& target() const override { return oracle_.target(); }
-  KernelAnswer ask(const Graph& body) const override;
-
- private:
-  const KernelOracle& oracle_;
-};
 
 }  // namespace weft::lowering
