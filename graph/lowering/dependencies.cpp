@@ -43,7 +43,10 @@ Dependencies::Dependencies(const LoweredGraph& graph)
   }
   std::sort(collectives_.begin(), collectives_.end(),
             [&](int a, int b) { return graph.unit(a).collective.sequence < graph.unit(b).collective.sequence; });
-  for (std::size_t i = 1; i < collectives_.size(); ++i) add(collectives_[i - 1], collectives_[i]);
+  // Before buckets are merged all have the same number, and nothing orders them.
+  for (std::size_t i = 1; i < collectives_.size(); ++i)
+    if (graph.unit(collectives_[i - 1]).collective.sequence != graph.unit(collectives_[i]).collective.sequence)
+      add(collectives_[i - 1], collectives_[i]);
   for (const auto& [first, then] : graph.order) add(first, then);
   sort_and_unite(before_);
   sort_and_unite(after_);

@@ -65,7 +65,8 @@ class Emitter {
   }
 
   int kernel_of(const LoweredUnit& unit) {
-    const auto [it, added] = kernels_.try_emplace(unit.spec.key(), static_cast<int>(program_.kernels.size()));
+    const auto [it, added] =
+        kernels_.try_emplace(unit.key.empty() ? unit.spec.key() : unit.key, static_cast<int>(program_.kernels.size()));
     if (added) {
       program_.kernels.push_back(unit.spec);
       program_.kernel_seconds.push_back(unit.seconds);

@@ -24,7 +24,7 @@ class LayoutAssignment {
                                               graph_.type(i.value).dtype, Layout::dense(graph_.type(i.value).shape));
     for (const int u : dependency_order(graph_, units)) {
       const Unit& unit = units[index(u)];
-      rank_ = unit.nodes.empty() ? 0 : unit.nodes.back();
+      rank_ = rank_of(unit);
       switch (unit.kind) {
         case UnitKind::kernel: place_kernel(unit); break;
         case UnitKind::view: place_view(unit); break;
@@ -44,6 +44,15 @@ class LayoutAssignment {
   }
 
  private:
+  /// The first node that is not a copy of what costs nothing.
+  int rank_of(const Unit& unit) const {
+    const auto first = std::find_if(unit.nodes.begin(), unit.nodes.end(), [&](NodeId n) {
+      const Op op = graph_.node(n).op;
+      return op != Op::constant && op != Op::broadcast && op != Op::iota;
+    });
+    return first == unit.nodes.end() ? unit.nodes.back() : *first;
+  }
+
   const LoweredTensor& at(int tensor) const { return result_.tensors[index(tensor)]; }
 
   int add_tensor(std::string name, BufferKind kind, DType type, Layout layout) {
@@ -145,7 +154,7 @@ class LayoutAssignment {
   void place_kernel(const Unit& unit) {
     std::vector<int> inputs;
     for (const ValueId v : unit.inputs) inputs.push_back(tensor_for(v));
-    Decision decision{unit.name, "", 0, {}};
+    Decision decision{unit.name, "", "", 0, {}};
     std::optional<KernelOffer> offer;
     for (const Layouts& layouts : proposals(unit, inputs)) {
       KernelAnswer answer = oracle_.ask(with_input_layouts(unit.body, layouts));
@@ -177,8 +186,10 @@ class LayoutAssignment {
     }
     decision.implementation = offer->spec.implementation;
     decision.seconds = offer->seconds;
-    result_.decisions.push_back(std::move(decision));
+    decision.key = offer->spec.key();
     add_kernel(unit.name, std::move(sources), std::move(inputs), std::move(outputs), *offer);
+    result_.units.back().key = decision.key;
+    result_.decisions.push_back(std::move(decision));
     if (propagate_) return;
     for (const ValueId v : unit.outputs)
       tensor_of_[index(v)] = in_layout(tensor_of_[index(v)], Layout::dense(graph_.type(v).shape));

@@ -5,6 +5,7 @@
 
 #include "graph/ir/op_rules.hpp"
 #include "graph/ir/passes/prune.hpp"
+#include "graph/ir/passes/recompute.hpp"
 #include "graph/ir/passes/simplify.hpp"
 #include "graph/ir/passes/verify.hpp"
 #include "graph/lowering/body.hpp"
@@ -51,6 +52,8 @@ void decompose_for_device(StepIr& s, const PassContext& c) {
     }
   if (!claimed) s.graph = decompose(s.graph, [](const Node& node) { return is_pointwise(node.op); });
 }
+
+void recompute(StepIr& s, const PassContext&) { s.graph = recompute_cheap(s.graph); }
 
 void bucket(StepIr& s, const PassContext& c) { s.buckets = plan_buckets(s.graph, c.options.bucket_bytes); }
 void bucket_alone(StepIr& s, const PassContext&) { s.buckets = plan_buckets(s.graph, 0); }
@@ -107,6 +110,7 @@ constexpr Pass kPasses[] = {
     {"fold", "again, over what partition and decompose made", fold, true},
     {"algebra", "again", apply_identities, true},
     {"cse", "again", merge_equal, true},
+    {"recompute", "cheap results that only distant kernels need are made again there", recompute, true},
     {"dce", "again", drop_dead, true},
     {"buckets", "all-reduces of gradients that travel together", bucket, true, bucket_alone},
     {"fuse", "nodes that share a kernel", fuse_nodes, true, fuse_nothing},

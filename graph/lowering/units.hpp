@@ -34,6 +34,7 @@ struct Unit {
 struct Decision {
   std::string unit;
   std::string implementation;
+  std::string key;  ///< KernelSpec::key of what it offered
   double seconds = 0;
   std::vector<KernelRefusal> refusals;
 };
@@ -61,6 +62,7 @@ struct LoweredUnit {
   KernelSpec spec;                   ///< kernel only
   double seconds = 0;
   CollectiveSpec collective;  ///< collective only
+  std::string key;            ///< KernelSpec::key, where it is known already
   int rank = 0;               ///< position in the step graph: the scheduler's tie-break
 };
 

@@ -48,6 +48,7 @@ class Memory {
   explicit Memory(const LoweredGraph& graph) : graph_(graph), written_(graph.tensors.size()) {}
 
   bool holds(int tensor) const {
+    if (graph_.tensor(tensor).bytes() == 0) return true;
     const int root = graph_.root(tensor), origin = graph_.origin(tensor);
     const auto& parts = written_[index(root)];
     const auto part = parts.find(begin(origin));
@@ -56,6 +57,7 @@ class Memory {
   }
 
   void write(int tensor) {
+    if (graph_.tensor(tensor).bytes() == 0) return;
     auto& parts = written_[index(graph_.root(tensor))];
     const std::int64_t first = begin(tensor), end = first + graph_.tensor(tensor).bytes();
     auto part = parts.lower_bound(first);

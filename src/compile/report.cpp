@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "scheduler/simulate.hpp"
+#include "src/compile/explain.hpp"
 #include "src/run/text.hpp"
 #include "src/settings/nearest.hpp"
 #include "weft/error.hpp"
@@ -103,20 +104,9 @@ Json json_of(const ProgramSummary& s, const CompiledProgram& program, bool expla
                              {"verify_ms", milliseconds(r.verify_seconds)},
                              {"before", size(r.before)},
                              {"after", size(r.after)}});
-  if (!explain) return out;
-  out["decisions"] = Json::array();
-  for (const lowering::Decision& d : program.lowered.decisions) {
-    Json refusals = Json::array();
-    for (const KernelRefusal& r : d.refusals)
-      refusals.push_back({{"implementation", r.implementation}, {"reason", r.reason}});
-    out["decisions"].push_back({{"kernel", d.unit},
-                                {"implementation", d.implementation},
-                                {"estimated_ms", milliseconds(d.seconds)},
-                                {"refusals", std::move(refusals)}});
-  }
+  if (explain) out["explain"] = explain_json(program.lowered);
   return out;
 }
-
 std::string program_text(const CompiledProgram& compiled, const Mesh& mesh) {
   const Program& p = compiled.lowered.program;
   const ProgramSummary s = summarise(p, mesh);
@@ -222,14 +212,7 @@ std::string summary_text(const Compilation& c) {
 
 std::string explain_text(const Compilation& compilation) {
   std::string text;
-  for (const CompiledProgram& c : compilation.programs) {
-    text += fmt::format("\nkernels of '{}':\n", c.lowered.program.role);
-    for (const lowering::Decision& d : c.lowered.decisions) {
-      text += fmt::format("  {}: {}, {:.4f} ms (estimated)\n", d.unit, d.implementation, milliseconds(d.seconds));
-      for (const KernelRefusal& r : d.refusals)
-        text += fmt::format("      {} refused: {}\n", r.implementation, r.reason);
-    }
-  }
+  for (const CompiledProgram& c : compilation.programs) text += explain_text(c.lowered);
   return text;
 }
 

@@ -80,22 +80,40 @@ TEST_F(CompileVerb, OnSeveralRanksGradientsAreReduced) {
   EXPECT_EQ(count_of(two["programs"][0], "all-reduce"), count_of(two["programs"][0], "wait"));
 }
 
-TEST_F(CompileVerb, ExplainNamesWhoTookEachKernelAndWhyOthersRefused) {
+TEST_F(CompileVerb, ExplainGroupsEqualKernelsAndSaysWhoTookThemAndWhyOthersRefused) {
   const auto report = json({"--explain"});
-  const auto& program = report["programs"][0];
-  std::int64_t kernels = 0;
-  for (const auto& [name, count] : program["kernels"].items()) kernels += count.get<std::int64_t>();
-  EXPECT_EQ(program["decisions"].size(), kernels);
-  bool refused = false;
-  for (const auto& d : program["decisions"])
-    for (const auto& r : d["refusals"]) {
-      refused = true;
-      EXPECT_NE(r["reason"], "");
+  for (const auto& program : report["programs"]) {
+    const auto& explained = program["explain"];
+    std::int64_t kernels = 0, launches = 0, totals = 0;
+    for (const auto& [name, count] : program["kernels"].items()) kernels += count.get<std::int64_t>();
+    double milliseconds = 0, former = 1e300;
+    bool refused = false;
+    for (const auto& g : explained["groups"]) {
+      launches += static_cast<std::int64_t>(g["launches"].size());
+      milliseconds += g["estimated_ms"].get<double>();
+      EXPECT_LE(g["estimated_ms"].get<double>(), former) << "by falling time";
+      former = g["estimated_ms"];
+      EXPECT_FALSE(g["operators"].empty());
+      for (const auto& r : g["refusals"]) {
+        refused = true;
+        EXPECT_NE(r["reason"], "");
+      }
     }
-  EXPECT_TRUE(refused);
+    for (const auto& t : explained["implementations"]) totals += t["launches"].get<std::int64_t>();
+    EXPECT_EQ(launches, kernels);
+    EXPECT_EQ(totals, kernels);
+    EXPECT_NEAR(milliseconds, program["kernels_ms"], 1e-9);
+    EXPECT_TRUE(refused);
+    EXPECT_EQ(explained["reorders"]["launches"], program["reorders"]);
+    EXPECT_LE(explained["peak"]["bytes"], program["liveness_bound_bytes"]) << "which rounds up";
+    EXPECT_GT(explained["peak"]["bytes"], 0);
+    std::int64_t bytes = 0;
+    for (const auto& part : explained["peak"]["parts"]) bytes += part["bytes"].get<std::int64_t>();
+    EXPECT_EQ(bytes, explained["peak"]["bytes"]);
+  }
   const Outcome text = job.run("compile", {"--explain"});
   EXPECT_THAT(text.out, AllOf(HasSubstr("plan: data=1, batch 8"), HasSubstr("liveness bound"), HasSubstr("refused: "),
-                              HasSubstr("matrix product")));
+                              HasSubstr("matrix product"), HasSubstr("reorders move"), HasSubstr("most lives at")));
 }
 
 TEST_F(CompileVerb, DumpsEachStageOnTheWay) {
