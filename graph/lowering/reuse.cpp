@@ -28,7 +28,7 @@ class Reuse {
         const LoweredTensor& o = graph_.tensor(out);
         if (o.storage >= 0 || o.kind != BufferKind::arena || fetched_.count(out)) continue;
         for (const int in : unit.inputs)
-          if (fits(in, o, static_cast<int>(s)) && taken.insert(graph_.root(in)).second) {
+          if (fits(in, o, static_cast<int>(s)) && read_one_way(unit, in) && taken.insert(graph_.root(in)).second) {
             move(out, graph_.root(in));
             break;
           }
@@ -46,6 +46,12 @@ class Reuse {
     return ranges_[index(root)].last == step && r.kind == BufferKind::arena && !fetched_.count(root) &&
            r.bytes() == o.bytes() && i.offset == 0 && size_of(i.dtype) == size_of(o.dtype) &&
            i.layout.same_placement(o.layout);
+  }
+
+  /// The unit reads this memory as one operand only: under another shape it would read what is written already.
+  bool read_one_way(const LoweredUnit& unit, int in) const {
+    return std::all_of(unit.inputs.begin(), unit.inputs.end(),
+                       [&](int other) { return other == in || graph_.root(other) != graph_.root(in); });
   }
 
   void move(int out, int root) {
