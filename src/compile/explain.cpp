@@ -61,8 +61,17 @@ std::string group_text(const Program& p, const KernelGroup& g, double total) {
   text += fmt::format("{}for {}\n", kIndent, some_of(names, 3));
   if (g.instructions.size() == 1 && first.sources.size() > 1)
     text += fmt::format("{}from {}\n", kIndent, some_of(first.sources, 8));
-  for (const KernelRefusal& r : g.refusals)
-    text += fmt::format("{}{} refused: {}\n", kIndent, r.implementation, r.reason);
+  // Several refuse for one reason.
+  std::vector<std::string> told;
+  for (const KernelRefusal& r : g.refusals) {
+    if (std::find(told.begin(), told.end(), r.reason) != told.end()) continue;
+    told.push_back(r.reason);
+    std::vector<std::string> who;
+    for (const KernelRefusal& other : g.refusals)
+      if (other.reason == r.reason && std::find(who.begin(), who.end(), other.implementation) == who.end())
+        who.push_back(other.implementation);
+    text += fmt::format("{}{} refused: {}\n", kIndent, fmt::join(who, ", "), r.reason);
+  }
   return text;
 }
 
