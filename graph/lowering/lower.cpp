@@ -82,6 +82,7 @@ Lowered lower(const Graph& graph, const KernelOracle& oracle, const LoweringOpti
   for (const lowering::Pass& pass : lowering::passes()) result.passes.push_back(run_pass(pass, step, context));
   result.decisions = std::move(step.lowered.decisions);
   result.program = std::move(step.program);
+  result.graph = std::move(step.once);
   return result;
 }
 

@@ -47,6 +47,7 @@ struct Lowered {
   Program program;
   std::vector<lowering::Decision> decisions;  ///< per kernel: who took it, and who refused
   std::vector<PassRecord> passes;             ///< in the order in which they ran
+  Graph graph;                                ///< what there is to compute: decomposed, simplified, nothing twice
 };
 
 struct PassDescription {

@@ -53,7 +53,11 @@ void decompose_for_device(StepIr& s, const PassContext& c) {
   if (!claimed) s.graph = decompose(s.graph, [](const Node& node) { return is_pointwise(node.op); });
 }
 
-void recompute(StepIr& s, const PassContext&) { s.graph = recompute_cheap(s.graph); }
+void recompute_nothing(StepIr& s, const PassContext&) { s.once = s.graph; }
+void recompute(StepIr& s, const PassContext&) {
+  s.once = s.graph;
+  s.graph = pruned(recompute_cheap(s.graph));
+}
 
 void bucket(StepIr& s, const PassContext& c) { s.buckets = plan_buckets(s.graph, c.options.bucket_bytes); }
 void bucket_alone(StepIr& s, const PassContext&) { s.buckets = plan_buckets(s.graph, 0); }
@@ -110,8 +114,8 @@ constexpr Pass kPasses[] = {
     {"fold", "again, over what partition and decompose made", fold, true},
     {"algebra", "again", apply_identities, true},
     {"cse", "again", merge_equal, true},
-    {"recompute", "cheap results that only distant kernels need are made again there", recompute, true},
     {"dce", "again", drop_dead, true},
+    {"recompute", "cheap results that only distant kernels need are made again there", recompute, true, recompute_nothing},
     {"buckets", "all-reduces of gradients that travel together", bucket, true, bucket_alone},
     {"fuse", "nodes that share a kernel", fuse_nodes, true, fuse_nothing},
     {"layouts", "where elements lie in memory: a kernel's own layout is kept for the next", choose_layouts, true, keep_row_major},

@@ -25,6 +25,7 @@ enum class Form : std::uint8_t { graph, units, tensors, schedule, program };
 struct StepIr {
   Form form = Form::graph;
   Graph graph;
+  Graph once;                                ///< the graph before anything was computed twice
   std::vector<std::vector<NodeId>> buckets;  ///< of collectives
   std::vector<Unit> units;
   LoweredGraph lowered;
