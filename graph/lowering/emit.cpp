@@ -1,4 +1,4 @@
-// From scheduled units to instructions over an arena.
+// From scheduled units to instructions.
 #include "graph/lowering/emit.hpp"
 
 #include <fmt/format.h>
@@ -6,20 +6,10 @@
 #include <algorithm>
 #include <map>
 
-#include "graph/lowering/memory.hpp"
-#include "graph/lowering/schedule.hpp"
 #include "weft/error.hpp"
 
 namespace weft::lowering {
 namespace {
-
-struct LiveRange {
-  int first = -1, last = -1;
-  void touch(int step) {
-    if (first < 0) first = step;
-    last = std::max(last, step);
-  }
-};
 
 class Emitter {
  public:
@@ -30,14 +20,11 @@ class Emitter {
 
   Program run() {
     place_fetches();
-    reuse_dying_operands();
     for (const Step& step : steps_) {
       emit_step(step);
       emit_fetch_copies(step);
     }
     for (const std::size_t f : fetch_copies_) emit_fetch_copy(f);
-    plan_arena();
-    program_.verify();
     return std::move(program_);
   }
 
@@ -55,59 +42,6 @@ class Emitter {
       }
     }
   }
-
-  void touch_unit(const LoweredUnit& unit, int step, std::map<int, LiveRange>& ranges) const {
-    for (const int t : unit.inputs) ranges[graph_.root(t)].touch(step);
-    for (const int t : unit.outputs) ranges[graph_.root(t)].touch(step);
-  }
-
-  std::map<int, LiveRange> live_ranges() const {
-    std::map<int, LiveRange> ranges;
-    for (std::size_t s = 0; s < steps_.size(); ++s) {
-      const Step& step = steps_[s];
-      if (step.unit >= 0) touch_unit(graph_.unit(step.unit), static_cast<int>(s), ranges);
-      if (step.update >= 0)
-        ranges[graph_.root(graph_.state_updates[static_cast<std::size_t>(step.update)].second)].touch(
-            static_cast<int>(s));
-    }
-    // Wherever the copy will stand, it is no later than this.
-    for (const std::size_t i : fetch_copies_)
-      ranges[graph_.root(graph_.fetches[i].second)].touch(static_cast<int>(steps_.size()));
-    return ranges;
-  }
-
-  /// Results of kernels that allow it take the memory of an operand of the same size that nobody needs afterwards.
-  void reuse_dying_operands() {
-    std::map<int, LiveRange> ranges = live_ranges();
-    for (std::size_t s = 0; s < steps_.size(); ++s) {
-      if (steps_[s].kind != Step::Kind::run) continue;
-      const LoweredUnit& unit = graph_.unit(steps_[s].unit);
-      if (!overwrites_operands(unit)) continue;
-      std::vector<int> taken;
-      for (const int out : unit.outputs) {
-        LoweredTensor& o = graph_.tensor(out);
-        if (o.storage >= 0 || o.kind != BufferKind::arena) continue;
-        for (const int in : unit.inputs) {
-          const int root = graph_.root(in);
-          const LoweredTensor& i = graph_.tensor(in);
-          const LoweredTensor& r = graph_.tensor(root);
-          const bool dies =
-              ranges.at(root).last == static_cast<int>(s) && r.kind == BufferKind::arena && r.bytes() == o.bytes();
-          if (!dies || i.offset != 0 || size_of(i.dtype) != size_of(o.dtype) || !i.layout.same_placement(o.layout))
-            continue;
-          if (std::find(taken.begin(), taken.end(), root) != taken.end() || bucket_window(root)) continue;
-          taken.push_back(root);
-          ranges.at(root).last = ranges.at(out).last;
-          for (LoweredTensor& t : graph_.tensors)
-            if (t.storage == out) t.storage = root;
-          o.storage = root;
-          break;
-        }
-      }
-    }
-  }
-
-  bool bucket_window(int root) const { return graph_.tensor(root).storage >= 0; }
 
   int buffer_of(int root) {
     const auto found = buffers_.find(root);
@@ -131,7 +65,8 @@ class Emitter {
   }
 
   int kernel_of(const LoweredUnit& unit) {
-    const auto [it, added] = kernels_.try_emplace(unit.spec.key(), static_cast<int>(program_.kernels.size()));
+    const auto [it, added] =
+        kernels_.try_emplace(unit.key.empty() ? unit.spec.key() : unit.key, static_cast<int>(program_.kernels.size()));
     if (added) {
       program_.kernels.push_back(unit.spec);
       program_.kernel_seconds.push_back(unit.seconds);
@@ -227,32 +162,6 @@ class Emitter {
 
   void emit_fetch_copy(std::size_t f) {
     program_.instructions.push_back(copy(graph_.fetches[f].first, graph_.fetches[f].second, BufferKind::fetch));
-  }
-
-  void plan_arena() {
-    std::vector<LiveRange> ranges(program_.buffers.size());
-    const auto touch = [&](const Instruction& i, int at) {
-      for (const View& v : i.reads) ranges[static_cast<std::size_t>(v.buffer)].touch(at);
-      for (const View& v : i.writes) ranges[static_cast<std::size_t>(v.buffer)].touch(at);
-      if (i.scratch.buffer >= 0) ranges[static_cast<std::size_t>(i.scratch.buffer)].touch(at);
-    };
-    for (std::size_t n = 0; n < program_.instructions.size(); ++n) {
-      const Instruction& i = program_.instructions[n];
-      touch(i, static_cast<int>(n));
-      if (i.kind == InstructionKind::wait)
-        touch(program_.instructions[static_cast<std::size_t>(i.waits[0])], static_cast<int>(n));
-    }
-    std::vector<Block> blocks;
-    std::vector<std::size_t> buffer_of_block;
-    for (std::size_t b = 0; b < program_.buffers.size(); ++b) {
-      if (program_.buffers[b].kind != BufferKind::arena || ranges[b].first < 0) continue;
-      blocks.push_back({program_.buffers[b].bytes, ranges[b].first, ranges[b].last});
-      buffer_of_block.push_back(b);
-    }
-    const Packing packing = pack(blocks);
-    for (std::size_t i = 0; i < blocks.size(); ++i) program_.buffers[buffer_of_block[i]].offset = packing.offsets[i];
-    program_.arena_bytes[static_cast<int>(space_)] = packing.bytes;
-    program_.liveness_bound_bytes = packing.bound;
   }
 
   LoweredGraph graph_;

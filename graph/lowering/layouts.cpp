@@ -15,8 +15,8 @@ namespace {
 
 class LayoutAssignment {
  public:
-  LayoutAssignment(const Graph& graph, const KernelOracle& oracle)
-      : graph_(graph), oracle_(oracle), tensor_of_(graph.values().size(), -1) {}
+  LayoutAssignment(const Graph& graph, const KernelOracle& oracle, bool propagate)
+      : graph_(graph), oracle_(oracle), propagate_(propagate), tensor_of_(graph.values().size(), -1) {}
 
   LoweredGraph run(const std::vector<Unit>& units) {
     for (const GraphInput& i : graph_.inputs())
@@ -24,7 +24,7 @@ class LayoutAssignment {
                                               graph_.type(i.value).dtype, Layout::dense(graph_.type(i.value).shape));
     for (const int u : dependency_order(graph_, units)) {
       const Unit& unit = units[index(u)];
-      rank_ = unit.nodes.empty() ? 0 : unit.nodes.back();
+      rank_ = rank_of(unit);
       switch (unit.kind) {
         case UnitKind::kernel: place_kernel(unit); break;
         case UnitKind::view: place_view(unit); break;
@@ -44,6 +44,15 @@ class LayoutAssignment {
   }
 
  private:
+  /// The first node that is not a copy of what costs nothing.
+  int rank_of(const Unit& unit) const {
+    const auto first = std::find_if(unit.nodes.begin(), unit.nodes.end(), [&](NodeId n) {
+      const Op op = graph_.node(n).op;
+      return op != Op::constant && op != Op::broadcast && op != Op::iota;
+    });
+    return first == unit.nodes.end() ? unit.nodes.back() : *first;
+  }
+
   const LoweredTensor& at(int tensor) const { return result_.tensors[index(tensor)]; }
 
   int add_tensor(std::string name, BufferKind kind, DType type, Layout layout) {
@@ -148,7 +157,7 @@ class LayoutAssignment {
   void place_kernel(const Unit& unit) {
     std::vector<int> inputs;
     for (const ValueId v : unit.inputs) inputs.push_back(tensor_for(v));
-    Decision decision{unit.name, "", 0, {}};
+    Decision decision{unit.name, "", "", 0, {}};
     std::optional<KernelOffer> offer;
     for (const Layouts& layouts : proposals(unit, inputs)) {
       KernelAnswer answer = oracle_.ask(with_input_layouts(unit.body, layouts));
@@ -180,8 +189,13 @@ class LayoutAssignment {
     }
     decision.implementation = offer->spec.implementation;
     decision.seconds = offer->seconds;
-    result_.decisions.push_back(std::move(decision));
+    decision.key = offer->spec.key();
     add_kernel(unit.name, std::move(sources), std::move(inputs), std::move(outputs), *offer);
+    result_.units.back().key = decision.key;
+    result_.decisions.push_back(std::move(decision));
+    if (propagate_) return;
+    for (const ValueId v : unit.outputs)
+      tensor_of_[index(v)] = in_layout(tensor_of_[index(v)], Layout::dense(graph_.type(v).shape));
   }
 
   std::string name_of_value(ValueId v) const {
@@ -230,6 +244,7 @@ class LayoutAssignment {
 
   const Graph& graph_;
   const KernelOracle& oracle_;
+  bool propagate_;
   std::vector<int> tensor_of_;                ///< per value
   std::map<int, std::vector<int>> reorders_;  ///< copies of a tensor in other layouts
   LoweredGraph result_;
@@ -268,8 +283,9 @@ std::vector<int> dependency_order(const Graph& graph, const std::vector<Unit>& u
   return order;
 }
 
-LoweredGraph assign_layouts(const Graph& graph, const std::vector<Unit>& units, const KernelOracle& oracle) {
-  return LayoutAssignment(graph, oracle).run(units);
+LoweredGraph assign_layouts(const Graph& graph, const std::vector<Unit>& units, const KernelOracle& oracle,
+                            bool propagate) {
+  return LayoutAssignment(graph, oracle, propagate).run(units);
 }
 
 }  // namespace weft::lowering

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "weft/program.hpp"
+
 namespace weft::lowering {
 
 /// One block of arena memory: needed from step `first` to step `last`, both included.
@@ -18,9 +20,15 @@ struct Packing {
   std::int64_t bound = 0;             ///< largest sum of blocks live at one step: no packing is lower
 };
 
-/// Packs by decreasing size, each block into the lowest gap (best fit among gaps of equal height) that is free over its
-/// whole range: the 'greedy by size' strategy of Pisarchyk and Lee, 'Efficient Memory Management for Deep Neural Net
-/// Inference' (2020). Sizes are rounded up to 64 bytes.
+/// Places blocks one by one, each into the lowest gap (best fit among gaps of equal height) that is free over its whole
+/// range: 'greedy by size' of Pisarchyk and Lee, 'Efficient Memory Management for Deep Neural Net Inference' (2020),
+/// from several orders, each improved while what sticks out on top can be placed earlier, until the packing is within a
+/// percent of the bound or a fixed amount of work is done. Sizes are rounded up to 64 bytes.
 Packing pack(const std::vector<Block>& blocks);
+/// Every block beside the others.
+Packing pack_apart(const std::vector<Block>& blocks);
+
+/// Gives the arena buffers of `program` their places, and sets the arena's size and the bound, as `packer` packs them.
+void place_arena(Program& program, MemorySpace space, Packing (*packer)(const std::vector<Block>&));
 
 }  // namespace weft::lowering

@@ -34,6 +34,7 @@ struct Unit {
 struct Decision {
   std::string unit;
   std::string implementation;
+  std::string key;  ///< KernelSpec::key of what it offered
   double seconds = 0;
   std::vector<KernelRefusal> refusals;
 };
@@ -61,6 +62,7 @@ struct LoweredUnit {
   KernelSpec spec;                   ///< kernel only
   double seconds = 0;
   CollectiveSpec collective;  ///< collective only
+  std::string key;            ///< KernelSpec::key, where it is known already
   int rank = 0;               ///< position in the step graph: the scheduler's tie-break
 };
 
@@ -72,6 +74,8 @@ struct LoweredGraph {
   /// Fetch name -> tensor.
   std::vector<std::pair<std::string, int>> fetches;
   std::vector<Decision> decisions;
+  /// Pairs of units of which the first must run before the second, beyond what data asks for.
+  std::vector<std::pair<int, int>> order;
 
   LoweredTensor& tensor(int t) { return tensors.at(static_cast<std::size_t>(t)); }
   const LoweredTensor& tensor(int t) const { return tensors.at(static_cast<std::size_t>(t)); }

@@ -90,6 +90,11 @@ struct ParallelSpec {
   bool operator==(const ParallelSpec&) const = default;
 };
 
+struct CompileSpec {
+  std::vector<std::string> without;  ///< passes to leave out (graph/lowering/passes.cpp)
+  bool operator==(const CompileSpec&) const = default;
+};
+
 struct ResourceSpec {
   std::optional<int> nodes;  ///< absent: auto
   std::optional<int> ranks_per_node;
@@ -118,6 +123,7 @@ struct JobSpec {
   std::vector<std::string> train, freeze, tie;   ///< name patterns
   CheckpointSpec checkpoint;
   ParallelSpec parallel;
+  CompileSpec compile;
   std::string device = "auto";
   int threads = 0;  ///< compute threads a rank; 0: auto
   ResourceSpec resources;

@@ -91,6 +91,10 @@ WindowPlan plan_window(Graph& body) {
   if (!p.refusal.empty()) return p;
   const Node node = *root;
   set_layouts(body, node);
+  if (p.op == Op::reduce_window_max_grad && !body.layout(node.outputs[0]).same_placement(body.layout(p.x))) {
+    p.refusal = "wants the gradient in the layout of the operand";
+    return p;
+  }
   p.refusal = read_loops(body, node, p);
   return p;
 }

@@ -65,7 +65,8 @@ onnx::ImportOptions bind_sizes(const onnx::ModelFile& file, const ModelSizes& si
 
 }  // namespace
 
-Compilation compile_model(const std::string& path, const ModelSizes& sizes, const Device& device) {
+Compilation compile_model(const std::string& path, const ModelSizes& sizes, const Device& device,
+                          const PassWishes& wishes) {
   const auto start = std::chrono::steady_clock::now();
   const onnx::ModelFile file = onnx::load_model(path);
   const Model model = onnx::import_model(file, bind_sizes(file, sizes));
@@ -74,6 +75,8 @@ Compilation compile_model(const std::string& path, const ModelSizes& sizes, cons
   result.device = device.target().str();
   LoweringOptions options;
   options.role = "predict";
+  options.without = wishes.without;
+  options.dump = wishes.dump;
   for (const GraphInput& input : model.forward.inputs()) {
     const Shape& shape = model.forward.type(input.value).shape;
     if (input.role != InputRole::feed || shape.rank() == 0) continue;
@@ -82,12 +85,13 @@ Compilation compile_model(const std::string& path, const ModelSizes& sizes, cons
   }
   Graph forward = inference_graph(model.forward);
   Lowered lowered = lower(forward, device.oracle(), options);
-  result.programs.push_back({std::move(lowered), std::move(forward), std::nullopt});
+  result.programs.push_back({std::move(lowered), std::move(forward)});
   result.seconds = seconds_since(start);
   return result;
 }
 
-Compilation compile_job(const std::string& path, const JobSpec& given, int ranks, const Device& device) {
+Compilation compile_job(const std::string& path, const JobSpec& given, int ranks, const Device& device,
+                        const PassWishes& wishes) {
   const auto start = std::chrono::steady_clock::now();
   const JobSpec job = with_absolute_paths(given);
   const auto world = make_single_communicator();
@@ -95,6 +99,7 @@ Compilation compile_job(const std::string& path, const JobSpec& given, int ranks
   const JobData data = open_data(*world, job, model.file, job.data.train);
   const RunLength length = run_length(job, data.description);
   StepCompiler compiler(model.file, job, data.shapes, length, device.oracle());
+  compiler.keep_dumps_of(wishes.dump);
   Compilation result;
   result.source = path;
   result.model = given.model;
@@ -108,13 +113,13 @@ Compilation compile_job(const std::string& path, const JobSpec& given, int ranks
     for (const PassSpec& pass : compiler.passes(size, *result.plan)) {
       if (!seen.insert({size, pass.samples, pass.kind}).second) continue;
       TrainingProgram program = compiler.training(pass, *result.plan, 0);
-      result.programs.push_back({std::move(program.lowered), std::move(program.whole), std::move(program.local)});
+      result.programs.push_back({std::move(program.lowered), std::move(program.whole)});
     }
   if (!job.data.eval.empty()) {
     const JobData evaluated = open_data(*world, job, model.file, job.data.eval);
     for (const std::int64_t size : batch_sizes(evaluated.samples, evaluation_batch(*result.plan))) {
       EvaluationProgram program = compiler.evaluation(size, *result.plan, 0);
-      result.programs.push_back({std::move(program.lowered), std::move(program.whole), std::move(program.local)});
+      result.programs.push_back({std::move(program.lowered), std::move(program.whole)});
     }
   }
   result.seconds = seconds_since(start);

@@ -15,11 +15,10 @@
 
 namespace weft {
 
-/// One Program and how it came to be. Which graphs there are depends on what is compiled.
+/// One Program and how it came to be.
 struct CompiledProgram {
   Lowered lowered;
-  Graph before;                ///< the whole step, or the model's forward pass
-  std::optional<Graph> local;  ///< this rank's part of it (jobs)
+  Graph before;  ///< the whole step, or the model's forward pass
 };
 
 struct Compilation {
@@ -36,11 +35,19 @@ struct ModelSizes {
   std::map<std::string, std::int64_t> dimensions{};  ///< of open dimensions, by name
 };
 
+/// What is asked of the passes.
+struct PassWishes {
+  std::vector<std::string> without;  ///< models; a job says it itself
+  std::string dump;                  ///< the pass whose forms before and after are kept; empty: none
+};
+
 /// The inference Program of a model. Throws UserError for what is open or not supported.
-Compilation compile_model(const std::string& file, const ModelSizes& sizes, const Device& device);
+Compilation compile_model(const std::string& file, const ModelSizes& sizes, const Device& device,
+                          const PassWishes& wishes = {});
 
 /// Every Program of rank 0 of `ranks` ranks: passes of full and tail steps, evaluation. Reads the shapes of the job's
 /// data, no samples. Throws UserError as training would.
-Compilation compile_job(const std::string& file, const JobSpec& job, int ranks, const Device& device);
+Compilation compile_job(const std::string& file, const JobSpec& job, int ranks, const Device& device,
+                        const PassWishes& wishes = {});
 
 }  // namespace weft

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "scheduler/simulate.hpp"
+#include "src/compile/explain.hpp"
 #include "src/run/text.hpp"
 #include "src/settings/nearest.hpp"
 #include "weft/error.hpp"
@@ -94,20 +95,18 @@ Json json_of(const ProgramSummary& s, const CompiledProgram& program, bool expla
                               {"flops", c.flops},
                               {"bytes", c.bytes}});
   for (const auto& [name, count] : s.kernels) out["kernels"][name] = count;
-  if (!explain) return out;
-  out["decisions"] = Json::array();
-  for (const lowering::Decision& d : program.lowered.decisions) {
-    Json refusals = Json::array();
-    for (const KernelRefusal& r : d.refusals)
-      refusals.push_back({{"implementation", r.implementation}, {"reason", r.reason}});
-    out["decisions"].push_back({{"kernel", d.unit},
-                                {"implementation", d.implementation},
-                                {"estimated_ms", milliseconds(d.seconds)},
-                                {"refusals", std::move(refusals)}});
-  }
+  const auto size = [](const PassSize& z) { return Json{{"nodes", z.nodes}, {"units", z.units}, {"bytes", z.bytes}}; };
+  out["passes"] = Json::array();
+  for (const PassRecord& r : program.lowered.passes)
+    out["passes"].push_back({{"pass", r.name},
+                             {"on", r.on},
+                             {"ms", milliseconds(r.seconds)},
+                             {"verify_ms", milliseconds(r.verify_seconds)},
+                             {"before", size(r.before)},
+                             {"after", size(r.after)}});
+  if (explain) out["explain"] = explain_json(program.lowered);
   return out;
 }
-
 std::string program_text(const CompiledProgram& compiled, const Mesh& mesh) {
   const Program& p = compiled.lowered.program;
   const ProgramSummary s = summarise(p, mesh);
@@ -213,14 +212,7 @@ std::string summary_text(const Compilation& c) {
 
 std::string explain_text(const Compilation& compilation) {
   std::string text;
-  for (const CompiledProgram& c : compilation.programs) {
-    text += fmt::format("\nkernels of '{}':\n", c.lowered.program.role);
-    for (const lowering::Decision& d : c.lowered.decisions) {
-      text += fmt::format("  {}: {}, {:.4f} ms (estimated)\n", d.unit, d.implementation, milliseconds(d.seconds));
-      for (const KernelRefusal& r : d.refusals)
-        text += fmt::format("      {} refused: {}\n", r.implementation, r.reason);
-    }
-  }
+  for (const CompiledProgram& c : compilation.programs) text += explain_text(c.lowered);
   return text;
 }
 
@@ -239,24 +231,66 @@ std::string report_json(const Compilation& c, bool explain) {
   return out.dump(2, ' ', false, Json::error_handler_t::replace);
 }
 
-std::vector<std::string> dump_passes() { return {"graph", "partition", "simplify", "program"}; }
+std::string passes_text(const Compilation& compilation) {
+  std::string text;
+  const auto change = [](std::int64_t before, std::int64_t after) {
+    return before == after ? fmt::format("{}", after) : fmt::format("{} > {}", before, after);
+  };
+  for (const CompiledProgram& c : compilation.programs) {
+    text += fmt::format("\npasses of '{}':\n  {:<12} {:>9} {:>9} {:>17} {:>17} {:>21}\n", c.lowered.program.role,
+                        "pass", "ms", "verify ms", "nodes", "units", "MiB");
+    double seconds = 0, verified = 0;
+    for (const PassRecord& p : c.lowered.passes) {
+      seconds += p.seconds;
+      verified += p.verify_seconds;
+      text += fmt::format("  {:<12} {:>9.2f} {:>9.2f} {:>17} {:>17} {:>21}\n", p.on ? p.name : p.name + " (off)",
+                          milliseconds(p.seconds), milliseconds(p.verify_seconds),
+                          change(p.before.nodes, p.after.nodes), change(p.before.units, p.after.units),
+                          p.before.bytes == p.after.bytes
+                              ? fmt::format("{:.2f}", mebibytes(p.after.bytes))
+                              : fmt::format("{:.2f} > {:.2f}", mebibytes(p.before.bytes), mebibytes(p.after.bytes)));
+    }
+    text += fmt::format("  {:<12} {:>9.2f} {:>9.2f}\n", "together", milliseconds(seconds), milliseconds(verified));
+  }
+  return text;
+}
+
+std::string pass_list_text() {
+  std::string text = "graph        (dump only) the whole step, as it was built\n";
+  std::vector<std::string> listed;
+  for (const PassDescription& p : pass_list()) {
+    if (std::find(listed.begin(), listed.end(), p.name) != listed.end()) continue;
+    listed.push_back(p.name);
+    text += fmt::format("{:<12} {}{}\n", p.name, p.summary, p.optional ? "" : " (cannot be left out)");
+  }
+  return text + "program      (dump only) the program, as it will run\n";
+}
+
+std::vector<std::string> dump_names() {
+  std::vector<std::string> names{"graph"};
+  for (const PassDescription& p : pass_list())
+    if (std::find(names.begin(), names.end(), p.name) == names.end()) names.push_back(p.name);
+  names.emplace_back("program");
+  return names;
+}
+
+void check_dump_name(const std::string& pass) {
+  const std::vector<std::string> names = dump_names();
+  if (std::find(names.begin(), names.end(), pass) == names.end())
+    throw UserError(fmt::format("--dump {}: there is no such pass{}; there are: {}", pass, did_you_mean(pass, names),
+                                fmt::join(names, ", ")));
+}
 
 std::string dump(const Compilation& compilation, const std::string& pass) {
-  const std::vector<std::string> passes = dump_passes();
-  if (std::find(passes.begin(), passes.end(), pass) == passes.end())
-    throw UserError(fmt::format("--dump {}: there is no such pass{}; there are: {}", pass, did_you_mean(pass, passes),
-                                fmt::join(passes, ", ")));
   std::string text;
   for (const CompiledProgram& c : compilation.programs) {
-    if (pass == "partition" && !c.local)
-      throw UserError(
-          "--dump partition: a model by itself is not partitioned; name a job, or dump graph, simplify or "
-          "program");
     text += fmt::format("# {}\n", c.lowered.program.role);
-    text += pass == "graph"       ? c.before.str()
-            : pass == "partition" ? c.local->str()
-            : pass == "simplify"  ? c.lowered.graph.str()
-                                  : c.lowered.program.str();
+    if (pass == "graph") text += c.before.str();
+    if (pass == "program") text += c.lowered.program.str();
+    for (const PassRecord& p : c.lowered.passes)
+      if (p.name == pass)
+        text += fmt::format("## before {}\n{}## after {}{}\n{}", p.name, p.input, p.name,
+                            p.on ? "" : " (which was left out)", p.output);
     text += "\n";
   }
   return text;

@@ -41,9 +41,14 @@ std::string summary_text(const Compilation& compilation);
 std::string explain_text(const Compilation& compilation);
 std::string report_json(const Compilation& compilation, bool explain);
 
-/// Names that `dump` knows, in the order of compilation.
-std::vector<std::string> dump_passes();
-/// The graphs after one pass, or the programs, of all programs. Throws UserError naming the passes there are.
+/// What each pass did in each program: time, and how large the form was before and after.
+std::string passes_text(const Compilation& compilation);
+/// The passes there are, one a line with what they do.
+std::string pass_list_text();
+/// Throws UserError naming what there is where `pass` is neither a pass nor "graph" or "program".
+void check_dump_name(const std::string& pass);
+/// Of all programs: the forms before and after each run of a pass, which compilation was told to keep; or "graph", the
+/// whole step, or "program", the Program.
 std::string dump(const Compilation& compilation, const std::string& pass);
 
 }  // namespace weft

@@ -78,19 +78,19 @@ void Graph::verify() const {
   }
   for (std::size_t n = 0; n < nodes_.size(); ++n) {
     const Node& node = nodes_[n];
-    const std::string where = fmt::format("node {} ({}, '{}')", n, name_of(node.op), node.name);
+    const auto require = [&](bool holds, std::string_view what) {
+      if (!holds) throw InternalError(fmt::format("node {} ({}, '{}'){}", n, name_of(node.op), node.name, what));
+    };
     for (const ValueId v : node.inputs)
-      check_internal(v >= 0 && v < count && defined[static_cast<std::size_t>(v)],
-                     where + " reads a value that no earlier node makes");
+      require(v >= 0 && v < count && defined[static_cast<std::size_t>(v)], " reads a value that no earlier node makes");
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {
       const ValueId v = node.outputs[i];
-      check_internal(v >= 0 && v < count && !defined[static_cast<std::size_t>(v)],
-                     where + " makes a value that exists already");
-      check_internal(value(v).producer == static_cast<NodeId>(n) && value(v).result == static_cast<int>(i),
-                     where + " and its value disagree");
+      require(v >= 0 && v < count && !defined[static_cast<std::size_t>(v)], " makes a value that exists already");
+      require(value(v).producer == static_cast<NodeId>(n) && value(v).result == static_cast<int>(i),
+              " and its value disagree");
       defined[static_cast<std::size_t>(v)] = true;
     }
-    check_internal((node.op == Op::constant) == node.literal.has_value(), where + ": exactly constants have a literal");
+    require((node.op == Op::constant) == node.literal.has_value(), ": exactly constants have a literal");
     for (const Graph& body : node.bodies) body.verify();
   }
   for (const GraphOutput& o : outputs_)

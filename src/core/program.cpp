@@ -77,23 +77,23 @@ void Program::verify() const {
   std::set<int> started, waited;
   for (std::size_t n = 0; n < instructions.size(); ++n) {
     const Instruction& i = instructions[n];
-    const std::string where = fmt::format("program '{}', instruction {} ({})", role, n, i.name);
+    const auto require = [&](bool holds, std::string_view what) {
+      if (!holds) throw InternalError(fmt::format("program '{}', instruction {} ({}) {}", role, n, i.name, what));
+    };
     const auto check_view = [&](const View& v) {
-      check_internal(v.buffer >= 0 && v.buffer < static_cast<int>(buffers.size()), where + " names no buffer");
+      require(v.buffer >= 0 && v.buffer < static_cast<int>(buffers.size()), "names no buffer");
       const Buffer& b = buffers[static_cast<std::size_t>(v.buffer)];
-      check_internal(v.offset >= 0 && v.offset + v.layout.bytes(v.dtype) <= b.bytes,
-                     where + " reaches outside " + b.name);
+      if (v.offset < 0 || v.offset + v.layout.bytes(v.dtype) > b.bytes) require(false, "reaches outside " + b.name);
     };
     for (const View& v : i.reads) check_view(v);
     for (const View& v : i.writes) check_view(v);
-    for (const int w : i.waits)
-      check_internal(w >= 0 && w < static_cast<int>(n), where + " waits for a later instruction");
+    for (const int w : i.waits) require(w >= 0 && w < static_cast<int>(n), "waits for a later instruction");
     if (i.kind == InstructionKind::kernel)
-      check_internal(i.kernel >= 0 && i.kernel < static_cast<int>(kernels.size()), where + " names no kernel");
+      require(i.kernel >= 0 && i.kernel < static_cast<int>(kernels.size()), "names no kernel");
     if (i.kind == InstructionKind::collective_start) started.insert(static_cast<int>(n));
     if (i.kind == InstructionKind::wait)
-      check_internal(i.waits.size() == 1 && started.count(i.waits[0]) && waited.insert(i.waits[0]).second,
-                     where + " must wait for one collective, once");
+      require(i.waits.size() == 1 && started.count(i.waits[0]) && waited.insert(i.waits[0]).second,
+              "must wait for one collective, once");
   }
   check_internal(started == waited, "program '" + role + "' starts a collective that nothing waits for");
 
@@ -114,11 +114,12 @@ void Program::verify() const {
       const Buffer& theirs = buffers[static_cast<std::size_t>(other)];
       const bool apart = mine.space != theirs.space || mine.offset + mine.bytes <= theirs.offset ||
                          theirs.offset + theirs.bytes <= mine.offset;
-      check_internal(apart, fmt::format("program '{}': arena buffers '{}' and '{}' overlap while both are live", role,
+      if (!apart)
+        throw InternalError(fmt::format("program '{}': arena buffers '{}' and '{}' overlap while both are live", role,
                                         mine.name, theirs.name));
     }
-    check_internal(mine.offset % 64 == 0 && mine.offset + mine.bytes <= arena_bytes[static_cast<int>(mine.space)],
-                   "arena buffer '" + mine.name + "' lies outside the arena");
+    if (mine.offset % 64 != 0 || mine.offset + mine.bytes > arena_bytes[static_cast<int>(mine.space)])
+      throw InternalError("arena buffer '" + mine.name + "' lies outside the arena");
     live.push_back(b);
   }
 }

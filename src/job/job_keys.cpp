@@ -1,6 +1,7 @@
 // Every setting of a job, once: name, field, range, unit and meaning.
 #include "src/job/job_keys.hpp"
 
+#include "graph/lowering/lower.hpp"
 #include "src/job/special_keys.hpp"
 #include "src/settings/key_table.hpp"
 #include "src/settings/text_checks.hpp"
@@ -166,6 +167,14 @@ Key<JobSpec> parallel_section() {
                       &JobSpec::parallel);
 }
 
+Keys<CompileSpec> compile_keys() {
+  Keys<CompileSpec> keys;
+  keys.push_back(text_list<CompileSpec>("without", &CompileSpec::without,
+                                        "compiler passes to leave out; values stay right, time and memory change",
+                                        switchable_passes()));
+  return keys;
+}
+
 Keys<ResourceSpec> resource_keys() {
   using R = ResourceSpec;
   Keys<R> keys;
@@ -219,6 +228,7 @@ Keys<JobSpec> job_keys() {
   keys.push_back(text_list<J>("tie", &J::tie, "equal initialisers that stay one parameter, by pattern"));
   keys.push_back(checkpoint_section());
   keys.push_back(parallel_section());
+  keys.push_back(section<J, CompileSpec>("compile", &J::compile, compile_keys(), "how steps become programs"));
   keys.push_back(choice<J>("device", &J::device, {"auto", "cpu", "cuda", "opencl"}, "where ranks compute"));
   keys.push_back(integer<J>("threads", &J::threads, {0, 4096}, "threads", "compute threads of a rank", "auto"));
   keys.push_back(section<J, ResourceSpec>("resources", &J::resources, resource_keys(), "what plan and submit ask for"));

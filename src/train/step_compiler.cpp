@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "graph/ir/passes/simplify.hpp"
-#include "graph/partition/partition.hpp"
 #include "graph/training/batch_norm_group.hpp"
 #include "graph/training/forward.hpp"
 #include "graph/training/loss.hpp"
@@ -82,35 +80,41 @@ std::optional<ResizedForward> StepCompiler::resized(std::int64_t samples) {
   }
 }
 
+LoweringOptions StepCompiler::options_for(const Plan& plan, int rank) const {
+  LoweringOptions options;
+  options.bucket_bytes = plan.bucket_bytes;
+  options.mesh = plan.mesh;
+  options.rank = rank;
+  options.without = job_.compile.without;
+  options.dump = dump_;
+  return options;
+}
+
 TrainingProgram StepCompiler::training(const PassSpec& pass, const Plan& plan, int rank) {
   const StepShape shape{pass.samples, pass.step_samples, pass.kind, run_, shapes_.target, resized(pass.samples)};
   TrainingGraph step = build_training_step(model(pass.samples), job_, shape);
-  const Graph local = partition(simplify(step.graph), plan.mesh, rank);
   static constexpr const char* kKinds[] = {"", " first", " middle", " last"};
-  LoweringOptions options;
+  LoweringOptions options = options_for(plan, rank);
   options.role = fmt::format("train {} of {}{}", pass.samples, pass.step_samples, kKinds[static_cast<int>(pass.kind)]);
-  options.bucket_bytes = plan.bucket_bytes;
   options.guard = "loss";
-  Lowered lowered = lower(local, oracle_, options);
-  return {std::move(lowered),      std::move(step.graph), local, std::move(step.added), std::move(step.tied),
-          std::move(step.trained), step.batch_norm_group};
+  Lowered lowered = lower(step.graph, oracle_, options);
+  return {std::move(lowered),   std::move(step.graph),   std::move(step.added),
+          std::move(step.tied), std::move(step.trained), step.batch_norm_group};
 }
 
 EvaluationProgram StepCompiler::evaluation(std::int64_t samples, const Plan& plan, int rank) {
   EvaluationGraph evaluation = build_evaluation(model(samples), job_, samples, shapes_.target);
-  const Graph local = partition(simplify(evaluation.graph), plan.mesh, rank);
-  LoweringOptions options;
+  LoweringOptions options = options_for(plan, rank);
   options.role = fmt::format("evaluate {}", samples);
-  options.bucket_bytes = plan.bucket_bytes;
   const Model& source = model(samples);
   Parameters parameters = choose_parameters(source, job_, trained_statistics(source.forward, job_.freeze));
-  Lowered lowered = lower(local, oracle_, options);
-  return {std::move(lowered), std::move(evaluation.graph), local, std::move(evaluation.totals),
-          std::move(parameters.tied)};
+  Lowered lowered = lower(evaluation.graph, oracle_, options);
+  return {std::move(lowered), std::move(evaluation.graph), std::move(evaluation.totals), std::move(parameters.tied)};
 }
 
 Lowered StepCompiler::inference(std::int64_t samples) {
   LoweringOptions options;
+  options.without = job_.compile.without;
   options.role = fmt::format("predict {}", samples);
   return lower(inference_graph(model(samples).forward), oracle_, options);
 }

@@ -21,7 +21,7 @@ namespace weft {
 /// A training pass for this rank.
 struct TrainingProgram {
   Lowered lowered;
-  Graph whole, local;             ///< the step, and this rank's part of it
+  Graph whole;                    ///< the step of all ranks
   std::vector<AddedState> added;  ///< states beyond the model's, with their first values
   std::map<std::string, std::string> tied;
   std::vector<std::string> trained;
@@ -30,7 +30,7 @@ struct TrainingProgram {
 
 struct EvaluationProgram {
   Lowered lowered;
-  Graph whole, local;
+  Graph whole;
   std::vector<EvaluationTotal> totals;
   std::map<std::string, std::string> tied;
 };
@@ -69,6 +69,8 @@ class StepCompiler {
   std::int64_t pass_unit(std::int64_t step_samples);
   TrainingProgram training(const PassSpec& pass, const Plan& plan, int rank);
   EvaluationProgram evaluation(std::int64_t samples, const Plan& plan, int rank);
+  /// The forms before and after this pass are kept with the Programs compiled from now on.
+  void keep_dumps_of(std::string pass) { dump_ = std::move(pass); }
   /// The forward pass alone, unsharded: fetches are the model's outputs.
   Lowered inference(std::int64_t samples);
   std::optional<TensorType> target(std::int64_t samples);
@@ -78,6 +80,7 @@ class StepCompiler {
   const RunLength& run() const { return run_; }
 
  private:
+  LoweringOptions options_for(const Plan& plan, int rank) const;
   /// The model for another number of samples, where that can be told and dropout needs it.
   std::optional<ResizedForward> resized(std::int64_t samples);
 
@@ -87,6 +90,7 @@ class StepCompiler {
   RunLength run_;
   const KernelOracle& oracle_;
   std::map<std::int64_t, Model> models_;
+  std::string dump_;
 };
 
 }  // namespace weft

@@ -44,6 +44,10 @@ TEST(Parity, Resnet18OnTwoRanksThatShareBatchStatistics) { expect_pytorch_losses
 TEST(Parity, Gpt2OnTwoRanks) { expect_pytorch_losses("gpt2", 2); }
 TEST(Parity, UnetOnTwoRanksThatShareBatchStatistics) { expect_pytorch_losses("unet", 2); }
 
+TEST(Parity, LenetOnTwoRanksWithoutThePassesThatOrderAndPlace) {
+  expect_pytorch_losses("lenet", 2, {"compile.without=[buckets, updates, schedule, reuse, memory]"});
+}
+
 TEST(Parity, MlpWithGradientsAccumulatedOverUnevenPasses) { expect_pytorch_losses("mlp", 1, {"micro_batch=5"}); }
 TEST(Parity, LenetWithGradientsAccumulatedOverFourPasses) { expect_pytorch_losses("lenet", 1, {"micro_batch=4"}); }
 TEST(Parity, LenetWithGradientsAccumulatedOnTwoRanks) { expect_pytorch_losses("lenet", 2, {"micro_batch=4"}); }

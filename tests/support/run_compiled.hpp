@@ -14,9 +14,10 @@ namespace weft::testing {
 /// A graph compiled for one device, to be run step after step. One rank.
 class CompiledGraph {
  public:
-  CompiledGraph(const Graph& graph, const std::map<std::string, Tensor>& initial_states, Device& device)
+  CompiledGraph(const Graph& graph, const std::map<std::string, Tensor>& initial_states, Device& device,
+                LoweringOptions options = {})
       : graph_(graph),
-        lowered_(lower(graph, device.oracle(), options())),
+        lowered_(lower(graph, device.oracle(), named(std::move(options)))),
         states_(device),
         cache_(device),
         arena_(device) {
@@ -46,8 +47,7 @@ class CompiledGraph {
   const Lowered& lowered() const { return lowered_; }
 
  private:
-  static LoweringOptions options() {
-    LoweringOptions options;
+  static LoweringOptions named(LoweringOptions options) {
     options.role = "test";
     return options;
   }
@@ -62,8 +62,8 @@ class CompiledGraph {
 
 /// As interpret(): inputs (feeds, states, scalars) by name to outputs (fetches, new states) by name.
 inline std::map<std::string, Tensor> run_compiled(const Graph& graph, const std::map<std::string, Tensor>& inputs,
-                                                  Device& device) {
-  return CompiledGraph(graph, inputs, device).run(inputs);
+                                                  Device& device, LoweringOptions options = {}) {
+  return CompiledGraph(graph, inputs, device, std::move(options)).run(inputs);
 }
 
 }  // namespace weft::testing

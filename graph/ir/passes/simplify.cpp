@@ -1,7 +1,8 @@
-// One pass forwards, in which every node is simplified when its operands are; then dead nodes are dropped.
+// The walk, and the search for equal nodes.
 #include "graph/ir/passes/simplify.hpp"
 
 #include <unordered_map>
+#include <vector>
 
 #include "graph/ir/passes/prune.hpp"
 #include "graph/ir/passes/rewrite.hpp"
@@ -13,12 +14,12 @@ namespace {
 
 using simplification::Rule;
 
-/// In the order in which they are tried. Each leaves less to compute, so the pass ends.
-constexpr Rule kRules[] = {
-    simplification::recognise_splat,      simplification::fold_splats,           simplification::fold_constants,
-    simplification::drop_neutral_operand, simplification::drop_double_inversion, simplification::drop_identity,
-    simplification::compose_movements,    simplification::resolve_select,
-};
+/// In the order in which they are tried. Each leaves less to compute, so a walk ends.
+constexpr Rule kFolding[] = {simplification::recognise_splat, simplification::fold_splats,
+                             simplification::fold_constants};
+constexpr Rule kIdentities[] = {simplification::drop_neutral_operand, simplification::drop_double_inversion,
+                                simplification::drop_identity, simplification::compose_movements,
+                                simplification::resolve_select};
 
 /// The nodes of one graph under construction, to find an equal one again.
 class Known {
@@ -56,11 +57,18 @@ class Known {
 /// Adds nodes of one graph, or finds what they equal.
 class Simplifier {
  public:
+  explicit Simplifier(const Simplifications& rules) : merging_(rules.merging) {
+    if (rules.folding)
+      for (const Rule rule : kFolding) rules_.push_back(rule);
+    if (rules.identities)
+      for (const Rule rule : kIdentities) rules_.push_back(rule);
+  }
+
   std::vector<ValueId> add(GraphBuilder& builder, Node node) {
     const std::function<ValueId(Node)> emit = [&](Node other) { return add(builder, std::move(other)).at(0); };
-    for (const Rule rule : kRules)
+    for (const Rule rule : rules_)
       if (const std::optional<ValueId> v = rule({builder.graph(), node, emit})) return {*v};
-    if (!Known::may_merge(node)) return builder.append(std::move(node));
+    if (!merging_ || !Known::may_merge(node)) return builder.append(std::move(node));
     const std::uint64_t hash = Known::hash(node);
     if (const std::vector<ValueId>* equal = known_.find(builder.graph(), node, hash)) return *equal;
     std::vector<ValueId> results = builder.append(std::move(node));
@@ -69,17 +77,21 @@ class Simplifier {
   }
 
  private:
+  std::vector<Rule> rules_;
+  bool merging_;
   Known known_;
 };
 
 }  // namespace
 
-Graph simplify(const Graph& graph) {
-  return pruned(rewritten_with_memory(graph, []() -> Replacement {
-    return [simplifier = Simplifier()](GraphBuilder& builder, const Node& node) mutable {
+Graph simplified(const Graph& graph, const Simplifications& rules) {
+  return rewritten_with_memory(graph, [&]() -> Replacement {
+    return [simplifier = Simplifier(rules)](GraphBuilder& builder, const Node& node) mutable {
       return std::optional(simplifier.add(builder, node));
     };
-  }));
+  });
 }
+
+Graph simplify(const Graph& graph) { return pruned(simplified(graph, {})); }
 
 }  // namespace weft

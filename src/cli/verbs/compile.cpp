@@ -1,5 +1,6 @@
 // weft compile: what a job or a model becomes, without running it.
 #include <filesystem>
+#include <sstream>
 
 #include "fmt/format.h"
 #include "src/cli/verbs.hpp"
@@ -23,8 +24,16 @@ std::map<std::string, std::int64_t> parse_dimensions(const std::vector<std::stri
   return dimensions;
 }
 
+std::vector<std::string> split(const std::string& names) {
+  std::vector<std::string> parts;
+  std::istringstream text(names);
+  for (std::string part; std::getline(text, part, ',');) parts.push_back(part);
+  return parts;
+}
+
 Compilation compile(const Options& options) {
   const std::string& path = options.text("FILE");
+  const std::string& dumped = options.text("dump");
   const auto extension = std::filesystem::path(path).extension();
   const auto only = [&](const char* option, const char* kind) {
     if (options.has(option)) throw UserError(fmt::format("compile: --{} goes with a {}", option, kind));
@@ -35,7 +44,7 @@ Compilation compile(const Options& options) {
     ModelSizes sizes;
     if (options.has("batch")) sizes.batch = options.integer("batch", 1, std::int64_t{1} << 31);
     sizes.dimensions = parse_dimensions(options.texts("dim"));
-    return compile_model(path, sizes, *make_device("auto", {}, false));
+    return compile_model(path, sizes, *make_device("auto", {}, false), {split(options.text("without")), dumped});
   }
   if (extension != ".yaml" && extension != ".yml")
     throw UserError(fmt::format("{}: neither a model (.onnx) nor a job (.yaml)", path));
@@ -43,9 +52,11 @@ Compilation compile(const Options& options) {
   std::vector<std::string> overrides = options.texts("set");
   if (options.has("batch"))
     overrides.push_back(fmt::format("batch={}", options.integer("batch", 1, std::int64_t{1} << 31)));
+  if (options.has("without")) overrides.push_back(fmt::format("compile.without=[{}]", options.text("without")));
   const auto ranks = options.has("ranks") ? static_cast<int>(options.integer("ranks", 1, 1 << 20)) : 1;
   const JobSpec job = read_job(path, overrides);
-  return compile_job(path, job, ranks, *make_device(job.device, {ranks, job.threads}, job.deterministic, job.math == "fast"));
+  const auto device = make_device(job.device, {ranks, job.threads}, job.deterministic, job.math == "fast");
+  return compile_job(path, job, ranks, *device, {{}, dumped});
 }
 
 }  // namespace
@@ -56,10 +67,13 @@ ExitCode run_compile(const Arguments& arguments) {
                   "kernels. Runs nothing.");
   options.argument("FILE", "MODEL.onnx, or JOB.yaml: the job's data must be there, for its shapes")
       .flag("explain", "every kernel: who took it, at what estimated cost, and why others refused")
-      .value("dump", "PASS",
-             "prints the graphs after a pass: graph (the whole step), partition (this rank's part), simplify (what "
-             "fusion sees); or program (all instructions)")
-      .flag("json", "the summary as JSON, with --explain the kernels too")
+      .flag("passes", "every compiler pass: its time, and what it changed")
+      .value(
+          "dump", "PASS",
+          "prints what a compiler pass was given and what it made; `--dump list` names the passes; graph is the whole "
+          "step, program all instructions")
+      .value("without", "PASS[,PASS]", "leaves compiler passes out; a job's key `compile.without` does it in training")
+      .flag("json", "the summary as JSON, passes too, and with --explain the kernels")
       .value("batch", "N", "samples: of a model's pass (default what it fixes, or 1), or the job's batch")
       .value("ranks", "N", "jobs: compiles what rank 0 of so many ranks would run (default 1)")
       .list("dim", "NAME=EXTENT", "models: the extent of an open dimension; may be repeated")
@@ -71,15 +85,21 @@ ExitCode run_compile(const Arguments& arguments) {
       .example("weft compile job.yaml --ranks 4 --explain")
       .example("weft compile job.yaml --dump program");
   if (!options.parse(arguments)) return ExitCode::ok;
-  if (options.has("dump") && (options.has("json") || options.has("explain")))
+  if (options.has("dump") && (options.has("json") || options.has("explain") || options.has("passes")))
     throw UserError("compile: --dump goes alone: it prints graphs as text");
+  if (options.text("dump") == "list") {
+    fmt::print("{}", pass_list_text());
+    return ExitCode::ok;
+  }
+  if (options.has("dump")) check_dump_name(options.text("dump"));
   const Compilation compilation = compile(options);
   if (options.has("dump"))
     fmt::print("{}", dump(compilation, options.text("dump")));
   else if (options.has("json"))
     fmt::print("{}\n", report_json(compilation, options.has("explain")));
   else
-    fmt::print("{}{}", summary_text(compilation), options.has("explain") ? explain_text(compilation) : "");
+    fmt::print("{}{}{}", summary_text(compilation), options.has("passes") ? passes_text(compilation) : "",
+               options.has("explain") ? explain_text(compilation) : "");
   return ExitCode::ok;
 }
 

@@ -3,6 +3,7 @@
 
 #include <limits>
 
+#include "kernels/cpu/cpu_device.hpp"
 #include "tests/kernels/cpu/check_body.hpp"
 
 namespace weft {
@@ -52,6 +53,26 @@ TEST(CpuWindows, TheNarrowSideMayLieRowMajorBesideAWideSideWithContiguousChannel
     for (const Layout& wide :
          {Layout::blocked(shape, {{1, 16}}), Layout::blocked(shape, {{1, 8}}), channels_last(shape)})
       check_both(op, x, kOverlapping, wide, [](const Shape& s) { return Layout::dense(s); });
+}
+
+TEST(CpuWindows, AGradientIsNotOfferedInAnotherLayoutThanItsOperand) {
+  const Shape shape{2, 32, 6, 6};
+  GraphBuilder b;
+  const ValueId x = b.input("x", InputRole::feed, {DType::f32, shape});
+  const ValueId y = b.input("y", InputRole::feed, {DType::f32, Shape{2, 32, 3, 3}});
+  const Attributes a{{"window", kOverlapping.window},
+                     {"strides", kOverlapping.strides},
+                     {"pads_low", kOverlapping.pads_low},
+                     {"pads_high", kOverlapping.pads_high},
+                     {"dilations", kOverlapping.dilations}};
+  const ValueId dx = b.one(Op::reduce_window_max_grad, {x, y}, a);
+  b.output("dx", OutputRole::fetch, dx);
+  Graph body = b.graph();
+  body.value(x).layout = Layout::blocked(shape, {{1, 16}});
+  const auto device = make_cpu_device({2, CpuIsa::automatic, true});
+  EXPECT_TRUE(device->oracle().ask(body).offer.has_value());
+  body.value(dx).layout = Layout::dense(shape);
+  EXPECT_FALSE(device->oracle().ask(body).offer.has_value());
 }
 
 TEST(CpuWindows, ChannelsThatDoNotFillVectorsAndManySlicesOfThemAgree) {

@@ -3,6 +3,7 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "tests/src/cli/small_job.hpp"
 
@@ -79,35 +80,93 @@ TEST_F(CompileVerb, OnSeveralRanksGradientsAreReduced) {
   EXPECT_EQ(count_of(two["programs"][0], "all-reduce"), count_of(two["programs"][0], "wait"));
 }
 
-TEST_F(CompileVerb, ExplainNamesWhoTookEachKernelAndWhyOthersRefused) {
+TEST_F(CompileVerb, ExplainGroupsEqualKernelsAndSaysWhoTookThemAndWhyOthersRefused) {
   const auto report = json({"--explain"});
-  const auto& program = report["programs"][0];
-  std::int64_t kernels = 0;
-  for (const auto& [name, count] : program["kernels"].items()) kernels += count.get<std::int64_t>();
-  EXPECT_EQ(program["decisions"].size(), kernels);
-  bool refused = false;
-  for (const auto& d : program["decisions"])
-    for (const auto& r : d["refusals"]) {
-      refused = true;
-      EXPECT_NE(r["reason"], "");
+  for (const auto& program : report["programs"]) {
+    const auto& explained = program["explain"];
+    std::int64_t kernels = 0, launches = 0, totals = 0;
+    for (const auto& [name, count] : program["kernels"].items()) kernels += count.get<std::int64_t>();
+    double milliseconds = 0, former = 1e300;
+    bool refused = false;
+    for (const auto& g : explained["groups"]) {
+      launches += static_cast<std::int64_t>(g["launches"].size());
+      milliseconds += g["estimated_ms"].get<double>();
+      EXPECT_LE(g["estimated_ms"].get<double>(), former) << "by falling time";
+      former = g["estimated_ms"];
+      EXPECT_FALSE(g["operators"].empty());
+      for (const auto& r : g["refusals"]) {
+        refused = true;
+        EXPECT_NE(r["reason"], "");
+      }
     }
-  EXPECT_TRUE(refused);
+    for (const auto& t : explained["implementations"]) totals += t["launches"].get<std::int64_t>();
+    EXPECT_EQ(launches, kernels);
+    EXPECT_EQ(totals, kernels);
+    EXPECT_NEAR(milliseconds, program["kernels_ms"], 1e-9);
+    EXPECT_TRUE(refused);
+    EXPECT_EQ(explained["reorders"]["launches"], program["reorders"]);
+    EXPECT_LE(explained["peak"]["bytes"], program["liveness_bound_bytes"]) << "which rounds up";
+    EXPECT_GT(explained["peak"]["bytes"], 0);
+    std::int64_t bytes = 0;
+    for (const auto& part : explained["peak"]["parts"]) bytes += part["bytes"].get<std::int64_t>();
+    EXPECT_EQ(bytes, explained["peak"]["bytes"]);
+  }
   const Outcome text = job.run("compile", {"--explain"});
   EXPECT_THAT(text.out, AllOf(HasSubstr("plan: data=1, batch 8"), HasSubstr("liveness bound"), HasSubstr("refused: "),
-                              HasSubstr("matrix product")));
+                              HasSubstr("matrix product"), HasSubstr("reorders move"), HasSubstr("most lives at")));
 }
 
 TEST_F(CompileVerb, DumpsEachStageOnTheWay) {
   EXPECT_THAT(job.run("compile", {"--dump", "graph"}).out,
               AllOf(HasSubstr("# train 8 of 8"), HasSubstr("cross_entropy")));
   EXPECT_THAT(job.run("compile", {"--dump", "graph", "--ranks", "2"}).out, Not(HasSubstr("all_reduce")));
-  EXPECT_THAT(job.run("compile", {"--dump", "partition", "--ranks", "2"}).out, HasSubstr("all_reduce"));
-  EXPECT_THAT(job.run("compile", {"--dump", "simplify"}).out,
-              AllOf(HasSubstr("dot_general"), Not(HasSubstr("cross_entropy"))));
   EXPECT_THAT(job.run("compile", {"--dump", "program"}).out, HasSubstr("program \"train 8 of 8\""));
   const Outcome mistyped = job.run("compile", {"--dump", "programm"});
   EXPECT_EQ(mistyped.code, 2);
   EXPECT_THAT(mistyped.err, HasSubstr("did you mean 'program'?"));
+}
+
+TEST_F(CompileVerb, DumpsWhatEveryPassWasGivenAndWhatItMade) {
+  const std::string list = job.run("compile", {"--dump", "list"}).out;
+  EXPECT_THAT(list, AllOf(HasSubstr("decompose"), HasSubstr("fuse"), HasSubstr("cannot be left out")));
+  const std::string partition = job.run("compile", {"--dump", "partition", "--ranks", "2"}).out;
+  EXPECT_THAT(partition.substr(0, partition.find("## after")), Not(HasSubstr("all_reduce")));
+  EXPECT_THAT(partition.substr(partition.find("## after")), HasSubstr("all_reduce"));
+  const std::string decompose = job.run("compile", {"--dump", "decompose"}).out;
+  EXPECT_THAT(decompose.substr(0, decompose.find("## after")), HasSubstr("cross_entropy"));
+  EXPECT_THAT(decompose, HasSubstr("reduce_max"));
+  std::istringstream lines(list);
+  for (std::string line; std::getline(lines, line);) {
+    const std::string pass = line.substr(0, line.find(' '));
+    const Outcome outcome = job.run("compile", {"--dump", pass});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_THAT(outcome.out, HasSubstr("# evaluate 1\n"));
+    const bool form = pass == "graph" || pass == "program";
+    EXPECT_EQ(outcome.out.find("## before " + pass) == std::string::npos, form);
+    EXPECT_EQ(outcome.out.find("## after " + pass) == std::string::npos, form);
+  }
+}
+
+TEST_F(CompileVerb, SaysWhatEachPassChanged) {
+  const auto program = json()["programs"][0];
+  const auto& passes = program["passes"];
+  ASSERT_GT(passes.size(), 10u);
+  EXPECT_EQ(passes.back()["after"]["bytes"], program["arena_bytes"]);
+  EXPECT_EQ(passes.back()["after"]["units"], program["instructions"]);
+  for (std::size_t i = 1; i < passes.size(); ++i) EXPECT_EQ(passes[i]["before"], passes[i - 1]["after"]);
+  EXPECT_THAT(job.run("compile", {"--passes"}).out, AllOf(HasSubstr("passes of 'train 8 of 8'"), HasSubstr("fuse")));
+}
+
+TEST_F(CompileVerb, PassesAreLeftOutByName) {
+  const auto with = json()["programs"][0];
+  const auto without = json({"--without", "fuse,memory"})["programs"][0];
+  EXPECT_GT(without["instructions"], with["instructions"]);
+  EXPECT_GT(without["arena_bytes"], without["liveness_bound_bytes"]);
+  for (const auto& p : without["passes"]) EXPECT_EQ(p["on"], p["pass"] != "fuse" && p["pass"] != "memory");
+  EXPECT_EQ(json({"--set", "compile.without=[fuse, memory]"})["programs"][0]["instructions"], without["instructions"]);
+  EXPECT_EQ(job.run("compile", {"--without", "emit"}).code, 2);
+  EXPECT_THAT(run_weft({"compile", "model.onnx", "--without", "fuze"}, {}, job.folder()).err,
+              HasSubstr("is no pass that can be left out; those are: fold,"));
 }
 
 TEST_F(CompileVerb, AModelIsCompiledForInference) {
@@ -115,7 +174,6 @@ TEST_F(CompileVerb, AModelIsCompiledForInference) {
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.out,
               AllOf(HasSubstr("program 'predict 5'"), HasSubstr("matrix product"), Not(HasSubstr("plan:"))));
-  EXPECT_EQ(run_weft({"compile", "model.onnx", "--dump", "partition"}, {}, job.folder()).code, 2);
   EXPECT_EQ(run_weft({"compile", "model.onnx", "--ranks", "2"}, {}, job.folder()).code, 2);
   EXPECT_THAT(run_weft({"compile", "model.onnx", "--dim", "T=3"}, {}, job.folder()).err,
               HasSubstr("no open dimension of that name; it has N"));

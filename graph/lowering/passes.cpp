@@ -1,0 +1,198 @@
+// The list, and how each form is measured and verified.
+#include "graph/lowering/passes.hpp"
+
+#include <algorithm>
+
+#include "graph/ir/op_rules.hpp"
+#include "graph/ir/passes/prune.hpp"
+#include "graph/ir/passes/recompute.hpp"
+#include "graph/ir/passes/simplify.hpp"
+#include "graph/ir/passes/verify.hpp"
+#include "graph/lowering/body.hpp"
+#include "graph/lowering/buckets.hpp"
+#include "graph/lowering/emit.hpp"
+#include "graph/lowering/fuse.hpp"
+#include "graph/lowering/layouts.hpp"
+#include "graph/lowering/liveness.hpp"
+#include "graph/lowering/memory.hpp"
+#include "graph/lowering/reuse.hpp"
+#include "graph/lowering/schedule.hpp"
+#include "graph/lowering/unfused.hpp"
+#include "graph/lowering/updates.hpp"
+#include "graph/lowering/verify.hpp"
+#include "graph/partition/partition.hpp"
+
+namespace weft::lowering {
+namespace {
+
+// Each walk applies the rules of those before it too: an identity may leave something to fold.
+
+void fold(StepIr& s, const PassContext&) { s.graph = simplified(s.graph, {true, false, false}); }
+
+void apply_identities(StepIr& s, const PassContext& c) { s.graph = simplified(s.graph, {c.on("fold"), true, false}); }
+
+void merge_equal(StepIr& s, const PassContext& c) {
+  s.graph = simplified(s.graph, {c.on("fold"), c.on("algebra"), true});
+}
+
+void drop_dead(StepIr& s, const PassContext&) { s.graph = pruned(s.graph); }
+
+void take_share(StepIr& s, const PassContext& c) {
+  if (c.options.mesh) s.graph = partition(s.graph, *c.options.mesh, c.options.rank);
+}
+
+/// Decomposes composites, but not those operators that the device takes whole wherever they stand.
+void decompose_for_device(StepIr& s, const PassContext& c) {
+  s.graph = decompose(s.graph, [](const Node& node) { return is_pointwise(node.op) || node.op == Op::moments; });
+  bool claimed = true;
+  for (const Node& node : s.graph.nodes())
+    if (node.op == Op::moments) {
+      const NodeId id = s.graph.value(node.outputs.at(0)).producer;
+      claimed = claimed && c.oracle.ask(make_unit(s.graph, {id}, node.outputs, "").body).offer.has_value();
+    }
+  if (!claimed) s.graph = decompose(s.graph, [](const Node& node) { return is_pointwise(node.op); });
+}
+
+void recompute_nothing(StepIr& s, const PassContext&) { s.once = s.graph; }
+void recompute(StepIr& s, const PassContext&) {
+  s.once = s.graph;
+  s.graph = pruned(recompute_cheap(s.graph));
+}
+
+void bucket(StepIr& s, const PassContext& c) { s.buckets = plan_buckets(s.graph, c.options.bucket_bytes); }
+void bucket_alone(StepIr& s, const PassContext&) { s.buckets = plan_buckets(s.graph, 0); }
+
+void make_units(StepIr& s, std::vector<Unit> units) {
+  s.units = std::move(units);
+  s.form = Form::units;
+}
+void fuse_nodes(StepIr& s, const PassContext& c) { make_units(s, fuse(s.graph, s.buckets, c.oracle)); }
+void fuse_nothing(StepIr& s, const PassContext& c) { make_units(s, one_node_units(s.graph, s.buckets, c.oracle)); }
+
+void make_tensors(StepIr& s, LoweredGraph lowered) {
+  s.lowered = std::move(lowered);
+  s.form = Form::tensors;
+}
+void choose_layouts(StepIr& s, const PassContext& c) { make_tensors(s, assign_layouts(s.graph, s.units, c.oracle)); }
+void keep_row_major(StepIr& s, const PassContext& c) {
+  make_tensors(s, assign_layouts(s.graph, s.units, c.oracle, false));
+}
+
+void merge_buckets(StepIr& s, const PassContext& c) {
+  s.lowered = bucket_collectives(std::move(s.lowered), s.buckets, c.oracle);
+}
+
+void update_in_place(StepIr& s, const PassContext& c) {
+  s.lowered = update_states_in_place(std::move(s.lowered), c.options.guard);
+}
+
+void make_schedule(StepIr& s, std::vector<Step> steps) {
+  s.steps = std::move(steps);
+  s.form = Form::schedule;
+}
+void order(StepIr& s, const PassContext&) { make_schedule(s, schedule(s.lowered)); }
+void keep_order(StepIr& s, const PassContext&) { make_schedule(s, schedule_as_written(s.lowered)); }
+
+void reuse_operands(StepIr& s, const PassContext&) { s.lowered = reuse_dying_operands(std::move(s.lowered), s.steps); }
+
+void emit_program(StepIr& s, const PassContext& c) {
+  s.program = emit(s.lowered, s.steps, c.options.role, c.options.arena);
+  place_arena(s.program, c.options.arena, pack_apart);
+  s.form = Form::program;
+}
+
+void plan_memory(StepIr& s, const PassContext& c) { place_arena(s.program, c.options.arena, pack); }
+
+// clang-format off
+constexpr Pass kPasses[] = {
+    {"fold", "operators on constants are evaluated", fold, true},
+    {"algebra", "identities that hold bit for bit: x * 1, a reshape of a reshape, …", apply_identities, true},
+    {"cse", "equal nodes become one", merge_equal, true},
+    {"dce", "nodes that nothing reads are dropped", drop_dead, true},
+    {"partition", "this rank's share of the step, collectives inserted", take_share},
+    {"decompose", "composites that the device does not take whole become primitives", decompose_for_device},
+    {"fold", "again, over what partition and decompose made", fold, true},
+    {"algebra", "again", apply_identities, true},
+    {"cse", "again", merge_equal, true},
+    {"dce", "again", drop_dead, true},
+    {"recompute", "cheap results that only distant kernels need are made again there", recompute, true, recompute_nothing},
+    {"buckets", "all-reduces of gradients that travel together", bucket, true, bucket_alone},
+    {"fuse", "nodes that share a kernel", fuse_nodes, true, fuse_nothing},
+    {"layouts", "where elements lie in memory: a kernel's own layout is kept for the next", choose_layouts, true, keep_row_major},
+    {"collectives", "members of a bucket become windows of one tensor", merge_buckets},
+    {"updates", "states are updated where they are", update_in_place, true},
+    {"schedule", "order for memory and exposed communication", order, true, keep_order},
+    {"reuse", "results take the memory of operands that end with them", reuse_operands, true},
+    {"emit", "buffers and instructions", emit_program},
+    {"memory", "buffers that do not live at once share the arena", plan_memory, true},
+};
+// clang-format on
+
+std::int64_t bytes_of(const TensorType& type) {
+  return type.shape.elements() * static_cast<std::int64_t>(size_of(type.dtype));
+}
+
+PassSize size_of_graph(const Graph& graph) {
+  PassSize size{static_cast<std::int64_t>(graph.nodes().size()), 0, 0};
+  for (const Value& v : graph.values())
+    if (v.producer != kNone) size.bytes += bytes_of(v.type);
+  return size;
+}
+
+PassSize size_of_units(const StepIr& step) {
+  PassSize size{0, static_cast<std::int64_t>(step.units.size()), 0};
+  for (const Unit& u : step.units) {
+    size.nodes += static_cast<std::int64_t>(u.nodes.size());
+    for (const ValueId v : u.outputs) size.bytes += bytes_of(step.graph.type(v));
+  }
+  return size;
+}
+
+PassSize size_of_tensors(const LoweredGraph& graph) {
+  PassSize size{0, static_cast<std::int64_t>(graph.units.size()), 0};
+  for (const LoweredUnit& u : graph.units) size.nodes += static_cast<std::int64_t>(u.spec.body.nodes().size());
+  for (const LoweredTensor& t : graph.tensors)
+    if (t.kind == BufferKind::arena && t.storage < 0) size.bytes += t.bytes();
+  return size;
+}
+
+}  // namespace
+
+bool PassContext::on(std::string_view pass) const {
+  return std::find(options.without.begin(), options.without.end(), pass) == options.without.end();
+}
+
+std::span<const Pass> passes() { return kPasses; }
+
+PassSize size_of(const StepIr& step) {
+  switch (step.form) {
+    case Form::graph: return size_of_graph(step.graph);
+    case Form::units: return size_of_units(step);
+    case Form::tensors: return size_of_tensors(step.lowered);
+    case Form::schedule: {
+      PassSize size = size_of_tensors(step.lowered);
+      size.units = static_cast<std::int64_t>(step.steps.size());
+      size.bytes = peak_bytes(step.lowered, step.steps);
+      return size;
+    }
+    case Form::program: break;
+  }
+  const Program& p = step.program;
+  PassSize size{0, static_cast<std::int64_t>(p.instructions.size()),
+                p.arena_bytes[0] + p.arena_bytes[1] + p.arena_bytes[2]};
+  for (const Instruction& i : p.instructions)
+    if (i.kernel >= 0) size.nodes += static_cast<std::int64_t>(p.kernels[index(i.kernel)].body.nodes().size());
+  return size;
+}
+
+void verify(const StepIr& step) {
+  switch (step.form) {
+    case Form::graph: verify_graph(step.graph); break;
+    case Form::units: verify_units(step.graph, step.units); break;
+    case Form::tensors: verify_tensors(step.lowered); break;
+    case Form::schedule: verify_schedule(step.lowered, step.steps); break;
+    case Form::program: step.program.verify(); break;
+  }
+}
+
+}  // namespace weft::lowering

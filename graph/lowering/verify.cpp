@@ -1,0 +1,179 @@
+// Checks of units, tensors and schedules.
+#include "graph/lowering/verify.hpp"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <set>
+
+#include "graph/ir/passes/verify.hpp"
+#include "graph/lowering/schedule.hpp"
+#include "weft/error.hpp"
+
+namespace weft::lowering {
+namespace {
+
+void require(bool holds, const std::string& unit, const char* what) {
+  if (!holds) throw InternalError(fmt::format("lowering: unit '{}' {}", unit, what));
+}
+
+void verify_body(const Graph& graph, const Unit& unit) {
+  verify_graph(unit.body);
+  const auto& inputs = unit.body.inputs();
+  const auto& outputs = unit.body.outputs();
+  require(inputs.size() == unit.inputs.size() && outputs.size() == unit.outputs.size(), unit.name,
+          "has another number of operands than its body");
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    require(unit.body.type(inputs[i].value) == graph.type(unit.inputs[i]), unit.name, "reads another type");
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    require(unit.body.type(outputs[i].value) == graph.type(unit.outputs[i]), unit.name, "makes another type");
+}
+
+void verify_operands(const LoweredGraph& graph, const LoweredUnit& unit) {
+  const auto check = [&](int t, const Graph& body, ValueId v) {
+    const LoweredTensor& tensor = graph.tensor(t);
+    require(body.type(v) == TensorType{tensor.dtype, tensor.layout.shape}, unit.name, "has an operand of another type");
+    require(body.layout(v).same_placement(tensor.layout), unit.name, "has an operand in another layout");
+  };
+  const Graph& body = unit.spec.body;
+  require(body.inputs().size() == unit.inputs.size() && body.outputs().size() == unit.outputs.size(), unit.name,
+          "has another number of operands than its kernel");
+  for (std::size_t i = 0; i < unit.inputs.size(); ++i) check(unit.inputs[i], body, body.inputs()[i].value);
+  for (std::size_t i = 0; i < unit.outputs.size(); ++i) check(unit.outputs[i], body, body.outputs()[i].value);
+}
+
+/// Which tensor's contents are where, while the steps run.
+class Memory {
+ public:
+  explicit Memory(const LoweredGraph& graph) : graph_(graph), written_(graph.tensors.size()) {}
+
+  bool holds(int tensor) const {
+    if (graph_.tensor(tensor).bytes() == 0) return true;
+    const int root = graph_.root(tensor), origin = graph_.origin(tensor);
+    const auto& parts = written_[index(root)];
+    const auto part = parts.find(begin(origin));
+    if (part != parts.end()) return part->second.second == origin;
+    return parts.empty() && graph_.tensor(root).kind != BufferKind::arena;
+  }
+
+  void write(int tensor) {
+    if (graph_.tensor(tensor).bytes() == 0) return;
+    auto& parts = written_[index(graph_.root(tensor))];
+    const std::int64_t first = begin(tensor), end = first + graph_.tensor(tensor).bytes();
+    auto part = parts.lower_bound(first);
+    if (part != parts.begin() && std::prev(part)->second.first > first) --part;
+    while (part != parts.end() && part->first < end) part = parts.erase(part);
+    parts[first] = {end, tensor};
+  }
+
+ private:
+  std::int64_t begin(int tensor) const { return graph_.tensor(tensor).offset; }
+
+  const LoweredGraph& graph_;
+  std::vector<std::map<std::int64_t, std::pair<std::int64_t, int>>> written_;  ///< per root: begin -> (end, tensor)
+};
+
+class ScheduleCheck {
+ public:
+  explicit ScheduleCheck(const LoweredGraph& graph) : graph_(graph), memory_(graph), runs_(graph.units.size(), 0) {}
+
+  void run(const std::vector<Step>& steps) {
+    for (const Step& step : steps) {
+      switch (step.kind) {
+        case Step::Kind::run: start(step.unit); break;
+        case Step::Kind::wait: finish(step.unit); break;
+        case Step::Kind::copy_state: copy(step.update); break;
+      }
+    }
+    for (std::size_t u = 0; u < runs_.size(); ++u)
+      require(runs_[u] == 1, graph_.units[u].name, "does not run exactly once");
+    require(flying_.empty(), "collective", "is not waited for");
+  }
+
+ private:
+  void touch(const LoweredUnit& unit, int tensor) const {
+    require(!flying_.count(graph_.root(tensor)), unit.name, "touches memory that a collective is using");
+  }
+
+  void start(int u) {
+    const LoweredUnit& unit = graph_.unit(u);
+    ++runs_[index(u)];
+    for (const int t : unit.inputs) {
+      touch(unit, t);
+      require(memory_.holds(t), unit.name, "reads what is not there (any more)");
+    }
+    for (const int t : unit.outputs) touch(unit, t);
+    if (unit.kind == UnitKind::collective) {
+      for (const int t : unit.inputs) flying_.insert(graph_.root(t));
+      for (const int t : unit.outputs) flying_.insert(graph_.root(t));
+      return;
+    }
+    for (const int t : unit.outputs) memory_.write(t);
+  }
+
+  void finish(int u) {
+    const LoweredUnit& unit = graph_.unit(u);
+    for (const int t : unit.inputs) flying_.erase(graph_.root(t));
+    for (const int t : unit.outputs) {
+      flying_.erase(graph_.root(t));
+      memory_.write(t);
+    }
+  }
+
+  void copy(int update) {
+    const auto& [name, t] = graph_.state_updates[index(update)];
+    require(memory_.holds(t), "update of " + name, "copies what is not there (any more)");
+  }
+
+  const LoweredGraph& graph_;
+  Memory memory_;
+  std::vector<int> runs_;
+  std::set<int> flying_;  ///< roots
+};
+
+}  // namespace
+
+void verify_units(const Graph& graph, const std::vector<Unit>& units) {
+  std::vector<char> made(graph.values().size(), 0);
+  for (const GraphInput& i : graph.inputs()) made[index(i.value)] = 1;
+  for (const Node& node : graph.nodes())
+    if (node.op == Op::constant) made[index(node.outputs[0])] = 1;
+  for (const Unit& unit : units) {
+    require(!unit.nodes.empty() && unit.nodes.front() >= 0 && index(unit.nodes.back()) < graph.nodes().size(),
+            unit.name, "names no node of the graph");
+    for (const ValueId v : unit.outputs) {
+      require(!made[index(v)], unit.name, "makes what another unit makes");
+      made[index(v)] = 1;
+    }
+    if (unit.kind == UnitKind::kernel) verify_body(graph, unit);
+  }
+  for (const Unit& unit : units)
+    for (const ValueId v : unit.inputs) require(made[index(v)], unit.name, "reads what no unit makes");
+}
+
+void verify_tensors(const LoweredGraph& graph) {
+  for (const LoweredTensor& t : graph.tensors) {
+    const LoweredTensor& root = t.storage >= 0 ? graph.tensor(t.storage) : t;
+    require(root.storage < 0 && t.offset >= 0 && t.offset + t.bytes() <= root.bytes(), t.name,
+            "is a tensor outside its memory");
+  }
+  std::vector<char> made(graph.tensors.size(), 0);
+  for (const LoweredUnit& unit : graph.units) {
+    for (const int t : unit.outputs) {
+      require(!made[index(t)] && graph.tensor(t).view_of < 0, unit.name, "makes what exists already");
+      made[index(t)] = 1;
+    }
+    if (unit.kind == UnitKind::kernel) verify_operands(graph, unit);
+  }
+  for (const LoweredUnit& unit : graph.units)
+    for (const int t : unit.inputs) {
+      const int origin = graph.origin(t);
+      require(made[index(origin)] || graph.tensor(origin).kind != BufferKind::arena, unit.name,
+              "reads what no unit makes");
+    }
+  schedule_as_written(graph);  // finds cycles
+}
+
+void verify_schedule(const LoweredGraph& graph, const std::vector<Step>& steps) { ScheduleCheck(graph).run(steps); }
+
+}  // namespace weft::lowering

@@ -1,0 +1,282 @@
+// Grouping and printing of kernels and memory.
+#include "src/compile/explain.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "src/run/text.hpp"
+
+namespace weft {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::size_t at(int id) { return static_cast<std::size_t>(id); }
+
+const KernelSpec& spec_of(const Program& p, const Instruction& i) { return p.kernels[at(i.kernel)]; }
+
+bool is_reorder(const KernelSpec& spec) {
+  return std::all_of(spec.body.nodes().begin(), spec.body.nodes().end(),
+                     [](const Node& n) { return n.op == Op::reorder; });
+}
+
+std::vector<std::string> operators_of(const Graph& body) {
+  std::vector<std::string> names;
+  for (const Node& node : body.nodes()) {
+    const std::string name(name_of(node.op));
+    if (node.op != Op::constant && std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  return names;
+}
+
+std::string operands(const std::vector<View>& views) {
+  std::vector<std::string> texts;
+  for (const View& v : views)
+    texts.push_back(
+        fmt::format("{}{}", name_of(v.dtype), v.layout.is_row_major() ? v.layout.shape.str() : v.layout.str()));
+  return fmt::format("{}", fmt::join(texts, ", "));
+}
+
+/// The first few, and how many more there are.
+std::string some_of(const std::vector<std::string>& names, std::size_t most) {
+  if (names.size() <= most + 1) return fmt::format("{}", fmt::join(names, ", "));
+  return fmt::format("{} and {} more",
+                     fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(most), ", "),
+                     names.size() - most);
+}
+
+std::string group_text(const Program& p, const KernelGroup& g, double total) {
+  const KernelSpec& spec = p.kernels[at(g.kernel)];
+  const Instruction& first = p.instructions[at(g.instructions.front())];
+  std::string text = fmt::format("  {:>10.3f} {:>5.1f} % {:>4} x {:<28} {}\n", 1e3 * g.seconds,
+                                 total > 0 ? 100 * g.seconds / total : 0, g.instructions.size(), spec.implementation,
+                                 some_of(g.operators, 12));
+  constexpr const char* kIndent = "                                ";
+  text += fmt::format("{}{} <- {}\n", kIndent, operands(first.writes), operands(first.reads));
+  std::vector<std::string> names;
+  for (const int i : g.instructions) names.push_back(p.instructions[at(i)].name);
+  text += fmt::format("{}for {}\n", kIndent, some_of(names, 3));
+  if (g.instructions.size() == 1 && first.sources.size() > 1)
+    text += fmt::format("{}from {}\n", kIndent, some_of(first.sources, 8));
+  // Several refuse for one reason.
+  std::vector<std::string> told;
+  for (const KernelRefusal& r : g.refusals) {
+    if (std::find(told.begin(), told.end(), r.reason) != told.end()) continue;
+    told.push_back(r.reason);
+    std::vector<std::string> who;
+    for (const KernelRefusal& other : g.refusals)
+      if (other.reason == r.reason && std::find(who.begin(), who.end(), other.implementation) == who.end())
+        who.push_back(other.implementation);
+    text += fmt::format("{}{} refused: {}\n", kIndent, fmt::join(who, ", "), r.reason);
+  }
+  return text;
+}
+
+std::string totals_text(const Lowered& lowered, double total) {
+  std::string text = fmt::format("  {:<30} {:>8} {:>8} {:>10} {:>7} {:>10} {:>10}\n", "implementation", "kernels",
+                                 "launches", "ms", "share", "GFLOP", "MiB");
+  for (const ImplementationTotal& t : total_by_implementation(lowered))
+    text += fmt::format("  {:<30} {:>8} {:>8} {:>10.3f} {:>5.1f} % {:>10.3f} {:>10.2f}\n", t.implementation, t.kernels,
+                        t.launches, 1e3 * t.seconds, total > 0 ? 100 * t.seconds / total : 0, t.flops / 1e9,
+                        t.bytes / (1 << 20));
+  return text;
+}
+
+std::string memory_text(const Program& p) {
+  const std::int64_t arena = p.arena_bytes[0] + p.arena_bytes[1] + p.arena_bytes[2];
+  std::string text = fmt::format(
+      "  arena {:.2f} MiB, {:.1f} % above the liveness bound of {:.2f}\n", mebibytes(arena),
+      p.liveness_bound_bytes > 0
+          ? 100.0 * static_cast<double>(arena - p.liveness_bound_bytes) / static_cast<double>(p.liveness_bound_bytes)
+          : 0.0,
+      mebibytes(p.liveness_bound_bytes));
+  const MemoryPeak peak = find_memory_peak(p);
+  if (peak.instruction < 0) return text;
+  text += fmt::format("  most lives at instruction {} ({}):\n", peak.instruction,
+                      p.instructions[at(peak.instruction)].name);
+  for (const MemoryPeak::Part& part : peak.parts)
+    text += fmt::format("  {:>10.2f} MiB in {:>4} buffers of {:<28} such as {}\n", mebibytes(part.bytes), part.buffers,
+                        part.implementation, part.largest);
+  return text;
+}
+
+double seconds_of(const Program& p) {
+  double seconds = 0;
+  for (const Instruction& i : p.instructions)
+    if (i.kernel >= 0) seconds += p.kernel_seconds[at(i.kernel)];
+  return seconds;
+}
+
+}  // namespace
+
+std::vector<KernelGroup> group_kernels(const Lowered& lowered) {
+  const Program& p = lowered.program;
+  std::map<std::string, std::vector<KernelRefusal>> refusals;
+  for (const lowering::Decision& d : lowered.decisions) refusals.try_emplace(d.key, d.refusals);
+  std::vector<KernelGroup> groups(p.kernels.size());
+  for (std::size_t k = 0; k < groups.size(); ++k) {
+    groups[k].kernel = static_cast<int>(k);
+    groups[k].operators = operators_of(p.kernels[k].body);
+    if (const auto found = refusals.find(p.kernels[k].key()); found != refusals.end())
+      for (const KernelRefusal& r : found->second)
+        if (std::none_of(groups[k].refusals.begin(), groups[k].refusals.end(), [&](const KernelRefusal& other) {
+              return other.implementation == r.implementation && other.reason == r.reason;
+            }))
+          groups[k].refusals.push_back(r);
+  }
+  for (std::size_t i = 0; i < p.instructions.size(); ++i) {
+    const int kernel = p.instructions[i].kernel;
+    if (kernel < 0) continue;
+    groups[at(kernel)].instructions.push_back(static_cast<int>(i));
+    groups[at(kernel)].seconds += p.kernel_seconds[at(kernel)];
+  }
+  std::stable_sort(groups.begin(), groups.end(),
+                   [](const KernelGroup& a, const KernelGroup& b) { return a.seconds > b.seconds; });
+  return groups;
+}
+
+std::vector<ImplementationTotal> total_by_implementation(const Lowered& lowered) {
+  const Program& p = lowered.program;
+  std::map<std::string, ImplementationTotal> totals;
+  for (const KernelSpec& spec : p.kernels) ++totals[spec.implementation].kernels;
+  for (const Instruction& i : p.instructions) {
+    if (i.kernel < 0) continue;
+    ImplementationTotal& t = totals[spec_of(p, i).implementation];
+    ++t.launches;
+    t.seconds += p.kernel_seconds[at(i.kernel)];
+    t.flops += spec_of(p, i).flops;
+    t.bytes += spec_of(p, i).bytes;
+  }
+  std::vector<ImplementationTotal> list;
+  for (auto& [name, t] : totals) {
+    t.implementation = name;
+    list.push_back(t);
+  }
+  std::stable_sort(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
+  return list;
+}
+
+Reorders count_reorders(const Program& program) {
+  Reorders reorders;
+  for (const Instruction& i : program.instructions) {
+    if (i.kernel < 0 || !is_reorder(spec_of(program, i))) continue;
+    ++reorders.launches;
+    reorders.bytes += static_cast<std::int64_t>(spec_of(program, i).bytes);
+    reorders.seconds += program.kernel_seconds[at(i.kernel)];
+  }
+  return reorders;
+}
+
+MemoryPeak find_memory_peak(const Program& p) {
+  struct Life {
+    int first = -1, last = -1, writer = -1;
+  };
+  std::vector<Life> lives(p.buffers.size());
+  const auto touch = [&](const View& v, int i) {
+    if (v.buffer < 0) return;
+    Life& life = lives[at(v.buffer)];
+    if (life.first < 0) life.first = life.writer = i;
+    life.last = std::max(life.last, i);
+  };
+  for (int i = 0; i < static_cast<int>(p.instructions.size()); ++i) {
+    const Instruction& here = p.instructions[at(i)];
+    const Instruction& touching = here.kind == InstructionKind::wait ? p.instructions[at(here.waits.at(0))] : here;
+    for (const View& v : touching.reads) touch(v, i);
+    for (const View& v : touching.writes) touch(v, i);
+    touch(here.scratch, i);
+  }
+  std::vector<std::int64_t> change(p.instructions.size() + 1, 0);
+  for (std::size_t b = 0; b < lives.size(); ++b) {
+    if (p.buffers[b].kind != BufferKind::arena || lives[b].first < 0) continue;
+    change[at(lives[b].first)] += p.buffers[b].bytes;
+    change[at(lives[b].last) + 1] -= p.buffers[b].bytes;
+  }
+  MemoryPeak peak;
+  std::int64_t live = 0;
+  for (std::size_t i = 0; i < p.instructions.size(); ++i)
+    if (live += change[i]; live > peak.bytes) peak.bytes = live, peak.instruction = static_cast<int>(i);
+  std::map<std::string, MemoryPeak::Part> parts;
+  std::map<std::string, std::int64_t> largest;
+  for (std::size_t b = 0; b < lives.size(); ++b) {
+    const Life& life = lives[b];
+    if (p.buffers[b].kind != BufferKind::arena || life.first < 0) continue;
+    if (life.first > peak.instruction || life.last < peak.instruction) continue;
+    const Instruction& writer = p.instructions[at(life.writer)];
+    const std::string who = writer.kernel >= 0 ? spec_of(p, writer).implementation : "collectives";
+    MemoryPeak::Part& part = parts[who];
+    part.implementation = who;
+    ++part.buffers;
+    part.bytes += p.buffers[b].bytes;
+    if (p.buffers[b].bytes > largest[who]) {
+      largest[who] = p.buffers[b].bytes;
+      part.largest = p.buffers[b].name;
+    }
+  }
+  for (auto& [name, part] : parts) peak.parts.push_back(part);
+  std::stable_sort(peak.parts.begin(), peak.parts.end(),
+                   [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
+  return peak;
+}
+
+std::string explain_text(const Lowered& lowered) {
+  const Program& p = lowered.program;
+  const double total = seconds_of(p);
+  const std::vector<KernelGroup> groups = group_kernels(lowered);
+  const Reorders reorders = count_reorders(p);
+  std::string text = fmt::format("\nkernels of '{}' (times are estimates):\n", p.role);
+  text += totals_text(lowered, total);
+  text += fmt::format("  {} reorders move {:.2f} MiB in {:.3f} ms\n", reorders.launches, mebibytes(reorders.bytes),
+                      1e3 * reorders.seconds);
+  text += memory_text(p);
+  text += fmt::format("\n  {:>10} {:>7} {:>6} {:<28} {}\n", "ms", "share", "count", "implementation", "operators");
+  for (const KernelGroup& g : groups) text += group_text(p, g, total);
+  return text;
+}
+
+Json explain_json(const Lowered& lowered) {
+  const Program& p = lowered.program;
+  Json out;
+  const Reorders reorders = count_reorders(p);
+  out["reorders"] = {
+      {"launches", reorders.launches}, {"bytes", reorders.bytes}, {"estimated_ms", 1e3 * reorders.seconds}};
+  for (const ImplementationTotal& t : total_by_implementation(lowered))
+    out["implementations"].push_back({{"implementation", t.implementation},
+                                      {"kernels", t.kernels},
+                                      {"launches", t.launches},
+                                      {"estimated_ms", 1e3 * t.seconds},
+                                      {"flops", t.flops},
+                                      {"bytes", t.bytes}});
+  const MemoryPeak peak = find_memory_peak(p);
+  out["peak"] = {{"instruction", peak.instruction}, {"bytes", peak.bytes}, {"parts", Json::array()}};
+  for (const MemoryPeak::Part& part : peak.parts)
+    out["peak"]["parts"].push_back({{"implementation", part.implementation},
+                                    {"buffers", part.buffers},
+                                    {"bytes", part.bytes},
+                                    {"largest", part.largest}});
+  out["groups"] = Json::array();
+  for (const KernelGroup& g : group_kernels(lowered)) {
+    const KernelSpec& spec = p.kernels[at(g.kernel)];
+    const Instruction& first = p.instructions[at(g.instructions.front())];
+    Json names = Json::array(), refusals = Json::array();
+    for (const int i : g.instructions)
+      names.push_back(
+          {{"instruction", i}, {"name", p.instructions[at(i)].name}, {"sources", p.instructions[at(i)].sources}});
+    for (const KernelRefusal& r : g.refusals)
+      refusals.push_back({{"implementation", r.implementation}, {"reason", r.reason}});
+    out["groups"].push_back({{"implementation", spec.implementation},
+                             {"estimated_ms", 1e3 * g.seconds},
+                             {"flops", spec.flops},
+                             {"bytes", spec.bytes},
+                             {"operators", g.operators},
+                             {"reads", operands(first.reads)},
+                             {"writes", operands(first.writes)},
+                             {"launches", std::move(names)},
+                             {"refusals", std::move(refusals)}});
+  }
+  return out;
+}
+
+}  // namespace weft
