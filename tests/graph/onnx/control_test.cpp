@@ -23,8 +23,8 @@ void port(pb::ValueInfoProto& value, const std::string& name, std::int32_t type,
   for (const std::int64_t extent : extents) shape->add_dim()->set_dim_value(extent);
 }
 
-pb::NodeProto& add_node(pb::GraphProto& graph, const std::string& op, const std::vector<std::string>& inputs,
-                        const std::vector<std::string>& outputs) {
+pb::NodeProto& append_node(pb::GraphProto& graph, const std::string& op, const std::vector<std::string>& inputs,
+                           const std::vector<std::string>& outputs) {
   pb::NodeProto& node = *graph.add_node();
   node.set_op_type(op);
   node.set_name(op + " of " + outputs.front());
@@ -71,12 +71,12 @@ pb::ModelProto loop_model(bool trips_are_data) {
     port(*graph.add_input(), "trips", pb::TensorProto::INT64, {});
   else
     *graph.add_initializer() = proto_of(Tensor::scalar<std::int64_t>(3), "trips");
-  pb::GraphProto& body = subgraph(add_node(graph, "Loop", {"trips", "", "x"}, {"y"}), "body");
+  pb::GraphProto& body = subgraph(append_node(graph, "Loop", {"trips", "", "x"}, {"y"}), "body");
   port(*body.add_input(), "i", pb::TensorProto::INT64, {});
   port(*body.add_input(), "go", pb::TensorProto::BOOL, {});
   port(*body.add_input(), "h", pb::TensorProto::FLOAT, {2});
-  add_node(body, "Identity", {"go"}, {"go_on"});
-  add_node(body, "Mul", {"h", "h"}, {"square"});
+  append_node(body, "Identity", {"go"}, {"go_on"});
+  append_node(body, "Mul", {"h", "h"}, {"square"});
   port(*body.add_output(), "go_on", pb::TensorProto::BOOL, {});
   port(*body.add_output(), "square", pb::TensorProto::FLOAT, {2});
   port(*graph.add_output(), "y", pb::TensorProto::FLOAT, {2});
@@ -106,10 +106,10 @@ TEST(ControlFlow, AConditionThatIsDataSelectsTheValueAndTheGradient) {
   pb::GraphProto& graph = *model.mutable_graph();
   port(*graph.add_input(), "x", pb::TensorProto::FLOAT, {2});
   port(*graph.add_input(), "condition", pb::TensorProto::BOOL, {});
-  pb::NodeProto& choice = add_node(graph, "If", {"condition"}, {"y"});
+  pb::NodeProto& choice = append_node(graph, "If", {"condition"}, {"y"});
   for (const auto& [branch, op] : {std::pair{"then_branch", "Neg"}, std::pair{"else_branch", "Identity"}}) {
     pb::GraphProto& body = subgraph(choice, branch);
-    add_node(body, op, {"x"}, {std::string(branch) + "/y"});
+    append_node(body, op, {"x"}, {std::string(branch) + "/y"});
     port(*body.add_output(), std::string(branch) + "/y", pb::TensorProto::FLOAT, {2});
   }
   port(*graph.add_output(), "y", pb::TensorProto::FLOAT, {2});
