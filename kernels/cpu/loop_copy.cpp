@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "kernels/cpu/copy_boxes.hpp"
-#include "kernels/cpu/nest.hpp"
+#include "kernels/loops/nest.hpp"
 #include "weft/error.hpp"
 
 namespace weft::cpu {
@@ -63,7 +63,7 @@ void set_layouts(Graph& body, const Node& node) {
     if (body.value(v).layout) return;
     const Shape& shape = body.type(v).shape;
     const bool follows = model && shape.rank() == model->shape.rank();
-    body.value(v).layout = follows ? same_order(*model, shape) : Layout::dense(shape);
+    body.value(v).layout = follows ? loops::same_order(*model, shape) : Layout::dense(shape);
   };
   for (const GraphInput& i : body.inputs()) set(i.value);
   set(result);

@@ -8,6 +8,7 @@
 
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/scalar_ops.hpp"
+#include "kernels/cpu/tile_ops.hpp"
 #include "kernels/cpu/window_plan.hpp"
 #include "kernels/cpu/window_rows.hpp"
 #include "weft/error.hpp"

@@ -197,13 +197,10 @@ void PrimitiveKernel::run(std::span<std::byte* const> arguments) const {
   if (options_.relu_elements > 0) {
     // The library's own relu turns NaN into 0, which would hide a diverged run; ours keeps it.
     const TileOps& ops = *context_.tiles;
-    const TileFn relu = ops.unary_f32[static_cast<int>(Op::relu)];
-    std::byte* data = arguments[options_.relu_argument];
-    parallel_ranges(context_.threads, options_.relu_elements, 1024, options_.relu_elements,
-                    [&](int, std::int64_t begin, std::int64_t end) {
-                      const void* in[] = {data + begin * 4};
-                      relu(in, data + begin * 4, end - begin);
-                    });
+    auto* data = reinterpret_cast<float*>(arguments[options_.relu_argument]);
+    parallel_ranges(
+        context_.threads, options_.relu_elements, 1024, options_.relu_elements,
+        [&](int, std::int64_t begin, std::int64_t end) { ops.relu(data + begin, data + begin, end - begin); });
   }
 }
 

@@ -5,6 +5,7 @@
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/reference_routine.hpp"
 #include "kernels/cpu/scalar_ops.hpp"
+#include "kernels/cpu/tile_ops.hpp"
 #include "kernels/cpu/wide.hpp"
 #include "weft/error.hpp"
 

@@ -1,5 +1,4 @@
-// Elementwise operators on single values of every type, and the same as plain tile loops: the slow path beside
-// tile_ops.hpp, and what the reference kernels compute with.
+// Types in which stored values are computed, and conversions between types.
 #pragma once
 
 #include <algorithm>
@@ -7,7 +6,6 @@
 #include <limits>
 #include <type_traits>
 
-#include "kernels/cpu/tile_ops.hpp"
 #include "weft/dtype.hpp"
 
 namespace weft::cpu {
@@ -37,15 +35,5 @@ To convert(From value) {
     return static_cast<To>(value);
   }
 }
-
-/// Tile loops over compute types; nullptr when the operator is not defined for the type.
-TileFn scalar_unary(Op op, DType type, bool approximate_gelu);
-TileFn scalar_binary(Op op, DType type);
-TileFn scalar_compare(Op op, DType type);
-TileFn scalar_select(DType type);
-/// Between storage types (16-bit floats included).
-TileFn scalar_cast(DType from, DType to);
-/// f32 values rounded to f16 or bf16 and back; nullptr for other types.
-TileFn scalar_round(DType to);
 
 }  // namespace weft::cpu

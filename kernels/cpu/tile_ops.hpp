@@ -12,12 +12,6 @@
 
 namespace weft::cpu {
 
-/// out[i] = f(in[0][i], in[1][i], …) for i < n. `out` may be one of `in` exactly, when element sizes are equal.
-using TileFn = void (*)(const void* const* in, void* out, std::int64_t n);
-
-/// Lanes of a sum: element i goes to lane i mod kSumLanes.
-inline constexpr int kSumLanes = 16;
-
 /// All windows along the last windowed dimension, at one position of the others: element i of output o of a row reads
 /// x[outer[t] + (o * stride - low + k * dilation) * x_stride + i], for each t and each k that is inside.
 struct WindowRow {
@@ -29,24 +23,11 @@ struct WindowRow {
 };
 
 struct TileOps {
-  TileFn unary_f32[kOpCount] = {};    ///< f32 -> f32; is_nan and is_inf -> bool
-  TileFn binary_f32[kOpCount] = {};   ///< f32, f32 -> f32
-  TileFn compare_f32[kOpCount] = {};  ///< f32, f32 -> bool
-  TileFn select_f32 = nullptr;        ///< bool, f32, f32 -> f32
-  TileFn gelu_tanh_f32 = nullptr;
-  TileFn bf16_to_f32 = nullptr, f32_to_bf16 = nullptr, round_bf16 = nullptr;  ///< round: f32 -> nearest bf16, as f32
-  TileFn bool_to_f32 = nullptr;
-
-  /// Sum of n elements, accumulated in f64.
-  double (*sum)(const float* x, std::int64_t n) = nullptr;
-  /// Sums of (x - shift) and its square.
-  void (*sum_squares)(const float* x, std::int64_t n, double shift, double* sum, double* squares) = nullptr;
-  float (*max)(const float* x, std::int64_t n) = nullptr;  ///< n >= 1; NaN wins
+  void (*relu)(const float* x, float* y, std::int64_t n) = nullptr;  ///< `y` may be `x`
+  float (*max)(const float* x, std::int64_t n) = nullptr;            ///< n >= 1; NaN wins
   float (*min)(const float* x, std::int64_t n) = nullptr;
-  /// The same down the columns of a row-major [rows, columns] tile, added to accumulators.
+  /// Sums down the columns of a row-major [rows, columns] tile, added to accumulators.
   void (*sum_rows)(const float* x, std::int64_t rows, std::int64_t columns, double* sum) = nullptr;
-  void (*sum_squares_rows)(const float* x, std::int64_t rows, std::int64_t columns, const double* shift, double* sum,
-                           double* squares) = nullptr;
 
   /// Windows over channel runs: best = max(best, x), NaN wins; and the first position of it.
   void (*max_run)(const float* x, float* best, std::int64_t n) = nullptr;

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "kernels/cpu/nest.hpp"
+#include "kernels/loops/nest.hpp"
 
 namespace weft::cpu {
 namespace {
@@ -44,14 +44,15 @@ void set_layouts(Graph& body, const Node& node) {
   for (const auto* list : {&node.inputs, &node.outputs})
     for (const ValueId v : *list)
       if (!body.value(v).layout)
-        body.value(v).layout = model ? same_order(*model, body.type(v).shape) : Layout::dense(body.type(v).shape);
+        body.value(v).layout =
+            model ? loops::same_order(*model, body.type(v).shape) : Layout::dense(body.type(v).shape);
 }
 
 std::string read_loops(const Graph& body, const Node& node, WindowPlan& p) {
   const Attributes& a = node.attributes;
   const Layout x = body.layout(p.x), y = body.layout(p.y);
   if (x.has_padding() || y.has_padding()) return "padded layouts are not supported";
-  DimMap identity;
+  loops::DimMap identity;
   for (int d = 0; d < x.shape.rank(); ++d) identity.push_back(d);
   for (int d = 0; d < x.shape.rank(); ++d) {
     const auto i = static_cast<std::size_t>(d);
@@ -60,12 +61,12 @@ std::string read_loops(const Graph& body, const Node& node, WindowPlan& p) {
     p.windows.push_back({y.shape[d], x.shape[d], a.integers("window")[i], a.integers("strides")[i],
                          a.integers("pads_low")[i], a.integers("dilations")[i], x.strides[i], y.strides[i]});
   }
-  std::vector<Loop> loops = loops_of(x);
-  std::erase_if(loops, [&](const Loop& l) { return is_windowed(a, static_cast<std::size_t>(l.dimension)); });
-  const auto xs = strides_in(loops, x, identity), ys = strides_in(loops, y, identity);
+  std::vector<loops::Loop> nest = loops::loops_of(x);
+  std::erase_if(nest, [&](const loops::Loop& l) { return is_windowed(a, static_cast<std::size_t>(l.dimension)); });
+  const auto xs = loops::strides_in(nest, x, identity), ys = loops::strides_in(nest, y, identity);
   if (!xs || !ys) return fmt::format("wants equal blocks, given {} and {}", x.str(), y.str());
-  for (std::size_t l = 0; l < loops.size(); ++l)
-    if (loops[l].extent != 1) p.batch.push_back({loops[l].extent, (*xs)[l], (*ys)[l]});
+  for (std::size_t l = 0; l < nest.size(); ++l)
+    if (nest[l].extent != 1) p.batch.push_back({nest[l].extent, (*xs)[l], (*ys)[l]});
   // Runs are contiguous on the wide side at least.
   auto run = std::find_if(p.batch.begin(), p.batch.end(),
                           [](const WindowBatchLoop& b) { return b.x_stride == 1 && b.y_stride == 1; });

@@ -1,8 +1,10 @@
-// Every operator of the loop IR in every type and on every instruction set, against the plain loops of scalar_ops.hpp.
+// Every operator of the loop IR in every type and on every instruction set, against the plain loops of
+// scalar_loops.hpp.
 #include <gtest/gtest.h>
 
 #include "jit_testing.hpp"
 #include "kernels/cpu/scalar_ops.hpp"
+#include "tests/kernels/cpu/jit/scalar_loops.hpp"
 
 namespace weft::cpu::testing {
 namespace {
@@ -50,7 +52,7 @@ void zero_subnormals(std::vector<std::byte>& values) {
   }
 }
 
-void expect_equal(const Kernel& kernel, const std::vector<DType>& operands, DType result, TileFn expected,
+void expect_equal(const Kernel& kernel, const std::vector<DType>& operands, DType result, ScalarLoop expected,
                   const std::string& what) {
   ASSERT_NE(expected, nullptr) << what;
   std::vector<std::vector<std::byte>> values;
@@ -85,7 +87,7 @@ TEST(GeneratedOperators, UnaryOnesGiveWhatPlainLoopsGive) {
   for (const DType type : compute_types())
     for (const Op op :
          {Op::neg, Op::abs, Op::sqrt, Op::floor, Op::ceil, Op::round_even, Op::logical_not, Op::bit_not}) {
-      const TileFn expected = scalar_unary(op, type, false);
+      const ScalarLoop expected = scalar_unary(op, type, false);
       if (!expected) continue;
       const Kernel kernel =
           pointwise({type}, type, [&](Builder& b, const std::vector<ExprId>& x) { return b.unary(op, x[0]); });
@@ -98,7 +100,7 @@ TEST(GeneratedOperators, BinaryOnesGiveWhatPlainLoopsGive) {
     for (const Op op :
          {Op::add, Op::sub, Op::mul, Op::div, Op::rem, Op::maximum, Op::minimum, Op::bit_and, Op::bit_or, Op::bit_xor,
           Op::shift_left, Op::shift_right, Op::logical_and, Op::logical_or, Op::logical_xor}) {
-      const TileFn expected = scalar_binary(op, type);
+      const ScalarLoop expected = scalar_binary(op, type);
       if (!expected) continue;
       const Kernel kernel = pointwise(
           {type, type}, type, [&](Builder& b, const std::vector<ExprId>& x) { return b.binary(op, x[0], x[1]); });

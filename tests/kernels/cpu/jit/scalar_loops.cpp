@@ -1,4 +1,6 @@
-// Plain tile loops of the elementwise operators.
+// Plain loops of the elementwise operators.
+#include "tests/kernels/cpu/jit/scalar_loops.hpp"
+
 #include "kernels/cpu/scalar_ops.hpp"
 
 namespace weft::cpu {
@@ -82,7 +84,7 @@ bool is_nan_value(T x) {
 }
 
 template <class T>
-TileFn float_unary(Op op, bool approximate) {
+ScalarLoop float_unary(Op op, bool approximate) {
   switch (op) {
     case Op::exp: return loop1<T, T, [](T x) { return std::exp(x); }>;
     case Op::expm1: return loop1<T, T, [](T x) { return std::expm1(x); }>;
@@ -122,7 +124,7 @@ TileFn float_unary(Op op, bool approximate) {
 }
 
 template <class T>
-TileFn number_unary(Op op) {
+ScalarLoop number_unary(Op op) {
   switch (op) {
     case Op::neg:
       if constexpr (std::is_integral_v<T>)
@@ -145,7 +147,7 @@ TileFn number_unary(Op op) {
 }
 
 template <class T>
-TileFn unary_of(Op op, bool approximate) {
+ScalarLoop unary_of(Op op, bool approximate) {
   if (op == Op::stop_gradient) return loop1<T, T, [](T x) { return x; }>;
   if (op == Op::is_nan) return loop1<T, bool, [](T x) { return is_nan_value(x); }>;
   if constexpr (std::is_same_v<T, bool>) {
@@ -153,13 +155,13 @@ TileFn unary_of(Op op, bool approximate) {
     return nullptr;
   } else {
     if constexpr (std::is_floating_point_v<T>)
-      if (TileFn fn = float_unary<T>(op, approximate)) return fn;
+      if (ScalarLoop fn = float_unary<T>(op, approximate)) return fn;
     return number_unary<T>(op);
   }
 }
 
 template <class T>
-TileFn integer_binary(Op op) {
+ScalarLoop integer_binary(Op op) {
   switch (op) {
     case Op::bit_and: return loop2<T, T, [](T x, T y) { return x & y; }>;
     case Op::bit_or: return loop2<T, T, [](T x, T y) { return x | y; }>;
@@ -176,7 +178,7 @@ TileFn integer_binary(Op op) {
 }
 
 template <class T>
-TileFn binary_of(Op op) {
+ScalarLoop binary_of(Op op) {
   if constexpr (std::is_same_v<T, bool>) {
     switch (op) {
       case Op::logical_and:
@@ -193,7 +195,7 @@ TileFn binary_of(Op op) {
     }
   } else {
     if constexpr (std::is_integral_v<T>)
-      if (TileFn fn = integer_binary<T>(op)) return fn;
+      if (ScalarLoop fn = integer_binary<T>(op)) return fn;
     switch (op) {
       case Op::add: return loop2<T, T, [](T x, T y) { return x + y; }>;
       case Op::sub: return loop2<T, T, [](T x, T y) { return x - y; }>;
@@ -209,7 +211,7 @@ TileFn binary_of(Op op) {
 }
 
 template <class T>
-TileFn compare_of(Op op) {
+ScalarLoop compare_of(Op op) {
   switch (op) {
     case Op::equal: return loop2<T, bool, [](T x, T y) { return x == y; }>;
     case Op::not_equal: return loop2<T, bool, [](T x, T y) { return x != y; }>;
@@ -246,16 +248,16 @@ void round_loop(const void* const* in, void* out, std::int64_t n) {
 
 }  // namespace
 
-TileFn scalar_unary(Op op, DType type, bool approximate_gelu) {
+ScalarLoop scalar_unary(Op op, DType type, bool approximate_gelu) {
   return visit_dtype(type, [&]<class T>(TypeTag<T>) { return unary_of<ComputeType<T>>(op, approximate_gelu); });
 }
-TileFn scalar_binary(Op op, DType type) {
+ScalarLoop scalar_binary(Op op, DType type) {
   return visit_dtype(type, [&]<class T>(TypeTag<T>) { return binary_of<ComputeType<T>>(op); });
 }
-TileFn scalar_compare(Op op, DType type) {
+ScalarLoop scalar_compare(Op op, DType type) {
   return visit_dtype(type, [&]<class T>(TypeTag<T>) { return compare_of<ComputeType<T>>(op); });
 }
-TileFn scalar_select(DType type) {
+ScalarLoop scalar_select(DType type) {
   switch (size_of(type)) {
     case 1: return select_loop<std::uint8_t>;
     case 2: return select_loop<std::uint16_t>;
@@ -263,12 +265,12 @@ TileFn scalar_select(DType type) {
     default: return select_loop<std::uint64_t>;
   }
 }
-TileFn scalar_cast(DType from, DType to) {
-  return visit_dtype(from, [&]<class From>(TypeTag<From>) -> TileFn {
-    return visit_dtype(to, [&]<class To>(TypeTag<To>) -> TileFn { return cast_loop<From, To>; });
+ScalarLoop scalar_cast(DType from, DType to) {
+  return visit_dtype(from, [&]<class From>(TypeTag<From>) -> ScalarLoop {
+    return visit_dtype(to, [&]<class To>(TypeTag<To>) -> ScalarLoop { return cast_loop<From, To>; });
   });
 }
-TileFn scalar_round(DType to) {
+ScalarLoop scalar_round(DType to) {
   if (to == DType::f16) return round_loop<Half>;
   if (to == DType::bf16) return round_loop<BFloat16>;
   return nullptr;
