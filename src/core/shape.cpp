@@ -11,13 +11,20 @@ namespace weft {
 
 std::string to_string(std::span<const std::int64_t> dims) { return fmt::format("[{}]", fmt::join(dims, ", ")); }
 
+namespace {
+
+/// Bytes of any type, and of sums over thousands of tensors, then fit 63 bits.
+constexpr std::int64_t kMostElements = std::int64_t{1} << 48;
+
+}  // namespace
+
 Shape::Shape(Dims extents) : extents_(std::move(extents)) {
   // Zeros aside: strides and products of some of the extents must fit too.
   std::int64_t span = 1;
   for (const std::int64_t e : extents_) {
     if (e < 0) throw UserError(fmt::format("shape {} has a negative extent", to_string(extents_)));
-    if (__builtin_mul_overflow(span, std::max<std::int64_t>(e, 1), &span))
-      throw UserError(fmt::format("shape {} has more than 2^63 elements", to_string(extents_)));
+    if (__builtin_mul_overflow(span, std::max<std::int64_t>(e, 1), &span) || span > kMostElements)
+      throw UserError(fmt::format("shape {} has more than 2^48 elements", to_string(extents_)));
     elements_ *= e;
   }
 }

@@ -68,6 +68,7 @@ class Prediction {
   void refuse_split(const std::string& why) const;
   onnx::ImportOptions options(std::int64_t samples) const;
   Compiled import(std::int64_t samples);
+  void check_memory(const Program& program) const;
   void compile();
   void open_writers();
   void pass(const Compiled& compiled, std::int64_t first);
@@ -172,6 +173,21 @@ Compiled Prediction::import(std::int64_t samples) {
   return compiled;
 }
 
+/// Before any is taken: a model may ask for terabytes.
+void Prediction::check_memory(const Program& program) const {
+  const double available = static_cast<double>(services_.device.target().memory_bytes);
+  double needed = 0;
+  for (const std::int64_t bytes : program.arena_bytes) needed += static_cast<double>(bytes);
+  for (const Buffer& buffer : program.buffers)
+    if (buffer.kind != BufferKind::arena) needed += static_cast<double>(buffer.bytes);
+  if (available > 0 && needed > available)
+    throw UserError(
+        fmt::format("{}: needs {:.1f} MiB of memory{}, {:.1f} MiB are available. Use fewer samples a pass (--batch) or "
+                    "a smaller model",
+                    request_.model, needed / 1048576, whole_ ? "" : fmt::format(" for {} samples a pass", batch_),
+                    available / 1048576));
+}
+
 void Prediction::compile() {
   full_ = import(batch_);
   if (!whole_ && samples_ % batch_ != 0) tail_ = import(samples_ % batch_);
@@ -185,6 +201,7 @@ void Prediction::compile() {
     LoweringOptions lowering;
     lowering.role = whole_ ? "predict" : fmt::format("predict {}", c->samples);
     programs.emplace_back(c, lower(inference_graph(c->model.forward), services_.device.oracle(), lowering).program);
+    check_memory(programs.back().second);
     for (const MemorySpace space : {MemorySpace::host, MemorySpace::pinned, MemorySpace::device})
       arena_->reserve(programs.back().second.arena_bytes[static_cast<int>(space)], space);
   }

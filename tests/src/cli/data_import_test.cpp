@@ -97,8 +97,8 @@ TEST_F(DataImport, IdxThatIsMalformedIsRefused) {
                  {"x-images", "0x07 is none of IDX's"});
   expect_refusal({{"x-images", idx(kBytes3, {2, 0, 2}, "")}, labels}, {"x-images"}, 2, {"is empty"});
   expect_refusal({{"x-images", idx(kBytes3, {1 << 30, 1 << 30, 1 << 30}, "abcd")}, labels}, {"x-images"}, 2,
-                 {"x-images", "more than 2^63 elements"});
-  expect_refusal({{"x-images", idx(kBytes3, {1 << 30, 1 << 10, 1 << 10}, "abcd")}, labels}, {"x-images"}, 2,
+                 {"x-images", "more than 2^48 elements"});
+  expect_refusal({{"x-images", idx(kBytes3, {1 << 30, 1 << 10, 1 << 8}, "abcd")}, labels}, {"x-images"}, 2,
                  {"x-images", "claims shape"});
   expect_refusal({{"x-images", std::string("\0\0\x08", 3)}, labels}, {"x-images", "--kind", "idx"}, 2, {"truncated"});
   expect_refusal({{"x-images", "\x1f\x8b\x08garbage"}, labels}, {"x-images", "--kind", "idx"}, 2, {"gzip", "x-images"});

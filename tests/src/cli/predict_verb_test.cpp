@@ -230,5 +230,18 @@ TEST_F(PredictVerb, AModelThatMixesSamplesIsRefusedInPassesButRunsInOne) {
   EXPECT_EQ(read_npz(path("y.npz"), "y").as_double(0), 8);
 }
 
+TEST_F(PredictVerb, AModelThatAsksForTerabytesIsRefusedBeforeMemoryIsTaken) {
+  onnx::ModelWriter writer("expand");
+  writer.input("x", DType::f32, {"N", 1, 1});
+  const std::string shape = writer.initializer("shape", Tensor::from<std::int64_t>({3}, {1, 1'000'000, 1'000'000}));
+  writer.output(writer.node("Expand", {"x", shape}, "expand", {}, "y"), DType::f32, {"N", 1'000'000, 1'000'000});
+  onnx::write_model(std::move(writer).finish(), path("expand.onnx"));
+  write_npz(path("x.npz"), {{"x", Tensor::full(DType::f32, Shape{4, 1, 1}, 1)}});
+  const Outcome outcome = predict({"--input", "x.npz", "--output", "y.npz"}, "expand.onnx");
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err,
+              AllOf(HasSubstr("expand.onnx: needs "), HasSubstr("MiB are available"), HasSubstr("--batch")));
+}
+
 }  // namespace
 }  // namespace weft::testing
