@@ -47,7 +47,7 @@ Claim claim_generated(const Graph& body, const Context& context) {
   spec.implementation = "generated";
   spec.scratch_bytes = rows.scratch_bytes;
   spec.bytes = operand_bytes(spec.body);
-  spec.overwrites_operands = true;
+  spec.overwrites_operands = rows.overwrites_operands;
   return Claim::take(std::move(spec));
 }
 

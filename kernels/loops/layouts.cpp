@@ -86,7 +86,7 @@ SpaceLayouts choose_layouts(const Graph& body, const Space& space) {
   std::size_t inner = loops.size();
   while (inner > 0 && loops[inner - 1].extent == 1) --inner;
   const bool padded = out.primary.has_padding();
-  const auto check = [&](ValueId v, const DimMap& map, bool full) {
+  const auto check = [&](ValueId v, const DimMap& map, bool full, bool written) {
     const Layout& layout = *out.body.value(v).layout;
     const std::optional<Dims> strides = strides_in(loops, layout, map);
     if (!strides)
@@ -95,12 +95,12 @@ SpaceLayouts choose_layouts(const Graph& body, const Space& space) {
       out.refusal = fmt::format("operands are fixed to different layouts: {} and {}", out.primary.str(), layout.str());
     else if (padded || layout.has_padding()) {
       const bool uniform = std::all_of(strides->begin(), strides->end(), [](std::int64_t s) { return s == 0; });
-      if (!uniform && !(full && in_space(layout, map, space.shape()) == out.primary))
+      if ((written || !uniform) && !(full && in_space(layout, map, space.shape()) == out.primary))
         out.refusal = fmt::format("padded layouts must be equal: {} and {}", out.primary.str(), layout.str());
     }
   };
-  for (const SpaceOutput& o : space.outputs()) check(o.value, o.map, o.full);
-  for (const SpaceOperand& o : space.operands()) check(o.value, o.map, o.full);
+  for (const SpaceOutput& o : space.outputs()) check(o.value, o.map, o.full, true);
+  for (const SpaceOperand& o : space.operands()) check(o.value, o.map, o.full, false);
   if (padded && !space.reductions().empty()) out.refusal = "reductions over a padded layout";
   return out;
 }

@@ -195,6 +195,17 @@ class RowsEmitter {
     return kernel_.add_local({a.dtype, true, lanes && !nest_.column_mode ? cuts_.lanes : 0});
   }
 
+  /// What moments are taken about: the first element of the row, so that a mean that dwarfs the spread costs no digits.
+  ExprId shift_of(const SpaceReduction& r) {
+    const Position here = values_.position();
+    Position first = here;
+    for (ExprId& index : first.reduced) index = b_.integer(0);
+    values_.move_to(std::move(first));
+    const ExprId shift = b_.cast(values_.value(r.operand), DType::f64);
+    values_.move_to(here);
+    return shift;
+  }
+
   /// Declares and runs the accumulators of `stage`; gives their locals, by accumulator (-1: of another stage).
   std::vector<std::int32_t> accumulate(int stage, Statements& to, ExprId chunk) {
     std::vector<std::int32_t> locals(accumulators_.size(), -1);
@@ -206,6 +217,7 @@ class RowsEmitter {
       locals[i] = add_variable(a, true);
       to.push_back(declare(locals[i], identity(a)));
       ExprId v = b_.cast(values_.value(r.operand), a.dtype);
+      if (r.op == Op::moments) v = b_.sub(v, shift_of(r));
       if (a.squares) v = b_.mul(v, v);
       body.push_back(assign(locals[i], b_.binary(a.op, b_.local(locals[i]), v)));
     }
@@ -235,7 +247,7 @@ class RowsEmitter {
       } else if (a.squares) {
         const ExprId n = b_.real(static_cast<double>(nest_.reduced_elements()), DType::f64);
         const ExprId mean = b_.div(totals[i - 1], n), square = b_.div(totals[i], n);
-        result(0, mean);
+        result(0, b_.add(shift_of(r), mean));
         result(1, b_.binary(Op::maximum, b_.sub(square, b_.mul(mean, mean)), b_.real(0, DType::f64)));
       }
     }
@@ -340,6 +352,23 @@ class RowsEmitter {
   std::int64_t scratch_elements_ = 0;
 };
 
+Dims dimensions(const DimMap& map) {
+  Dims result;
+  for (const int d : map)
+    if (d >= 0) result.push_back(d);
+  return result;
+}
+
+/// Whether every result is walked as each operand of its size is: an element is then written by the one iteration that
+/// reads it. A value of each row over an operand that runs along the rows, both as long, would not be.
+bool may_overwrite(const Space& space, const Graph& body) {
+  const auto bytes = [&](ValueId v) { return body.layout(v).bytes(body.type(v).dtype); };
+  for (const SpaceOutput& o : space.outputs())
+    for (const SpaceOperand& p : space.operands())
+      if (bytes(o.value) == bytes(p.value) && dimensions(o.map) != dimensions(p.map)) return false;
+  return true;
+}
+
 }  // namespace
 
 RowsKernel make_rows(const Graph& body, const RowsSchedule& schedule) {
@@ -357,6 +386,7 @@ RowsKernel make_rows(const Graph& body, const RowsSchedule& schedule) {
   if (!cuts.refusal.empty()) return refuse(cuts.refusal);
   RowsKernel result = RowsEmitter(body, space, nest, cuts).run();
   if (nest.elements() == 0) result.kernel.phases.clear();
+  result.overwrites_operands = may_overwrite(space, layouts.body);
   result.body = std::move(layouts.body);
   return result;
 }

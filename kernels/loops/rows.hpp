@@ -27,9 +27,9 @@ struct RowsKernel {
   Graph body;           ///< with a layout on every input and output
   Kernel kernel;        ///< arguments: the body's inputs, its outputs, scratch where there is some
   std::int64_t scratch_bytes = 0;
+  bool overwrites_operands = false;  ///< a result may lie exactly over an operand of its element size and layout
 };
 
-/// A result may lie exactly over an operand of its type and layout.
 RowsKernel make_rows(const Graph& body, const RowsSchedule& schedule);
 
 }  // namespace weft::loops

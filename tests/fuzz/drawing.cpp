@@ -117,7 +117,8 @@ Shape Drawing::shape(int lowest_rank, int highest_rank) {
   Dims extents;
   std::int64_t elements = 1;
   for (int i = 0; i < rank; ++i) {
-    std::int64_t e = extent();
+    // Equal extents now and then: what may lie over what must not follow from sizes.
+    std::int64_t e = i > 0 && dice.chance(20) ? extents.back() : extent();
     if (elements * e > 4000) e = dice.roll(1, 3);
     elements *= std::max<std::int64_t>(e, 1);
     extents.push_back(e);

@@ -114,9 +114,10 @@ std::vector<ValueId> gradient_cross_entropy(const GradientContext& c) {
   ValueId slope = b.one(Op::softmax, {logits}, {{"axis", std::int64_t{axis}}});
   if (smoothing > 0) slope = b.sub(slope, b.like(slope, smoothing / static_cast<double>(shape[axis])));
   slope = b.select(is_label(b, c.operand(1), shape, axis), b.sub(slope, b.like(slope, 1 - smoothing)), slope);
+  const ValueId gradient = b.mul(slope, b.reshape(c.grad(), kept));
   const ValueId counts = counted(b, c.operand(1), c.node.attributes.integer("ignore_index"));
-  const ValueId dy = counts == kNone ? c.grad() : b.select(counts, c.grad(), b.like(c.grad(), 0));
-  return {b.mul(slope, b.reshape(dy, kept)), kNone};
+  // Chosen last: logits of ignored positions may be anything.
+  return {counts == kNone ? gradient : b.select(b.reshape(counts, kept), gradient, b.like(gradient, 0)), kNone};
 }
 
 }  // namespace
