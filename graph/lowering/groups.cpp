@@ -6,8 +6,6 @@
 #include "graph/lowering/body.hpp"
 
 namespace weft::lowering {
-namespace {}  // namespace
-
 Groups::Groups(const Graph& graph)
     : graph_(graph),
       users_(graph.users()),

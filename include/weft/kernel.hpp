@@ -20,7 +20,7 @@ namespace weft {
 /// Everything that determines compiled code: equal specs (by `key`) may share one compiled kernel.
 struct KernelSpec {
   Graph body;                      ///< inputs and outputs in operand order; layouts on its values
-  std::string implementation;      ///< "onednn.convolution", "loop.pointwise", "reference"
+  std::string implementation;      ///< "onednn.convolution", "generated", "reference"
   std::int64_t scratch_bytes = 0;  ///< handed to the kernel as its last argument, 64-byte aligned
   double flops = 0;                ///< multiply-adds count two; contractions only
   double bytes = 0;                ///< operands read once and results written once

@@ -109,7 +109,7 @@ llvm::Value* Operators::float_binary(Op op, llvm::Value* x, llvm::Value* y) {
     case Op::sub: return builder_.CreateFSub(x, y);
     case Op::mul: return builder_.CreateFMul(x, y);
     case Op::div: return builder_.CreateFDiv(x, y);
-    // As scalar_ops.cpp: NaN of either operand, y of two equal ones. The inner select is one instruction on x86.
+    // As the host interpreter: NaN of either operand, y of two equal ones. The inner select is one instruction on x86.
     case Op::maximum:
       return builder_.CreateSelect(builder_.CreateFCmpUNO(x, x), x,
                                    builder_.CreateSelect(builder_.CreateFCmpOGT(x, y), x, y));
