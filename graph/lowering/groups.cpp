@@ -6,6 +6,7 @@
 #include "graph/lowering/body.hpp"
 
 namespace weft::lowering {
+
 Groups::Groups(const Graph& graph)
     : graph_(graph),
       users_(graph.users()),
