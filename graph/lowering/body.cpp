@@ -1,6 +1,8 @@
 // Kernel bodies from nodes of the step graph.
 #include "graph/lowering/body.hpp"
 
+#include <algorithm>
+
 namespace weft::lowering {
 
 namespace {
@@ -23,6 +25,8 @@ Unit make_unit(const Graph& graph, const std::set<NodeId>& nodes, const std::vec
   unit.name = std::move(name);
   unit.outputs = outputs;
   std::map<ValueId, ValueId> inside;
+  const bool contracts = std::any_of(nodes.begin(), nodes.end(),
+                                     [&](NodeId n) { return class_of(graph.node(n).op) == OpClass::contraction; });
   // Inputs first: a Graph's inputs may be added at any time, but a body reads better with them in one place.
   for (const NodeId n : nodes)
     for (const ValueId v : graph.node(n).inputs) {
@@ -31,6 +35,7 @@ Unit make_unit(const Graph& graph, const std::set<NodeId>& nodes, const std::vec
       if (travels_inside(graph, v, graph.node(n))) continue;
       inside[v] = unit.body.add_input(std::to_string(unit.inputs.size()), InputRole::feed, graph.type(v));
       unit.inputs.push_back(v);
+      unit.body.value(inside[v]).layout = contracts ? std::nullopt : graph.value(v).layout;
     }
   const auto copy_node = [&](const Node& node) {
     std::vector<ValueId> operands;
@@ -57,6 +62,18 @@ Graph with_input_layouts(const Graph& body, const std::vector<std::optional<Layo
   for (std::size_t v = 0; v < result.values().size(); ++v) result.value(static_cast<ValueId>(v)).layout.reset();
   for (std::size_t i = 0; i < layouts.size(); ++i) result.value(result.inputs()[i].value).layout = layouts[i];
   return result;
+}
+
+Graph reorder_body(DType type, const Layout& from, const Layout& to) {
+  Graph body;
+  const TensorType moved{type, from.shape};
+  const ValueId x = body.add_input("x", InputRole::feed, moved);
+  const NodeId n = body.append(Op::reorder, {x}, {}, {moved});
+  const ValueId y = body.node(n).outputs[0];
+  body.add_output("y", OutputRole::fetch, y);
+  body.value(x).layout = from;
+  body.value(y).layout = to;
+  return body;
 }
 
 }  // namespace weft::lowering

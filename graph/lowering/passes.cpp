@@ -15,6 +15,7 @@
 #include "graph/lowering/layouts.hpp"
 #include "graph/lowering/liveness.hpp"
 #include "graph/lowering/memory.hpp"
+#include "graph/lowering/preferences.hpp"
 #include "graph/lowering/reuse.hpp"
 #include "graph/lowering/schedule.hpp"
 #include "graph/lowering/unfused.hpp"
@@ -61,6 +62,8 @@ void recompute(StepIr& s, const PassContext&) {
 
 void bucket(StepIr& s, const PassContext& c) { s.buckets = plan_buckets(s.graph, c.options.bucket_bytes); }
 void bucket_alone(StepIr& s, const PassContext&) { s.buckets = plan_buckets(s.graph, 0); }
+
+void prefer_layouts(StepIr& s, const PassContext& c) { s.graph = with_preferred_layouts(std::move(s.graph), c.oracle); }
 
 void make_units(StepIr& s, std::vector<Unit> units) {
   s.units = std::move(units);
@@ -117,6 +120,7 @@ constexpr Pass kPasses[] = {
     {"dce", "again", drop_dead, true},
     {"recompute", "cheap results that only distant kernels need are made again there", recompute, true, recompute_nothing},
     {"buckets", "all-reduces of gradients that travel together", bucket, true, bucket_alone},
+    {"layouts", "the order of memory that suits convolutions and what lies between them, chosen together", prefer_layouts, true},
     {"fuse", "nodes that share a kernel", fuse_nodes, true, fuse_nothing},
     {"layouts", "where elements lie in memory: a kernel's own layout is kept for the next", choose_layouts, true, keep_row_major},
     {"collectives", "members of a bucket become windows of one tensor", merge_buckets},

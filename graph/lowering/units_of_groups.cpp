@@ -68,18 +68,26 @@ class UnitBuilder {
     if (outputs.empty() && group.kind == UnitKind::kernel) return;  // everything that read it recomputes it
     Unit unit = make_unit(groups_.graph(), group.nodes, outputs, name_of_group(group));
     unit.kind = group.kind;
-    if (group.kind != UnitKind::kernel || oracle_.ask(unit.body).offer) {
+    if (group.kind != UnitKind::kernel || taken(unit)) {
       units.push_back(std::move(unit));
       return;
     }
     refuse_or_split(group, unit, units);
   }
 
+  /// As its operands prefer to lie, or in any layout.
+  bool taken(const Unit& unit) const {
+    return oracle_.ask(unit.body).offer || oracle_.ask(with_input_layouts(unit.body, no_layouts(unit))).offer;
+  }
+  static std::vector<std::optional<Layout>> no_layouts(const Unit& unit) {
+    return std::vector<std::optional<Layout>>(unit.inputs.size());
+  }
+
   /// One node a kernel; an operand that was inlined becomes a kernel too.
   void refuse_or_split(const Group& group, const Unit& whole, std::vector<Unit>& units) const {
     if (group.nodes.size() == 1) {
       std::string reasons;
-      for (const KernelRefusal& r : oracle_.ask(whole.body).refusals)
+      for (const KernelRefusal& r : oracle_.ask(with_input_layouts(whole.body, no_layouts(whole))).refusals)
         reasons += fmt::format("\n  {}: {}", r.implementation, r.reason);
       const Node& n = groups_.node(*group.nodes.begin());
       throw UserError(fmt::format("no kernel on {} for operator {} (node '{}', {}):{}", oracle_.target().str(),
@@ -89,7 +97,7 @@ class UnitBuilder {
       if (groups_.node(n).op == Op::constant) continue;
       Group one{{n}, {n}, {}, {}, UnitKind::kernel};
       Unit unit = make_unit(groups_.graph(), one.nodes, groups_.node(n).outputs, name_of_group(one));
-      if (!oracle_.ask(unit.body).offer) refuse_or_split(one, unit, units);
+      if (!taken(unit)) refuse_or_split(one, unit, units);
       units.push_back(std::move(unit));
     }
   }

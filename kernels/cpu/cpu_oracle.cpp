@@ -26,8 +26,8 @@ double flops_per_thread(CpuIsa isa) {
   return 2 * 2 * lanes * kHertz;
 }
 
-double estimate(const KernelSpec& spec, const Context& context) {
-  return kLaunchSeconds + std::max(spec.flops / context.peak_flops, spec.bytes / context.peak_bytes);
+double estimate(const KernelSpec& spec, double efficiency, const Context& context) {
+  return kLaunchSeconds + std::max(spec.flops / context.peak_flops, spec.bytes / context.peak_bytes) / efficiency;
 }
 
 /// A refusal for operators that no kernel may hold.
@@ -92,7 +92,7 @@ KernelAnswer CpuOracle::ask(const Graph& body) const {
       if (std::find(without_.begin(), without_.end(), implementation.name) != without_.end()) continue;
       Claim claim = implementation.claim(body, context_);
       if (claim.spec) {
-        const double seconds = estimate(*claim.spec, context_);
+        const double seconds = estimate(*claim.spec, claim.efficiency, context_);
         answer.offer = KernelOffer{std::move(*claim.spec), seconds, false};
         break;
       }

@@ -22,7 +22,7 @@ std::shared_ptr<const OnednnEngine> make_onednn_engine();
 struct Context {
   CpuIsa isa = CpuIsa::baseline;
   int threads = 1;
-  bool fast_math = false;  ///< see Target
+  bool fast_math = false;                ///< see Target
   std::shared_ptr<const TileOps> tiles;  ///< of `isa`
   std::shared_ptr<const OnednnEngine> onednn;
   std::shared_ptr<KernelCompiler> compiler;  ///< of generated kernels, for `isa`
@@ -40,9 +40,10 @@ class CpuKernel : public Kernel {
 struct Claim {
   std::optional<KernelSpec> spec;
   std::string reason;
+  double efficiency = 1;  ///< roughly, beside the library's best kernels: for estimates that compare
 
   static Claim refuse(std::string why) { return {std::nullopt, std::move(why)}; }
-  static Claim take(KernelSpec spec) { return {std::move(spec), {}}; }
+  static Claim take(KernelSpec spec, double efficiency = 1) { return {std::move(spec), {}, efficiency}; }
 };
 
 struct Implementation {

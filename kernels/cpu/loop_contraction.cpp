@@ -188,7 +188,7 @@ Claim claim_contraction(const Graph& body, const Context&) {
   }
   spec.flops = 2.0 * static_cast<double>(plan.batches()) * static_cast<double>(plan.m()) *
                static_cast<double>(plan.n()) * static_cast<double>(plan.k());
-  return Claim::take(std::move(spec));
+  return Claim::take(std::move(spec), 0.2);
 }
 
 std::unique_ptr<CpuKernel> compile_contraction(const KernelSpec& spec, const Context& context) {

@@ -157,7 +157,7 @@ Claim claim_depthwise(const Graph& body, const Context& context) {
   const ValueId y = plan.op == Op::conv_data_grad ? plan.slide : plan.line;
   spec.flops = 2.0 * static_cast<double>(body.type(y).shape.elements()) * static_cast<double>(plan.taps);
   spec.bytes = operand_bytes(spec.body);
-  return Claim::take(std::move(spec));
+  return Claim::take(std::move(spec), 0.6);
 }
 
 std::unique_ptr<CpuKernel> compile_depthwise(const KernelSpec& spec, const Context& context) {

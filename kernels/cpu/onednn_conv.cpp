@@ -21,6 +21,9 @@ enum class Direction { forward, backward_data, backward_weights };
 enum class Formats { library, blocks_of_8, channels_last, row_major };
 constexpr Formats kFormats[] = {Formats::library, Formats::blocks_of_8, Formats::channels_last, Formats::row_major};
 
+/// Of the library's kernels without blocks of channels, beside those with them.
+constexpr double kChannelsLastEfficiency = 0.9;
+
 /// One convolution in the library's terms. `x` is the input side, `y` the output side, in every direction.
 struct Problem {
   dnnl::engine engine;
@@ -341,7 +344,7 @@ Claim claim(const Graph& body, Op op, std::string_view name, const Context& cont
   spec.flops =
       2.0 * static_cast<double>(ys.elements()) * static_cast<double>(ws.elements() / std::max<std::int64_t>(ws[0], 1));
   spec.bytes = operand_bytes(spec.body);
-  return Claim::take(std::move(spec));
+  return Claim::take(std::move(spec), best.layouts.y.blocks.empty() ? kChannelsLastEfficiency : 1);
 }
 
 std::unique_ptr<CpuKernel> compile(const KernelSpec& spec, Op op, const Context& context, dnnl::algorithm algorithm) {

@@ -1,6 +1,6 @@
 // Convolutions and their two gradients through oneDNN: directly, and by Winograd's algorithm (Lavin and Gray, 'Fast
-// Algorithms for Convolutional Neural Networks', 2015) where job.math is fast. It transforms tiles of 6 x 6 to give 4 x 4
-// results with a quarter of the multiplications, and loses some digits: see CpuWinograd in tests/kernels/cpu.
+// Algorithms for Convolutional Neural Networks', 2015) where job.math is fast. It transforms tiles of 6 x 6 to give 4 x
+// 4 results with a quarter of the multiplications, and loses some digits: see CpuWinograd in tests/kernels/cpu.
 #pragma once
 
 #include "kernels/cpu/implementation.hpp"

@@ -113,7 +113,7 @@ Claim claim_reference(const Graph& body, const Context& context) {
   if (!routine) return Claim::refuse(fmt::format("{} is not supported", name_of(bound.problem.op)));
   KernelSpec spec = row_major_spec(body, "reference");
   spec.scratch_bytes = routine->scratch_bytes();
-  return Claim::take(std::move(spec));
+  return Claim::take(std::move(spec), 0.05);
 }
 
 std::unique_ptr<CpuKernel> compile_reference(const KernelSpec& spec, const Context& context) {

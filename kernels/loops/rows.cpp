@@ -206,7 +206,8 @@ class RowsEmitter {
     return shift;
   }
 
-  /// Declares and runs the accumulators of `stage`; gives their locals, by accumulator (-1: of another stage).
+  /// Declares and runs the accumulators of `stage`, and with them the stores of results that need no other walk; gives
+  /// their locals, by accumulator (-1: of another stage).
   std::vector<std::int32_t> accumulate(int stage, Statements& to, ExprId chunk) {
     std::vector<std::int32_t> locals(accumulators_.size(), -1);
     Statements body;
@@ -221,6 +222,8 @@ class RowsEmitter {
       if (a.squares) v = b_.mul(v, v);
       body.push_back(assign(locals[i], b_.binary(a.op, b_.local(locals[i]), v)));
     }
+    if (cuts_.one_walk)
+      for (Stmt& s : stores(true)) body.push_back(std::move(s));
     for (Stmt& s : along_the_row(std::move(body), chunk)) to.push_back(std::move(s));
     return locals;
   }
@@ -265,7 +268,8 @@ class RowsEmitter {
         if (locals[i] >= 0) totals[i] = joined(i, locals[i]);
       finish(totals, body);
     }
-    for (Stmt& s : along_the_row(stores(true))) body.push_back(std::move(s));
+    if (!cuts_.one_walk)
+      for (Stmt& s : along_the_row(stores(true))) body.push_back(std::move(s));
     for (Stmt& s : stores(false)) body.push_back(std::move(s));
     std::erase_if(body, [](const Stmt& s) { return s.kind == StmtKind::loop && is_empty(s); });
     return body;

@@ -5,9 +5,10 @@
 //   rows     the reduced loops, the innermost of them a vector loop: memory runs along the rows; or
 //   columns  a vector loop over the kept loop that is innermost in memory, and the reduced loops inside it, so that
 //            each lane is a row of its own. Without a reduction there are only columns.
-// Where there are too few rows to keep a team busy and only reductions are asked for, rows are cut into chunks, whose
-// partial results go through scratch and are joined in order by a second phase. Cuts depend on extents alone, so
-// results repeat bit for bit at any number of threads. Sums of floats are accumulated in f64.
+// Results along the rows that need no reduction are written while the rows are reduced. Where there are too few rows to
+// keep a team busy and nothing waits for what they reduce to, rows are cut into chunks, whose partial results go
+// through scratch and are joined in order by a second phase. Cuts depend on extents alone, so results repeat bit for
+// bit at any number of threads. Sums of floats are accumulated in f64.
 #pragma once
 
 #include <cstdint>

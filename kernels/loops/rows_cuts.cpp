@@ -8,13 +8,14 @@
 namespace weft::loops {
 namespace {
 
-constexpr std::int64_t kEnoughPieces = 128;     ///< of parallel work, so that any team shares them evenly
-constexpr std::int64_t kFewPieces = 32;         ///< below: a reduction is cut into chunks
-constexpr std::int64_t kChunkElements = 16384;  ///< reduced elements worth a chunk of their own
-constexpr std::int64_t kColumnBlock = 4096;     ///< elements of a block without reductions
-constexpr std::int64_t kRowBytes = 512 << 10;   ///< of all operands of a row: what a second walk finds in the cache
-constexpr std::int64_t kSmallWork = 65536;      ///< elements below which a team is not worth waking anyway
-constexpr int kLightWork = 16;                  ///< operations an element
+constexpr std::int64_t kEnoughPieces = 128;      ///< of parallel work, so that any team shares them evenly
+constexpr std::int64_t kFewPieces = 32;          ///< below: a reduction is cut into chunks
+constexpr std::int64_t kChunkElements = 16384;   ///< reduced elements worth a chunk of their own
+constexpr std::int64_t kChunkBytes = 256 << 10;  ///< of all operands of a chunk, all its columns together
+constexpr std::int64_t kColumnBlock = 4096;      ///< elements of a block without reductions
+constexpr std::int64_t kRowBytes = 512 << 10;    ///< of all operands of a row: what a second walk finds in the cache
+constexpr std::int64_t kSmallWork = 65536;       ///< elements below which a team is not worth waking anyway
+constexpr int kLightWork = 16;                   ///< operations an element
 
 /// Roughly the operations of one element.
 int operations(const Space& space) {
@@ -52,12 +53,18 @@ std::vector<ColumnPiece> pieces_of(std::int64_t columns, std::int64_t width) {
   return result;
 }
 
-Chunks cut_reduction(const RowsNest& nest, std::int64_t pieces, std::int64_t width, int lanes) {
+Chunks cut_reduction(const RowsNest& nest, std::int64_t pieces, std::int64_t width, int lanes,
+                     std::int64_t bytes_of_element) {
   Chunks c;
   if (pieces >= kFewPieces || nest.reduced.empty()) return c;
-  const std::int64_t wanted =
+  std::int64_t wanted =
       std::clamp<std::int64_t>((nest.reduced_elements() * width + kChunkElements - 1) / kChunkElements, 1,
                                (2 * kFewPieces + pieces - 1) / pieces);
+  // Where blocks of columns lie side by side, one after the other is taken from the same rows: they shall be in the
+  // cache still.
+  if (nest.column_mode && nest.columns > width)
+    wanted =
+        std::max(wanted, (nest.reduced_elements() * nest.columns * bytes_of_element + kChunkBytes - 1) / kChunkBytes);
   if (wanted == 1) return c;
   std::int64_t before = 1;
   while (c.loop + 1 < nest.reduced.size() && before * nest.reduced[c.loop] < wanted) before *= nest.reduced[c.loop++];
@@ -74,6 +81,20 @@ Chunks cut_reduction(const RowsNest& nest, std::int64_t pieces, std::int64_t wid
   c.count = (extent + c.length - 1) / c.length;
   c.total = before * c.count;
   return c;
+}
+
+/// Whether no result along the rows waits for what the rows reduce to. Moments are taken about a row's first element,
+/// which a result over its operand would replace.
+bool takes_one_walk(const Space& space) {
+  const bool full = std::any_of(space.outputs().begin(), space.outputs().end(), [](const auto& o) { return o.full; });
+  if (space.stages() != 1) return false;
+  if (!full) return true;
+  return std::all_of(space.outputs().begin(), space.outputs().end(),
+                     [&](const SpaceOutput& o) {
+                       return !o.full || space.values()[static_cast<std::size_t>(o.of)].stage == 0;
+                     }) &&
+         std::none_of(space.reductions().begin(), space.reductions().end(),
+                      [](const SpaceReduction& r) { return r.op == Op::moments; });
 }
 
 }  // namespace
@@ -113,10 +134,10 @@ RowsCuts cut_rows(const Space& space, const RowsNest& nest, const RowsSchedule& 
   std::int64_t shared = blocks;
   while (cuts.shared < nest.outer.size() && shared < kEnoughPieces) shared *= nest.outer[cuts.shared++];
 
-  const bool full = std::any_of(space.outputs().begin(), space.outputs().end(), [](const auto& o) { return o.full; });
   if (!reduces) return cuts;
-  if (space.stages() == 1 && !full) {
-    cuts.chunks = cut_reduction(nest, pieces, width, cuts.lanes);
+  cuts.one_walk = takes_one_walk(space);
+  if (cuts.one_walk) {
+    cuts.chunks = cut_reduction(nest, pieces, width, cuts.lanes, element_bytes(space));
     return cuts;
   }
   const std::int64_t row_bytes = nest.reduced_elements() * width * element_bytes(space);

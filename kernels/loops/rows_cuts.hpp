@@ -28,6 +28,7 @@ struct RowsCuts {
   std::vector<ColumnPiece> pieces;
   std::size_t shared = 0;  ///< outer loops that the parallel index covers
   Chunks chunks;
+  bool one_walk = false;  ///< full results are written while the rows are reduced
   std::string refusal;
 };
 

@@ -87,6 +87,25 @@ TEST(Rows, MomentsKeepTheirDigitsWhenTheMeanDwarfsTheSpread) {
   }
 }
 
+/// Results along few long rows, and sums of the rows: both in one walk, in chunks, over the memory of what is read.
+TEST(Rows, ResultsAlongFewRowsAreWrittenWhileTheRowsAreReduced) {
+  for (const std::int64_t channels : {3, 16, 20, 40}) {
+    const Shape shape{5, 37, 41, channels};
+    GraphBuilder b;
+    const ValueId x = b.input("x", InputRole::feed, {DType::f32, shape});
+    const ValueId y = b.input("y", InputRole::feed, {DType::f32, shape});
+    ValueId v = x;
+    for (int layer = 0; layer < 3; ++layer) {
+      v = b.mul(b.unary(Op::tanh, v), y);
+      b.output("sum" + std::to_string(layer), OutputRole::fetch, b.reduce(Op::reduce_sum, v, {0, 1, 2}));
+      b.output("most" + std::to_string(layer), OutputRole::fetch, b.reduce(Op::reduce_max, v, {0, 1, 2}));
+      v = b.one(Op::reverse, {v}, {{"dims", Dims{1}}});
+    }
+    b.output("v", OutputRole::fetch, v);
+    expect_interpreted(std::move(b).take(), {{"x", waves(shape, 1)}, {"y", waves(shape, 0.7, 0.1)}}, 1e-4);
+  }
+}
+
 TEST(Rows, IgnoredPositionsHaveNoGradientWhateverTheirLogits) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   GraphBuilder b;
