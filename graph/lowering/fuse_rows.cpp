@@ -11,10 +11,6 @@ namespace {
 
 constexpr std::size_t kMostRowNodes = 128;
 constexpr std::size_t kMostRowOperands = 24;
-// Computing a value again costs less than its way to memory and back up to these sizes.
-constexpr std::int64_t kWorthRecomputing = 64 << 10;
-constexpr std::size_t kMostRecomputedNodes = 12;
-constexpr int kMostRecomputedFunctions = 2;
 
 class RowFusion {
  public:
@@ -28,11 +24,6 @@ class RowFusion {
     for (int id = 0; id < static_cast<int>(groups_.all().size()); ++id) {
       if (!reduces(groups_[id])) continue;
       while (grow(id)) continue;
-    }
-    for (int id = 0; id < static_cast<int>(groups_.all().size()); ++id) {
-      if (!reduces(groups_[id]) && !is_elementwise(groups_[id])) continue;
-      const Set owned(groups_[id].owned.begin(), groups_[id].owned.end());
-      for (const NodeId n : owned) recompute(id, n);
     }
   }
 
@@ -160,88 +151,6 @@ class RowFusion {
 
   bool accepted(const std::set<NodeId>& nodes, const std::vector<ValueId>& outputs) const {
     return oracle_.ask(make_unit(groups_.graph(), nodes, outputs, "").body).offer.has_value();
-  }
-
-  // --- values that are cheaper to compute again than to write and read
-  // ------------------------------------------------
-
-  /// What it takes to compute a value of a group again from what that group reads.
-  struct Cone {
-    std::set<NodeId> nodes;
-    std::set<ValueId> operands;  ///< of the value's size
-    int functions = 0;           ///< more than arithmetic
-  };
-
-  Cone cone_of(const Group& g, NodeId root) const {
-    Cone cone;
-    const std::int64_t size = groups_.shape(groups_.node(root).outputs[0]).elements();
-    std::vector<NodeId> stack{root};
-    while (!stack.empty()) {
-      const NodeId n = stack.back();
-      stack.pop_back();
-      if (!cone.nodes.insert(n).second) continue;
-      const OpClass c = class_of(groups_.node(n).op);
-      if (c == OpClass::unary || c == OpClass::composite) ++cone.functions;
-      for (const ValueId v : groups_.node(n).inputs) {
-        const NodeId p = groups_.producer(v);
-        const bool large = groups_.shape(v).elements() == size;
-        if (p != kNone && g.nodes.count(p) && is_elementwise(p) && (large || groups_.inlineable(p)))
-          stack.push_back(p);
-        else if (large)
-          cone.operands.insert(v);
-      }
-    }
-    return cone;
-  }
-
-  /// Whether all that the cone reads can be read from memory: some values are computed as copies only.
-  bool is_in_memory(const Cone& cone) const {
-    for (const NodeId n : cone.nodes)
-      for (const ValueId v : groups_.node(n).inputs) {
-        const NodeId p = groups_.producer(v);
-        if (p != kNone && !cone.nodes.count(p) && groups_.free(p) && groups_.node(p).op != Op::constant) return false;
-      }
-    return true;
-  }
-
-  /// Lets every reader of a large elementwise result of group `id` compute it itself, where all of them can and none
-  /// then needs more than one other value of its size.
-  void recompute(int id, NodeId n) {
-    if (!is_elementwise(n) || groups_.inlineable(n)) return;
-    const ValueId value = groups_.node(n).outputs[0];
-    const auto bytes = [&](ValueId v) {
-      return groups_.shape(v).elements() * static_cast<std::int64_t>(size_of(groups_.graph().type(v).dtype));
-    };
-    if (groups_.is_output(value) || bytes(value) < kWorthRecomputing) return;
-    Set readers;
-    for (const NodeId u : groups_.users(value))
-      for (const int h : holders_[index(u)])
-        if (h != id && !groups_[h].nodes.count(n)) readers.insert(h);
-    if (readers.empty()) return;
-    const Cone cone = cone_of(groups_[id], n);
-    if (cone.nodes.size() > kMostRecomputedNodes || cone.functions > kMostRecomputedFunctions) return;
-    if (!is_in_memory(cone)) return;
-    for (const int h : readers) {
-      const Group& reader = groups_[h];
-      const bool along = reduces(reader)
-                             ? extents(reader.iteration) == extents(groups_.shape(value))
-                             : is_elementwise(reader) && extents_of(reader) == extents(groups_.shape(value));
-      if (!along || reader.kind != UnitKind::kernel) return;  // a view stays one
-      const std::set<ValueId> held = groups_.operands(reader.nodes);
-      const auto more =
-          std::count_if(cone.operands.begin(), cone.operands.end(), [&](ValueId v) { return !held.count(v); });
-      if (more > 1 || std::any_of(cone.operands.begin(), cone.operands.end(),
-                                  [&](ValueId v) { return !held.count(v) && bytes(v) > bytes(value); }))
-        return;
-      Group with = reader;
-      with.nodes.insert(cone.nodes.begin(), cone.nodes.end());
-      if (with.nodes.size() > kMostRowNodes || groups_.operands(with.nodes).size() > kMostRowOperands) return;
-      if (groups_.makes_cycle(h, cone.nodes, {}) || !accepted(with.nodes, outputs_of(with, h, {}))) return;
-    }
-    for (const int h : readers) {
-      groups_.join(h, cone.nodes, {});
-      for (const NodeId c : cone.nodes) holders_[index(c)].insert(h);
-    }
   }
 
   /// Results of the merged group that others take from memory.
