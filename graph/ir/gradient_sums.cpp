@@ -3,9 +3,13 @@
 
 #include <algorithm>
 #include <optional>
+#include <vector>
 
 namespace weft {
 namespace {
+
+/// Slices with gaps between them that are kept apart.
+constexpr std::size_t kMostSlicesApart = 8;
 
 bool is_zero(const Graph& graph, ValueId v) {
   const Node* node = graph.producer(v);
@@ -48,20 +52,60 @@ ValueId joined(GraphBuilder& b, ValueId first, ValueId second, std::int64_t axis
   return b.concat(std::move(parts), static_cast<int>(axis));
 }
 
+/// The slices that `sum` adds up, by where they lie; empty where it is made of anything else.
+std::vector<Padded> slices_of(const Graph& graph, ValueId sum) {
+  std::vector<Padded> slices;
+  std::vector<ValueId> stack{sum};
+  while (!stack.empty()) {
+    const ValueId v = stack.back();
+    stack.pop_back();
+    const Node* node = graph.producer(v);
+    if (const std::optional<Padded> slice = as_padded(graph, v)) {
+      slices.push_back(*slice);
+    } else if (node != nullptr && node->op == Op::add && slices.size() + stack.size() < kMostSlicesApart) {
+      stack.insert(stack.end(), node->inputs.begin(), node->inputs.end());
+    } else {
+      return {};
+    }
+  }
+  std::sort(slices.begin(), slices.end(), [](const Padded& a, const Padded& b) { return a.low < b.low; });
+  return slices;
+}
+
+/// Neighbouring slices are concatenated. Those that are not neighbours yet are added, each with zeros around it, until
+/// what lies between them comes: the gates of a recurrent cell.
 std::optional<ValueId> sum_of_slices(GraphBuilder& b, ValueId sum, ValueId next) {
-  std::optional<Padded> first = as_padded(b.graph(), sum), second = as_padded(b.graph(), next);
-  if (!first || !second || first->axis != second->axis) return std::nullopt;
-  if (second->low < first->low) std::swap(first, second);
-  const auto extent = [&](const Padded& p) { return b.shape(p.inside)[static_cast<int>(p.axis)]; };
-  if (second->low != first->low + extent(*first)) return std::nullopt;
-  const std::size_t axis = first->axis;
-  const ValueId both = joined(b, first->inside, second->inside, static_cast<std::int64_t>(axis));
-  if (first->low == 0 && second->high == 0) return both;
-  Dims low(b.shape(both).extents().size(), 0), high = low;
-  const Dims none = low;
-  low[axis] = first->low;
-  high[axis] = second->high;
-  return b.pad(both, b.full(b.dtype(both), Shape{}, 0), low, high, none);
+  std::vector<Padded> slices = slices_of(b.graph(), sum);
+  const std::optional<Padded> added = as_padded(b.graph(), next);
+  if (slices.empty() || !added) return std::nullopt;
+  const std::size_t axis = added->axis;
+  slices.insert(std::find_if(slices.begin(), slices.end(), [&](const Padded& s) { return s.low > added->low; }),
+                *added);
+  const auto end_of = [&](const Padded& p) { return p.low + b.shape(p.inside)[static_cast<int>(axis)]; };
+  std::vector<Padded> runs;
+  for (const Padded& slice : slices) {
+    if (slice.axis != axis || (!runs.empty() && end_of(runs.back()) > slice.low)) return std::nullopt;
+    if (runs.empty() || end_of(runs.back()) < slice.low) {
+      runs.push_back(slice);
+      continue;
+    }
+    runs.back().inside = joined(b, runs.back().inside, slice.inside, static_cast<std::int64_t>(axis));
+    runs.back().high = slice.high;
+  }
+  if (runs.size() == slices.size()) return std::nullopt;
+  ValueId result = kNone;
+  for (const Padded& run : runs) {
+    ValueId v = run.inside;
+    if (run.low != 0 || run.high != 0) {
+      Dims low(b.shape(v).extents().size(), 0), high = low;
+      const Dims none = low;
+      low[axis] = run.low;
+      high[axis] = run.high;
+      v = b.pad(v, b.full(b.dtype(v), Shape{}, 0), low, high, none);
+    }
+    result = result == kNone ? v : b.add(result, v);
+  }
+  return result;
 }
 
 const Node* as_product(const Graph& graph, ValueId v) {

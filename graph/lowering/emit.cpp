@@ -90,6 +90,7 @@ class Emitter {
     switch (step.kind) {
       case Step::Kind::run: {
         const LoweredUnit& unit = graph_.unit(step.unit);
+        if (unit.kind == UnitKind::view) return;
         i.name = unit.name;
         i.sources = unit.sources;
         for (const int t : unit.inputs) i.reads.push_back(view(t));

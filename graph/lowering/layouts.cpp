@@ -4,22 +4,26 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <queue>
 
 #include "graph/lowering/body.hpp"
 #include "graph/lowering/preferences.hpp"
+#include "graph/lowering/tensor_table.hpp"
 #include "weft/error.hpp"
 
 namespace weft::lowering {
 namespace {
 
-class LayoutAssignment {
+/// Products by one matrix from which on its reorder costs little beside what they gain.
+constexpr std::ptrdiff_t kWorthPacking = 8;
+
+class LayoutAssignment : private WindowTable {
  public:
   LayoutAssignment(const Graph& graph, const KernelOracle& oracle, bool propagate)
-      : graph_(graph), oracle_(oracle), propagate_(propagate), tensor_of_(graph.values().size(), -1) {}
+      : WindowTable(graph, oracle), propagate_(propagate) {}
 
   LoweredGraph run(const std::vector<Unit>& units) {
+    if (propagate_) plan_windows(units);
     for (const GraphInput& i : graph_.inputs())
       tensor_of_[index(i.value)] = add_tensor(i.name, i.role == InputRole::state ? BufferKind::state : BufferKind::feed,
                                               graph_.type(i.value).dtype, Layout::dense(graph_.type(i.value).shape));
@@ -27,7 +31,9 @@ class LayoutAssignment {
       const Unit& unit = units[index(u)];
       rank_ = rank_of(unit);
       switch (unit.kind) {
-        case UnitKind::kernel: place_kernel(unit); break;
+        case UnitKind::kernel:
+          if (!place_slice(unit) && !place_concat(unit)) place_kernel(unit);
+          break;
         case UnitKind::view: place_view(unit); break;
         case UnitKind::collective: place_collective(unit); break;
       }
@@ -52,60 +58,6 @@ class LayoutAssignment {
       return op != Op::constant && op != Op::broadcast && op != Op::iota;
     });
     return first == unit.nodes.end() ? unit.nodes.back() : *first;
-  }
-
-  const LoweredTensor& at(int tensor) const { return result_.tensors[index(tensor)]; }
-
-  int add_tensor(std::string name, BufferKind kind, DType type, Layout layout) {
-    result_.tensors.push_back({std::move(name), kind, type, std::move(layout), std::nullopt, -1, -1, 0});
-    return static_cast<int>(result_.tensors.size()) - 1;
-  }
-
-  /// The tensor of a value; constants become tensors when they are first read from memory.
-  int tensor_for(ValueId v) {
-    int& slot = tensor_of_[index(v)];
-    if (slot >= 0) return slot;
-    const Node* producer = graph_.producer(v);
-    if (producer == nullptr || producer->op != Op::constant)
-      throw InternalError(fmt::format("lowering: %{} ({} '{}', {}) is read before it is made", v,
-                                      producer == nullptr ? "input" : weft::name_of(producer->op),
-                                      producer == nullptr ? "" : producer->name, graph_.type(v).str()));
-    slot = add_tensor(fmt::format("constant {}", v), BufferKind::constant, graph_.type(v).dtype,
-                      Layout::dense(graph_.type(v).shape));
-    result_.tensors[index(slot)].literal = producer->literal;
-    return slot;
-  }
-
-  int in_layout(int from, const Layout& layout) {
-    if (at(from).layout.same_placement(layout)) return from;
-    for (const int t : reorders_[from])
-      if (at(t).layout.same_placement(layout)) return t;
-    const int to = reordered(from, layout);
-    reorders_[from].push_back(to);
-    return to;
-  }
-
-  /// A copy of `from` in another, or the same, layout.
-  int reordered(int from, const Layout& layout) {
-    const KernelAnswer answer = oracle_.ask(reorder_body(at(from).dtype, at(from).layout, layout));
-    if (!answer.offer)
-      throw InternalError(fmt::format("no reorder from {} to {}", at(from).layout.str(), layout.str()));
-    const int to = add_tensor(at(from).name + " (reordered)", BufferKind::arena, at(from).dtype, layout);
-    add_kernel("reorder " + at(from).name, {}, {from}, {to}, *answer.offer);
-    return to;
-  }
-
-  void add_kernel(std::string name, std::vector<std::string> sources, std::vector<int> inputs, std::vector<int> outputs,
-                  const KernelOffer& offer) {
-    LoweredUnit unit;
-    unit.name = std::move(name);
-    unit.sources = std::move(sources);
-    unit.inputs = std::move(inputs);
-    unit.outputs = std::move(outputs);
-    unit.spec = offer.spec;
-    unit.seconds = offer.seconds;
-    unit.rank = rank_;
-    result_.units.push_back(std::move(unit));
   }
 
   using Layouts = std::vector<std::optional<Layout>>;
@@ -176,6 +128,11 @@ class LayoutAssignment {
     // Full-size operands in one layout: that of the largest tensor that is not a state, for states are row-major
     // anyway.
     std::vector<Layouts> result{actual};
+    if (const std::size_t weights = often_multiplied_by(unit); weights < n) {
+      Layouts packed = actual;
+      packed[weights].reset();
+      result.insert(result.begin(), std::move(packed));
+    }
     for (std::size_t i = 0; i < n; ++i) {
       const Layout& chosen = at(inputs[i]).layout;
       if (chosen.is_row_major()) continue;
@@ -188,6 +145,28 @@ class LayoutAssignment {
     // A state update is written in place, row-major: prefer that over reordering parameter and moments.
     if (writes_state(unit)) std::rotate(result.begin(), result.end() - 1, result.end());
     return result;
+  }
+
+  /// The operand of `unit` by which so many products multiply from the right that one copy for all, laid out as the
+  /// device likes it, costs less than that each of them packs it for itself: the recurrent weights of an unrolled
+  /// network. Libraries pack what lies transposed, and 16-bit numbers always. As many as operands: none.
+  std::size_t often_multiplied_by(const Unit& unit) const {
+    const auto none = unit.inputs.size();
+    const auto found = std::find_if(unit.nodes.begin(), unit.nodes.end(),
+                                    [&](NodeId n) { return graph_.node(n).op == Op::dot_general; });
+    if (!windows() || found == unit.nodes.end()) return none;
+    const Node& dot = graph_.node(*found);
+    const ValueId weights = dot.inputs[1];
+    const bool transposed = dot.attributes.integers("y_contract") != Dims{0};
+    if (!transposed && size_of(graph_.type(weights).dtype) != 2) return none;
+    const auto alike = [&](NodeId n) {
+      const Node& other = graph_.node(n);
+      return other.op == Op::dot_general && other.inputs[1] == weights && other.inputs[0] != weights &&
+             other.attributes.integers("y_contract") == dot.attributes.integers("y_contract");
+    };
+    const std::vector<NodeId>& users = windows()->users(weights);
+    if (std::count_if(users.begin(), users.end(), alike) < kWorthPacking) return none;
+    return index(static_cast<int>(std::find(unit.inputs.begin(), unit.inputs.end(), weights) - unit.inputs.begin()));
   }
 
   bool writes_state(const Unit& unit) const {
@@ -221,14 +200,16 @@ class LayoutAssignment {
       throw UserError(
           fmt::format("no kernel on {} for '{}' in any layout:{}", oracle_.target().str(), unit.name, reasons));
     }
+    const bool in_place = write_in_place(unit, *offer);
     const Graph& body = offer->spec.body;
     for (std::size_t i = 0; i < inputs.size(); ++i)
       inputs[i] = in_layout(inputs[i], body.layout(body.inputs()[i].value));
     std::vector<int> outputs;
     for (std::size_t i = 0; i < unit.outputs.size(); ++i) {
       const ValueId v = unit.outputs[i];
-      const int t =
-          add_tensor(name_of_value(v), BufferKind::arena, graph_.type(v).dtype, body.layout(body.outputs()[i].value));
+      int t = in_place ? tensor_in_place(v) : -1;
+      if (t < 0)
+        t = add_tensor(name_of_value(v), BufferKind::arena, graph_.type(v).dtype, body.layout(body.outputs()[i].value));
       tensor_of_[index(v)] = t;
       outputs.push_back(t);
     }
@@ -248,12 +229,7 @@ class LayoutAssignment {
       tensor_of_[index(v)] = in_layout(tensor_of_[index(v)], Layout::dense(graph_.type(v).shape));
   }
 
-  std::string name_of_value(ValueId v) const {
-    const Node* node = graph_.producer(v);
-    return node == nullptr || node->name.empty() ? fmt::format("%{}", v) : fmt::format("%{} {}", v, node->name);
-  }
-
-  /// A reshape of a row-major tensor is another view of the same memory.
+  /// A reshape is another view of the same memory where its order allows that.
   void place_view(const Unit& unit) {
     const Node& node = graph_.node(unit.nodes.front());
     const ValueId v = node.outputs.at(0);
@@ -262,8 +238,12 @@ class LayoutAssignment {
       tensor_of_[index(v)] = from;
       return;
     }
-    from = in_layout(from, Layout::dense(at(from).layout.shape));
-    const int t = add_tensor(name_of_value(v), at(from).kind, at(from).dtype, Layout::dense(graph_.type(v).shape));
+    std::optional<Layout> seen = windows() ? reshaped(at(from).layout, graph_.type(v).shape) : std::nullopt;
+    if (!seen) {
+      from = in_layout(from, Layout::dense(at(from).layout.shape));
+      seen = Layout::dense(graph_.type(v).shape);
+    }
+    const int t = add_tensor(name_of_value(v), at(from).kind, at(from).dtype, *seen);
     result_.tensors[index(t)].view_of = from;
     result_.tensors[index(t)].storage = at(from).storage >= 0 ? at(from).storage : from;
     result_.tensors[index(t)].offset = at(from).offset;
@@ -292,13 +272,7 @@ class LayoutAssignment {
     result_.units.push_back(std::move(lowered));
   }
 
-  const Graph& graph_;
-  const KernelOracle& oracle_;
   bool propagate_;
-  std::vector<int> tensor_of_;                ///< per value
-  std::map<int, std::vector<int>> reorders_;  ///< copies of a tensor in other layouts
-  LoweredGraph result_;
-  int rank_ = 0;
 };
 
 }  // namespace

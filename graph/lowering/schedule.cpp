@@ -131,11 +131,17 @@ class Scheduler {
   Key key_of(int u) const {
     const LoweredUnit& unit = graph_.unit(u);
     if (unit.kind == UnitKind::collective) return {0, 0, unit.collective.sequence, u};
+    if (unit.kind == UnitKind::view && !is_waiting(u)) return {0, 0, 0, u};
     int urgency = 1;
     for (const int c : dependencies_.before(u))
       if (pending_[index(c)] != 0)
         urgency = std::max(urgency, inner_[index(c)] != 0 ? 2 : started_[index(c)] + kInFlight <= starts_ ? 1 : 3);
     return {urgency, uses_.net_bytes(u) < 0 ? 0 : 1, unit.rank, u};
+  }
+
+  bool is_waiting(int u) const {
+    const std::vector<int>& before = dependencies_.before(u);
+    return std::any_of(before.begin(), before.end(), [&](int c) { return pending_[index(c)] != 0; });
   }
 
   void make_ready(int u) {
@@ -156,7 +162,7 @@ class Scheduler {
 
   void issue(int u) {
     const LoweredUnit& unit = graph_.unit(u);
-    if (unit.kind == UnitKind::kernel) {
+    if (unit.kind != UnitKind::collective) {
       for (const int c : dependencies_.before(u)) wait_for(c);
     } else {
       // Its operands may be another collective's results.

@@ -53,7 +53,7 @@ struct LoweredTensor {
   std::int64_t bytes() const { return layout.bytes(dtype); }
 };
 
-/// A unit whose operands are tensors.
+/// A unit whose operands are tensors. A view runs nothing: its operands, all written, are what its result consists of.
 struct LoweredUnit {
   UnitKind kind = UnitKind::kernel;
   std::string name;

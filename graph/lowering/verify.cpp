@@ -3,11 +3,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
 #include "graph/ir/passes/verify.hpp"
 #include "graph/lowering/schedule.hpp"
+#include "graph/lowering/windows.hpp"
 #include "weft/error.hpp"
 
 namespace weft::lowering {
@@ -45,32 +47,40 @@ void verify_operands(const LoweredGraph& graph, const LoweredUnit& unit) {
 /// Which tensor's contents are where, while the steps run.
 class Memory {
  public:
-  explicit Memory(const LoweredGraph& graph) : graph_(graph), written_(graph.tensors.size()) {}
+  explicit Memory(const LoweredGraph& graph) : graph_(graph), written_(graph.tensors.size()) {
+    for (const LoweredUnit& unit : graph.units)
+      if (unit.kind == UnitKind::view) parts_[unit.outputs.at(0)] = &unit.inputs;
+  }
 
   bool holds(int tensor) const {
     if (graph_.tensor(tensor).bytes() == 0) return true;
     const int root = graph_.root(tensor), origin = graph_.origin(tensor);
-    const auto& parts = written_[index(root)];
-    const auto part = parts.find(begin(origin));
-    if (part != parts.end()) return part->second.second == origin;
-    return parts.empty() && graph_.tensor(root).kind != BufferKind::arena;
+    if (const auto parts = parts_.find(origin); parts != parts_.end())
+      return std::all_of(parts->second->begin(), parts->second->end(), [&](int part) { return holds(part); });
+    const auto& written = written_[index(root)];
+    if (written.count(origin)) return true;
+    return written.empty() && graph_.tensor(root).kind != BufferKind::arena;
   }
 
   void write(int tensor) {
     if (graph_.tensor(tensor).bytes() == 0) return;
-    auto& parts = written_[index(graph_.root(tensor))];
-    const std::int64_t first = begin(tensor), end = first + graph_.tensor(tensor).bytes();
-    auto part = parts.lower_bound(first);
-    if (part != parts.begin() && std::prev(part)->second.first > first) --part;
-    while (part != parts.end() && part->first < end) part = parts.erase(part);
-    parts[first] = {end, tensor};
+    auto& written = written_[index(graph_.root(tensor))];
+    std::erase_if(written, [&](int other) { return !apart(other, tensor); });
+    written.insert(tensor);
   }
 
  private:
-  std::int64_t begin(int tensor) const { return graph_.tensor(tensor).offset; }
+  bool apart(int a, int b) const {
+    const LoweredTensor &x = graph_.tensor(a), &y = graph_.tensor(b);
+    const auto size = static_cast<std::int64_t>(size_of(x.dtype));
+    if (size_of(y.dtype) == size_of(x.dtype) && x.offset % size == 0 && y.offset % size == 0)
+      return are_apart({x.layout, x.offset / size}, {y.layout, y.offset / size});
+    return x.offset + x.bytes() <= y.offset || y.offset + y.bytes() <= x.offset;
+  }
 
   const LoweredGraph& graph_;
-  std::vector<std::map<std::int64_t, std::pair<std::int64_t, int>>> written_;  ///< per root: begin -> (end, tensor)
+  std::map<int, const std::vector<int>*> parts_;  ///< of what views consist of
+  std::vector<std::set<int>> written_;            ///< per root: tensors whose contents are there
 };
 
 class ScheduleCheck {
@@ -108,6 +118,7 @@ class ScheduleCheck {
       for (const int t : unit.outputs) flying_.insert(graph_.root(t));
       return;
     }
+    if (unit.kind == UnitKind::view) return;
     for (const int t : unit.outputs) memory_.write(t);
   }
 

@@ -1,8 +1,11 @@
-// Every operand is plain and strided: transposed operands are read as they lie. Free operands and results are
-// row-major.
+// Operands are plain and strided: transposed ones are read as they lie. The right operand, where it is one matrix, may
+// also be blocked; left free it is what the library likes best, so that who multiplies by it often reorders it once.
+// Other free operands and results are row-major.
 #include "kernels/cpu/onednn_matmul.hpp"
 
 #include <fmt/format.h>
+
+#include <utility>
 
 #include "kernels/cpu/dot_dims.hpp"
 #include "kernels/cpu/epilogue.hpp"
@@ -26,7 +29,18 @@ struct Problem {
   bool relu = false;
   DotDims dims;
   Matrices a, b, c, r;
+  bool free_y = false;              ///< the library chooses how the right operand lies
+  std::optional<Layout> blocked_y;  ///< [k, n], where it has blocks
 };
+
+/// The layout of a matrix seen as its transpose.
+Layout transposed(const Layout& layout) {
+  Layout result{Shape{layout.shape[1], layout.shape[0]}, {layout.strides[1], layout.strides[0]}, layout.blocks};
+  for (Layout::Block& b : result.blocks) b.dimension = 1 - b.dimension;
+  return result;
+}
+
+bool contracts_rows(const DotDims& d) { return d.y_contract.at(0) == 0; }
 
 Layout layout_or_dense(const Graph& body, ValueId v) { return body.layout(v); }
 
@@ -85,7 +99,15 @@ Problem read_problem(const Graph& body) {
   const DotDims& d = p.dims;
   const std::size_t nb = d.x_batch.size(), nm = d.x_free.size(), nn = d.y_free.size();
   add("left operand", matrices(layout_or_dense(body, p.x), d.x_batch, d.x_free, d.x_contract, false, p.a));
-  add("right operand", matrices(layout_or_dense(body, p.y), d.y_batch, d.y_contract, d.y_free, false, p.b));
+  const auto& given = body.value(p.y).layout;
+  const bool one_matrix = nb == 0 && d.y_contract.size() == 1 && nn == 1;
+  p.free_y = one_matrix && !given && d.k > 1 && d.n > 1;
+  if (one_matrix && given && !given->blocks.empty()) {
+    p.blocked_y = contracts_rows(d) ? *given : transposed(*given);
+    p.b.dims = {d.k, d.n};
+  } else {
+    add("right operand", matrices(layout_or_dense(body, p.y), d.y_batch, d.y_contract, d.y_free, false, p.b));
+  }
   const Dims cb = iota_dims(0, nb), cm = iota_dims(nb, nm), cn = iota_dims(nb + nm, nn);
   add("result", matrices(layout_or_dense(body, p.result), cb, cm, cn, true, p.c));
   if (p.residual != kNone) add("residual", matrices(layout_or_dense(body, p.residual), cb, cm, cn, true, p.r));
@@ -106,7 +128,8 @@ struct Descs {
 Descs create(const Problem& p, const Graph& body, const dnnl::engine& engine) {
   const DType t = body.type(p.x).dtype;
   Descs d;
-  d.a = desc_of(p.a, t), d.b = desc_of(p.b, t), d.c = desc_of(p.c, t);
+  d.a = desc_of(p.a, t), d.c = desc_of(p.c, t);
+  d.b = p.free_y ? onednn_any(Shape(p.b.dims), t) : p.blocked_y ? onednn_desc(*p.blocked_y, t) : desc_of(p.b, t);
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   if (p.residual != kNone) {
@@ -124,6 +147,7 @@ Descs create(const Problem& p, const Graph& body, const dnnl::engine& engine) {
   } else {
     d.primitive = {{d.a, d.b, d.c}, attr, engine};
   }
+  d.b = d.primitive.weights_desc();
   d.scratch = static_cast<std::int64_t>(d.primitive.scratchpad_desc().get_size());
   return d;
 }
@@ -131,12 +155,17 @@ Descs create(const Problem& p, const Graph& body, const dnnl::engine& engine) {
 }  // namespace
 
 Claim claim_matmul(const Graph& body, const Context& context) {
-  const Problem p = read_problem(body);
+  Problem p = read_problem(body);
   if (!p.refusal.empty()) return Claim::refuse(p.refusal);
   try {
-    const Descs d = create(p, body, context.onednn->engine);
+    Graph chosen = body;
+    Descs d = create(p, body, context.onednn->engine);
+    if (const auto y = p.free_y ? layout_of(d.b) : std::nullopt; y && !y->blocks.empty())
+      chosen.value(p.y).layout = contracts_rows(p.dims) ? *y : transposed(*y);
+    else if (std::exchange(p.free_y, false))
+      d = create(p, body, context.onednn->engine);
     if (quality_of(d.primitive) == 0) return Claim::refuse("the library would run its plain loops");
-    KernelSpec spec = row_major_spec(body, "onednn.matmul");
+    KernelSpec spec = row_major_spec(chosen, "onednn.matmul");
     spec.scratch_bytes = d.scratch;
     spec.flops = 2.0 * static_cast<double>(p.dims.batch) * static_cast<double>(p.dims.m) *
                  static_cast<double>(p.dims.n) * static_cast<double>(p.dims.k);

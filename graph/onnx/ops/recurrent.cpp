@@ -97,6 +97,9 @@ class Recurrence {
     return cut(b_, all, b_.shape(all).rank() - 1, index * hidden_, (index + 1) * hidden_);
   }
   ValueId times(ValueId h, ValueId weight) { return b_.dot(h, weight, {}, {}, {1}, {1}); }
+  /// `x` and the product of `h` and `weight`, which is nothing in the first of several steps where the state begins
+  /// with zeros.
+  ValueId plus_product(ValueId x, ValueId h, ValueId weight) { return is_zero(h) ? x : b_.add(x, times(h, weight)); }
   ValueId activate(std::int64_t direction, int index, const char* otherwise, ValueId v) {
     const auto at = static_cast<std::size_t>(direction * per_direction_ + index);
     return activation(c_, names_.empty() ? otherwise : names_[at], v);
@@ -162,6 +165,18 @@ class Recurrence {
     return batch_major_ ? b_.transpose(all, {1, 0, 2}) : all;
   }
 
+  /// Known to be zeros, through what only moves them.
+  bool is_zero(ValueId v) const {
+    const Node* node = b_.graph().producer(v);
+    while (node != nullptr &&
+           (node->op == Op::broadcast || node->op == Op::reshape || node->op == Op::slice || node->op == Op::transpose))
+      node = b_.graph().producer(node->inputs[0]);
+    if (node == nullptr || !node->literal || !is_float(node->literal->dtype())) return false;
+    for (std::int64_t i = 0; i < node->literal->elements(); ++i)
+      if (node->literal->as_double(i) != 0) return false;
+    return true;
+  }
+
   OpContext& c_;
   GraphBuilder& b_;
   std::int64_t gates_;
@@ -177,7 +192,7 @@ Values import_rnn(OpContext& c) {
   Recurrence r(c, 1, 1);
   return r.run([&](std::int64_t d) { return Values{r.initial(5, d)}; },
                [&](std::int64_t d, ValueId x, const Values& state) {
-                 const ValueId sum = c.b.add(x, r.times(state[0], r.recurrent_weight(d)));
+                 const ValueId sum = r.plus_product(x, state[0], r.recurrent_weight(d));
                  return Values{r.activate(d, 0, "Tanh", sum)};
                });
 }
@@ -216,7 +231,7 @@ Values import_lstm(OpContext& c) {
       },
       [&](std::int64_t d, ValueId x, const Values& state) {
         const ValueId old = state[1];
-        const ValueId all = b.add(x, r.times(state[0], r.recurrent_weight(d)));
+        const ValueId all = r.plus_product(x, state[0], r.recurrent_weight(d));
         const auto peep = [&](ValueId v, int gate, ValueId cell) {
           if (!c.has(7)) return v;
           const ValueId weight = of_direction(b, c.in(7), d);
