@@ -4,13 +4,16 @@
 #include "kernels/cpu/jit/kernel_compiler.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/loops/rows.hpp"
+#include "kernels/loops/windows.hpp"
 #include "weft/error.hpp"
 
 namespace weft::cpu {
 namespace {
 
-loops::RowsKernel rows_for(const Graph& body, const Context& context) {
-  return loops::make_rows(body, {context.compiler->register_bytes()});
+/// By the template that the body fits.
+loops::RowsKernel loops_for(const Graph& body, const Context& context) {
+  const loops::RowsSchedule schedule{context.compiler->register_bytes()};
+  return loops::is_windowed_body(body) ? loops::make_windows(body, schedule) : loops::make_rows(body, schedule);
 }
 
 class GeneratedKernel final : public CpuKernel {
@@ -40,14 +43,14 @@ class GeneratedKernel final : public CpuKernel {
 }  // namespace
 
 Claim claim_generated(const Graph& body, const Context& context) {
-  loops::RowsKernel rows = rows_for(body, context);
-  if (!rows.refusal.empty()) return Claim::refuse(std::move(rows.refusal));
+  loops::RowsKernel made = loops_for(body, context);
+  if (!made.refusal.empty()) return Claim::refuse(std::move(made.refusal));
   KernelSpec spec;
-  spec.body = std::move(rows.body);
+  spec.body = std::move(made.body);
   spec.implementation = "generated";
-  spec.scratch_bytes = rows.scratch_bytes;
+  spec.scratch_bytes = made.scratch_bytes;
   spec.bytes = operand_bytes(spec.body);
-  spec.overwrites_operands = rows.overwrites_operands;
+  spec.overwrites_operands = made.overwrites_operands;
   return Claim::take(std::move(spec));
 }
 
@@ -60,9 +63,9 @@ std::vector<std::unique_ptr<CpuKernel>> compile_generated(std::span<const Kernel
                                                           const Context& context) {
   std::vector<loops::Kernel> kernels;
   for (const KernelSpec* spec : specs) {
-    loops::RowsKernel rows = rows_for(spec->body, context);
-    check_internal(rows.refusal.empty(), "generated kernel compiled without a claim: " + rows.refusal);
-    kernels.push_back(std::move(rows.kernel));
+    loops::RowsKernel made = loops_for(spec->body, context);
+    check_internal(made.refusal.empty(), "generated kernel compiled without a claim: " + made.refusal);
+    kernels.push_back(std::move(made.kernel));
   }
   std::vector<const loops::Kernel*> wanted;
   for (const loops::Kernel& kernel : kernels) wanted.push_back(&kernel);

@@ -4,7 +4,6 @@
 #include "kernels/cpu/loop_contraction.hpp"
 #include "kernels/cpu/loop_copy.hpp"
 #include "kernels/cpu/loop_depthwise.hpp"
-#include "kernels/cpu/loop_window.hpp"
 #include "kernels/cpu/onednn_conv.hpp"
 #include "kernels/cpu/onednn_matmul.hpp"
 #include "kernels/cpu/onednn_merged.hpp"
@@ -24,7 +23,6 @@ std::span<const Implementation> implementations() {
       {"onednn.convolution_backward_weights", claim_convolution_backward_weights, compile_convolution_backward_weights},
       {"loop.depthwise", claim_depthwise, compile_depthwise},
       {"onednn.merged_groups", claim_merged_groups, compile_merged_groups},
-      {"loop.window", claim_window, compile_window},
       {"onednn.reorder", claim_reorder, compile_reorder},
       {"loop.copy", claim_copy, compile_copy},
       {"generated", claim_generated, compile_generated},

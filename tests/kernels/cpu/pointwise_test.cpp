@@ -177,5 +177,27 @@ TEST(CpuPointwise, RoundingKeepsTheSignOfZero) {
     }
 }
 
+TEST(CpuPointwise, ResultsKeepTheirPaddingZeroInEveryLayoutThoseOfOneElementToo) {
+  for (const Shape& shape :
+       {Shape{1, 1, 1, 1}, Shape{1, 3, 1, 1}, Shape{3, 1, 2, 1}, Shape{2, 20, 3, 5}, Shape{2, 32, 3, 5}})
+    for (const Layout& layout : {Layout::dense(shape), Layout::permuted(shape, {0, 2, 3, 1}),
+                                 Layout::blocked(shape, {{1, 8}}), Layout::blocked(shape, {{1, 16}}),
+                                 Layout::blocked(shape, {{0, 16}}), Layout::blocked(shape, {{1, 16}, {0, 16}})}) {
+      SCOPED_TRACE(layout.str());
+      Body body;
+      const ValueId x = body.in(random_tensor(DType::f32, shape, 1)), y = body.in(random_tensor(DType::f32, shape, 2));
+      const ValueId e = body.b.unary(Op::exp, body.b.sub(x, y));
+      body.out(e);
+      body.out(body.b.select(body.b.binary(Op::less, x, y), body.b.like(x, 1), e));
+      Graph question = body.b.graph();
+      for (const GraphInput& i : question.inputs()) question.value(i.value).layout = layout;
+      // A dimension of one element may be refused with blocks; any other is taken.
+      const bool blocks_of_one = std::any_of(layout.blocks.begin(), layout.blocks.end(),
+                                             [&](const Layout::Block& b) { return shape[b.dimension] == 1; });
+      if (blocks_of_one && !make_cpu_device({2, CpuIsa::automatic, true})->oracle().ask(question).offer) continue;
+      check(std::move(body), 2e-6, {2, CpuIsa::automatic, true}, {{{0, layout}, {1, layout}}, {}});
+    }
+}
+
 }  // namespace
 }  // namespace weft
