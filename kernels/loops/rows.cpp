@@ -53,8 +53,10 @@ class RowsEmitter {
   RowsKernel run() {
     const bool chunked = cuts_.chunks.total > 1;
     for (const ColumnPiece& piece : cuts_.pieces)
-      add_phase(piece, chunked ? cuts_.chunks.total : 1,
-                [&](ExprId chunk) { return chunked ? partial_stage(chunk) : whole_rows(); });
+      add_phase(piece, chunked ? cuts_.chunks.total : 1, [&](ExprId chunk) {
+        if (cuts_.tile > 0) return tiled_stage(chunk);
+        return chunked ? partial_stage(chunk) : whole_rows();
+      });
     if (chunked)
       for (const ColumnPiece& piece : cuts_.pieces) add_phase(piece, 1, [&](ExprId) { return join_chunks(); });
     RowsKernel result;
@@ -122,12 +124,15 @@ class RowsEmitter {
     values_.move_to(std::move(at));
 
     Statements body = inside(chunk);
-    if (nest_.column_mode)
-      body = {loop_of(LoopKind::vector, column_, b_.integer(piece.width), std::move(body), cuts_.lanes)};
+    if (nest_.column_mode && (cuts_.tile == 0 || chunks == 1)) body = over_columns(std::move(body), piece.width);
     for (std::size_t l = nest_.outer.size(); l-- > cuts_.shared;)
       body = {loop_of(LoopKind::serial, outer_[l], b_.integer(nest_.outer[l]), std::move(body))};
     phase.body = std::move(body);
     kernel_.phases.push_back(std::move(phase));
+  }
+
+  Statements over_columns(Statements body, std::int64_t width) {
+    return {loop_of(LoopKind::vector, column_, b_.integer(width), std::move(body), cuts_.lanes)};
   }
 
   /// `body` inside the reduced loops; with a chunk, inside its part of them.
@@ -154,8 +159,8 @@ class RowsEmitter {
     return b_.binary(Op::minimum, left, b_.integer(c.length));
   }
 
-  /// The reduced loops stand in `chunk`.
-  void move_to_chunk(ExprId chunk) {
+  /// The reduced loops stand in `chunk`, `first` positions on.
+  void move_to_chunk(ExprId chunk, ExprId first) {
     const Chunks& c = cuts_.chunks;
     Position at = values_.position();
     ExprId before = b_.div(chunk, b_.integer(c.count));
@@ -163,7 +168,8 @@ class RowsEmitter {
       at.reduced[l] = l == 0 ? before : b_.binary(Op::rem, before, b_.integer(nest_.reduced[l]));
       before = b_.div(before, b_.integer(nest_.reduced[l]));
     }
-    at.reduced[c.loop] = b_.add(b_.mul(chunk_of_loop(chunk), b_.integer(c.length)), b_.index(reduced_[c.loop]));
+    at.reduced[c.loop] =
+        b_.add(b_.mul(chunk_of_loop(chunk), b_.integer(c.length)), b_.add(first, b_.index(reduced_[c.loop])));
     values_.move_to(std::move(at));
   }
 
@@ -206,6 +212,15 @@ class RowsEmitter {
     return shift;
   }
 
+  /// The value at hand joined to what `local` holds.
+  Stmt accumulated(const Accumulator& a, std::int32_t local) {
+    const SpaceReduction& r = space_.reductions()[a.reduction];
+    ExprId v = b_.cast(values_.value(r.operand), a.dtype);
+    if (r.op == Op::moments) v = b_.sub(v, shift_of(r));
+    if (a.squares) v = b_.mul(v, v);
+    return assign(local, b_.binary(a.op, b_.local(local), v));
+  }
+
   /// Declares and runs the accumulators of `stage`, and with them the stores of results that need no other walk; gives
   /// their locals, by accumulator (-1: of another stage).
   std::vector<std::int32_t> accumulate(int stage, Statements& to, ExprId chunk) {
@@ -217,10 +232,7 @@ class RowsEmitter {
       if (r.stage != stage) continue;
       locals[i] = add_variable(a, true);
       to.push_back(declare(locals[i], identity(a)));
-      ExprId v = b_.cast(values_.value(r.operand), a.dtype);
-      if (r.op == Op::moments) v = b_.sub(v, shift_of(r));
-      if (a.squares) v = b_.mul(v, v);
-      body.push_back(assign(locals[i], b_.binary(a.op, b_.local(locals[i]), v)));
+      body.push_back(accumulated(a, locals[i]));
     }
     if (cuts_.one_walk)
       for (Stmt& s : stores(true)) body.push_back(std::move(s));
@@ -313,7 +325,7 @@ class RowsEmitter {
   std::int32_t scratch_of(const Accumulator& a) { return is_float(a.dtype) ? scratch_floats_ : scratch_integers_; }
 
   Statements partial_stage(ExprId chunk) {
-    move_to_chunk(chunk);
+    move_to_chunk(chunk, b_.integer(0));
     Statements body;
     const std::vector<std::int32_t> locals = accumulate(0, body, chunk);
     for (std::size_t i = 0; i < locals.size(); ++i) {
@@ -321,6 +333,33 @@ class RowsEmitter {
       const ExprId total = b_.cast(joined(i, locals[i]), is_float(a.dtype) ? DType::f64 : DType::i64);
       body.push_back(store(scratch_of(a), partial_address(a, chunk), total));
     }
+    return body;
+  }
+
+  /// Tile by tile of a chunk; between tiles, partial results wait in scratch.
+  Statements tiled_stage(ExprId chunk) {
+    const std::int32_t tile = kernel_.add_index();
+    const ExprId first = b_.mul(b_.index(tile), b_.integer(cuts_.tile)), length = chunk_extent(chunk);
+    move_to_chunk(chunk, first);
+    Statements begin, columns, walk, end;
+    for (const Accumulator& a : accumulators_) {
+      const ExprId place = partial_address(a, chunk);
+      const auto keep = [&](ExprId total) {
+        return store(scratch_of(a), place, b_.cast(total, is_float(a.dtype) ? DType::f64 : DType::i64));
+      };
+      begin.push_back(keep(identity(a)));
+      const std::int32_t local = add_variable(a, false);
+      columns.push_back(declare(local, b_.cast(b_.load(scratch_of(a), place), a.dtype)));
+      walk.push_back(accumulated(a, local));
+      end.push_back(keep(b_.local(local)));
+    }
+    for (Stmt& s : stores(true)) walk.push_back(std::move(s));
+    const ExprId rows = b_.binary(Op::minimum, b_.sub(length, first), b_.integer(cuts_.tile));
+    columns.push_back(loop_of(LoopKind::serial, reduced_.back(), rows, std::move(walk)));
+    columns.insert(columns.end(), end.begin(), end.end());
+    Statements body = over_columns(std::move(begin), nest_.columns);
+    const ExprId tiles = b_.div(b_.add(length, b_.integer(cuts_.tile - 1)), b_.integer(cuts_.tile));
+    body.push_back(loop_of(LoopKind::serial, tile, tiles, over_columns(std::move(columns), nest_.columns)));
     return body;
   }
 

@@ -8,14 +8,15 @@
 namespace weft::loops {
 namespace {
 
-constexpr std::int64_t kEnoughPieces = 128;      ///< of parallel work, so that any team shares them evenly
-constexpr std::int64_t kFewPieces = 32;          ///< below: a reduction is cut into chunks
-constexpr std::int64_t kChunkElements = 16384;   ///< reduced elements worth a chunk of their own
-constexpr std::int64_t kChunkBytes = 256 << 10;  ///< of all operands of a chunk, all its columns together
-constexpr std::int64_t kColumnBlock = 4096;      ///< elements of a block without reductions
-constexpr std::int64_t kRowBytes = 512 << 10;    ///< of all operands of a row: what a second walk finds in the cache
-constexpr std::int64_t kSmallWork = 65536;       ///< elements below which a team is not worth waking anyway
-constexpr int kLightWork = 16;                   ///< operations an element
+constexpr std::int64_t kEnoughPieces = 128;     ///< of parallel work, so that any team shares them evenly
+constexpr std::int64_t kFewPieces = 32;         ///< below: a reduction is cut into chunks
+constexpr std::int64_t kChunkElements = 16384;  ///< reduced elements worth a chunk of their own
+constexpr std::int64_t kTileBytes = 2 << 10;    ///< of all operands of a tile: memory is then read nearly as it runs
+constexpr std::int64_t kMomentTiles = 8;        ///< times as much where each tile begins with what moments are about
+constexpr std::int64_t kColumnBlock = 4096;     ///< elements of a block without reductions
+constexpr std::int64_t kRowBytes = 512 << 10;   ///< of all operands of a row: what a second walk finds in the cache
+constexpr std::int64_t kSmallWork = 65536;      ///< elements below which a team is not worth waking anyway
+constexpr int kLightWork = 16;                  ///< operations an element
 
 /// Roughly the operations of one element.
 int operations(const Space& space) {
@@ -53,18 +54,12 @@ std::vector<ColumnPiece> pieces_of(std::int64_t columns, std::int64_t width) {
   return result;
 }
 
-Chunks cut_reduction(const RowsNest& nest, std::int64_t pieces, std::int64_t width, int lanes,
-                     std::int64_t bytes_of_element) {
+Chunks cut_reduction(const RowsNest& nest, std::int64_t pieces, std::int64_t width, int lanes) {
   Chunks c;
   if (pieces >= kFewPieces || nest.reduced.empty()) return c;
-  std::int64_t wanted =
+  const std::int64_t wanted =
       std::clamp<std::int64_t>((nest.reduced_elements() * width + kChunkElements - 1) / kChunkElements, 1,
                                (2 * kFewPieces + pieces - 1) / pieces);
-  // Where blocks of columns lie side by side, one after the other is taken from the same rows: they shall be in the
-  // cache still.
-  if (nest.column_mode && nest.columns > width)
-    wanted =
-        std::max(wanted, (nest.reduced_elements() * nest.columns * bytes_of_element + kChunkBytes - 1) / kChunkBytes);
   if (wanted == 1) return c;
   std::int64_t before = 1;
   while (c.loop + 1 < nest.reduced.size() && before * nest.reduced[c.loop] < wanted) before *= nest.reduced[c.loop++];
@@ -97,6 +92,21 @@ bool takes_one_walk(const Space& space) {
                       [](const SpaceReduction& r) { return r.op == Op::moments; });
 }
 
+/// Whether rows that lie side by side in several blocks of columns are better walked as memory runs: tile by tile.
+bool cut_into_tiles(RowsCuts& cuts, const Space& space, const RowsNest& nest) {
+  if (!nest.column_mode || nest.columns <= cuts.lanes || nest.outer_elements() >= kFewPieces) return false;
+  const Chunks chunks = cut_reduction(nest, nest.outer_elements(), nest.columns, cuts.lanes);
+  if (chunks.total <= 1 || chunks.loop + 1 != nest.reduced.size()) return false;
+  cuts.chunks = chunks;
+  cuts.pieces = pieces_of(nest.columns, nest.columns);
+  cuts.shared = nest.outer.size();
+  const bool moments = std::any_of(space.reductions().begin(), space.reductions().end(),
+                                   [](const SpaceReduction& r) { return r.op == Op::moments; });
+  const std::int64_t bytes = kTileBytes * (moments ? kMomentTiles : 1);
+  cuts.tile = std::clamp<std::int64_t>(bytes / (nest.columns * element_bytes(space)), 1, chunks.length);
+  return true;
+}
+
 }  // namespace
 
 RowsCuts cut_rows(const Space& space, const RowsNest& nest, const RowsSchedule& schedule) {
@@ -121,7 +131,7 @@ RowsCuts cut_rows(const Space& space, const RowsNest& nest, const RowsSchedule& 
   } else {
     const int most = heavy || space.reductions().size() > 2 ? 2 : 4;
     cuts.lanes = most / 2 * natural;
-    for (int n = most; n >= 1; --n)
+    for (int n = most; n >= 1; n /= 2)  // code for other numbers of lanes shuffles more than it computes
       if (nest.columns % (n * natural) == 0) {
         cuts.lanes = n * natural;
         break;
@@ -137,7 +147,8 @@ RowsCuts cut_rows(const Space& space, const RowsNest& nest, const RowsSchedule& 
   if (!reduces) return cuts;
   cuts.one_walk = takes_one_walk(space);
   if (cuts.one_walk) {
-    cuts.chunks = cut_reduction(nest, pieces, width, cuts.lanes, element_bytes(space));
+    if (cut_into_tiles(cuts, space, nest)) return cuts;
+    cuts.chunks = cut_reduction(nest, pieces, width, cuts.lanes);
     return cuts;
   }
   const std::int64_t row_bytes = nest.reduced_elements() * width * element_bytes(space);

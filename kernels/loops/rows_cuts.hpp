@@ -28,6 +28,8 @@ struct RowsCuts {
   std::vector<ColumnPiece> pieces;
   std::size_t shared = 0;  ///< outer loops that the parallel index covers
   Chunks chunks;
+  /// Rows of a tile, where a chunk is walked tile by tile and every tile block of columns by block; 0: it is not.
+  std::int64_t tile = 0;
   bool one_walk = false;  ///< full results are written while the rows are reduced
   std::string refusal;
 };

@@ -89,7 +89,7 @@ TEST(Rows, MomentsKeepTheirDigitsWhenTheMeanDwarfsTheSpread) {
 
 /// Results along few long rows, and sums of the rows: both in one walk, in chunks, over the memory of what is read.
 TEST(Rows, ResultsAlongFewRowsAreWrittenWhileTheRowsAreReduced) {
-  for (const std::int64_t channels : {3, 16, 20, 40}) {
+  for (const std::int64_t channels : {3, 16, 20, 40, 72, 144}) {
     const Shape shape{5, 37, 41, channels};
     GraphBuilder b;
     const ValueId x = b.input("x", InputRole::feed, {DType::f32, shape});
@@ -99,6 +99,9 @@ TEST(Rows, ResultsAlongFewRowsAreWrittenWhileTheRowsAreReduced) {
       v = b.mul(b.unary(Op::tanh, v), y);
       b.output("sum" + std::to_string(layer), OutputRole::fetch, b.reduce(Op::reduce_sum, v, {0, 1, 2}));
       b.output("most" + std::to_string(layer), OutputRole::fetch, b.reduce(Op::reduce_max, v, {0, 1, 2}));
+      const std::vector<ValueId> moments = b.node(Op::moments, {v}, {{"dims", Dims{0, 1, 2}}});
+      b.output("mean" + std::to_string(layer), OutputRole::fetch, moments[0]);
+      b.output("variance" + std::to_string(layer), OutputRole::fetch, moments[1]);
       v = b.one(Op::reverse, {v}, {{"dims", Dims{1}}});
     }
     b.output("v", OutputRole::fetch, v);
