@@ -76,7 +76,7 @@ class Checker {
         throw UserError(fmt::format("two initializers are named '{}'", tensor.name()));
       // A string table that nothing computes with does no harm here; its reader is refused on import.
       if (tensor.data_type() != pb::TensorProto::STRING)
-        tensor_header(tensor, contents_.folder, "initializer '" + tensor.name() + "'");
+        tensor_header(tensor, contents_.places, "initializer '" + tensor.name() + "'");
     }
     names.insert(initializers.begin(), initializers.end());
     return names;

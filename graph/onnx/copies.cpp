@@ -3,32 +3,26 @@
 
 #include <cstring>
 #include <map>
-#include <string_view>
+#include <tuple>
 #include <unordered_map>
+
+#include "graph/onnx/stored_bytes.hpp"
+#include "weft/hash.hpp"
 
 namespace weft::onnx {
 namespace {
 
-/// The bytes that hold a tensor's elements, as stored; "" where they are in another file.
-std::string_view stored_bytes(const pb::TensorProto& tensor) {
-  if (tensor.has_raw_data()) return tensor.raw_data();
-  if (tensor.float_data_size() > 0)
-    return {reinterpret_cast<const char*>(tensor.float_data().data()),
-            sizeof(float) * static_cast<std::size_t>(tensor.float_data_size())};
-  return {};
-}
-
 /// One number throughout: fresh biases and scales, which are equal, but no copies.
-bool is_uniform(std::string_view bytes) {
-  return bytes.size() < 8 || bytes.substr(4) == bytes.substr(0, bytes.size() - 4);
-}
+bool is_uniform(const StoredBytes& bytes) { return bytes.size() < 8 || bytes.repeats_one_number(); }
 
 bool is_generated(const std::string& name) { return name.starts_with("onnx::"); }
 
-bool is_transpose(std::string_view of, std::string_view bytes, const Dims& extents) {
+bool is_transpose(const StoredBytes& stored_of, const StoredBytes& stored, const Dims& extents) {
   const auto rows = static_cast<std::size_t>(extents[0]), columns = static_cast<std::size_t>(extents[1]);
-  if (rows > bytes.size() || columns > bytes.size() || bytes.size() % (rows * columns) != 0) return false;
-  const std::size_t width = bytes.size() / (rows * columns);
+  const auto size = static_cast<std::size_t>(stored.size());
+  if (rows > size || columns > size || size % (rows * columns) != 0) return false;
+  const std::size_t width = size / (rows * columns);
+  const std::string of = stored_of.part(0, stored_of.size()), bytes = stored.part(0, stored.size());
   for (std::size_t r = 0; r < rows; ++r)
     for (std::size_t c = 0; c < columns; ++c)
       if (std::memcmp(bytes.data() + (r * columns + c) * width, of.data() + (c * rows + r) * width, width) != 0)
@@ -37,9 +31,10 @@ bool is_transpose(std::string_view of, std::string_view bytes, const Dims& exten
 }
 
 /// Whether `copy` holds `original`'s elements, as they are or (a matrix) turned; `transposed` says which.
-bool holds_the_same(const pb::TensorProto& original, const pb::TensorProto& copy, bool* transposed) {
-  const std::string_view from = stored_bytes(original), to = stored_bytes(copy);
-  if (original.data_type() != copy.data_type() || from.empty() || from.size() != to.size()) return false;
+bool holds_the_same(const pb::TensorProto& original, const pb::TensorProto& copy, const DataPlaces& places,
+                    bool* transposed) {
+  const StoredBytes from(original, places), to(copy, places);
+  if (original.data_type() != copy.data_type() || from.size() == 0 || from.size() != to.size()) return false;
   const Dims a(original.dims().begin(), original.dims().end()), b(copy.dims().begin(), copy.dims().end());
   *transposed = false;
   if (a == b) return from == to;
@@ -50,26 +45,39 @@ bool holds_the_same(const pb::TensorProto& original, const pb::TensorProto& copy
 
 }  // namespace
 
-void find_copies(std::vector<InitializerVerdict>& verdicts, const pb::GraphProto& graph) {
-  std::map<std::pair<std::string, Dims>, std::unordered_map<std::string_view, int>> by_type;
-  for (int i = 0; i < graph.initializer_size(); ++i) {
-    InitializerVerdict& verdict = verdicts[static_cast<std::size_t>(i)];
-    const std::string_view bytes = stored_bytes(graph.initializer(i));
-    if (verdict.kind != InitializerKind::parameter || is_uniform(bytes) || !verdict.tied_to.empty()) continue;
-    const auto [first, fresh] = by_type[{verdict.type, verdict.extents}].emplace(bytes, i);
-    if (!fresh) verdict.copy_of = verdicts[static_cast<std::size_t>(first->second)].name;
+void find_copies(std::vector<InitializerVerdict>& verdicts, const ModelContents& contents) {
+  const auto& initializers = contents.proto.graph().initializer();
+  // Most tensors differ in their first bytes: only those that do not are read whole.
+  std::map<std::tuple<std::string, Dims, std::uint64_t>, std::vector<int>> alike;
+  for (int i = 0; i < initializers.size(); ++i) {
+    const InitializerVerdict& verdict = verdicts[static_cast<std::size_t>(i)];
+    if (verdict.kind != InitializerKind::parameter || !verdict.tied_to.empty()) continue;
+    const StoredBytes bytes(initializers[i], contents.places);
+    if (!is_uniform(bytes)) alike[{verdict.type, verdict.extents, hash64(bytes.beginning())}].push_back(i);
+  }
+  for (const auto& [type, members] : alike) {
+    if (members.size() < 2) continue;
+    std::unordered_map<std::uint64_t, int> first;
+    for (const int i : members) {
+      const StoredBytes bytes(initializers[i], contents.places);
+      const auto [at, fresh] = first.emplace(bytes.hash(), i);
+      if (!fresh && bytes == StoredBytes(initializers[at->second], contents.places))
+        verdicts[static_cast<std::size_t>(i)].copy_of = verdicts[static_cast<std::size_t>(at->second)].name;
+    }
   }
 }
 
-void find_ties(std::vector<InitializerVerdict>& verdicts, const pb::GraphProto& graph,
+void find_ties(std::vector<InitializerVerdict>& verdicts, const ModelContents& contents,
                const std::unordered_map<std::string, ExporterNote>& notes) {
+  const pb::GraphProto& graph = contents.proto.graph();
   std::unordered_map<std::string, int> index;
   for (int i = 0; i < graph.initializer_size(); ++i) index[graph.initializer(i).name()] = i;
   const auto tie = [&](int copy, int original) {
     InitializerVerdict& verdict = verdicts[static_cast<std::size_t>(copy)];
     const InitializerVerdict& other = verdicts[static_cast<std::size_t>(original)];
     if (copy == original || other.kind != InitializerKind::parameter || !other.tied_to.empty()) return false;
-    if (!holds_the_same(graph.initializer(original), graph.initializer(copy), &verdict.transposed)) return false;
+    if (!holds_the_same(graph.initializer(original), graph.initializer(copy), contents.places, &verdict.transposed))
+      return false;
     verdict.tied_to = other.name;
     return true;
   };
@@ -78,7 +86,7 @@ void find_ties(std::vector<InitializerVerdict>& verdicts, const pb::GraphProto& 
     if (verdict.kind != InitializerKind::parameter) continue;
     if (const auto note = notes.find(verdict.name); note != notes.end() && note->second.folded_from.size() == 1) {
       if (const auto found = index.find(note->second.folded_from.front()); found != index.end()) tie(i, found->second);
-    } else if (is_generated(verdict.name) && !is_uniform(stored_bytes(graph.initializer(i)))) {
+    } else if (is_generated(verdict.name) && !is_uniform(StoredBytes(graph.initializer(i), contents.places))) {
       // No note, but a name that the older exporter gives what it computed.
       for (int other = 0; other < graph.initializer_size(); ++other)
         if (!is_generated(graph.initializer(other).name()) && tie(i, other)) break;

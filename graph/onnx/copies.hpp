@@ -11,13 +11,13 @@
 
 namespace weft::onnx {
 
-/// Fills `copy_of` of parameters with equal bits. The verdicts are those of `graph`'s initializers, in order.
-void find_copies(std::vector<InitializerVerdict>& verdicts, const pb::GraphProto& graph);
+/// Fills `copy_of` of parameters with equal bits. The verdicts are those of the main graph's initializers, in order.
+void find_copies(std::vector<InitializerVerdict>& verdicts, const ModelContents& contents);
 
 /// Fills `tied_to` and `transposed`: an exporter that optimises turns a tied weight (an embedding that is the output
 /// layer too) into two initializers, one of them transposed, and notes what it computed the second from, or gives it a
 /// name of its own making.
-void find_ties(std::vector<InitializerVerdict>& verdicts, const pb::GraphProto& graph,
+void find_ties(std::vector<InitializerVerdict>& verdicts, const ModelContents& contents,
                const std::unordered_map<std::string, ExporterNote>& notes);
 
 }  // namespace weft::onnx

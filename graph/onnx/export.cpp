@@ -107,9 +107,14 @@ Parts parts_of(const ModelContents& contents, const Ties& sources) {
       const Shape shape(Dims(tensor.dims().begin(), tensor.dims().end()));
       i.bytes = shape.elements() * static_cast<std::int64_t>(size_of(dtype_of_onnx(tensor.data_type(), where)));
     } else if (tensor.data_location() == pb::TensorProto::EXTERNAL) {
-      i.message = proto_of(tensor_of(tensor, contents.folder, where), tensor.name());
+      i.message = proto_of(tensor_of(tensor, contents.places, where), tensor.name());
     } else {
       i.message = tensor;
+      if (const FileRange* range = contents.places.find(tensor)) {
+        std::string* bytes = i.message.mutable_raw_data();
+        bytes->resize(static_cast<std::size_t>(range->length));
+        contents.places.file->read(range->offset, range->length, bytes->data());
+      }
     }
   }
   pb::ModelProto model = contents.proto;

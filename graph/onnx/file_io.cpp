@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "weft/error.hpp"
 
@@ -21,6 +22,7 @@ class Descriptor {
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
   int close() {
     const int result = fd_ >= 0 ? ::close(fd_) : 0;
     fd_ = -1;
@@ -30,6 +32,10 @@ class Descriptor {
  private:
   int fd_;
 };
+
+std::int64_t nanoseconds(const struct timespec& t) {
+  return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
+}
 
 void read_all(int fd, std::int64_t offset, char* to, std::int64_t length, const std::filesystem::path& path) {
   while (length > 0) {
@@ -52,21 +58,39 @@ void write_all(int fd, std::string_view bytes, const std::filesystem::path& path
 
 }  // namespace
 
-std::string read_file(const std::filesystem::path& path, std::int64_t limit_bytes) {
+OpenFile::OpenFile(std::filesystem::path path, std::int64_t limit_bytes) : path_(std::move(path)) {
   // O_NONBLOCK: opening a named pipe must not wait for a writer.
-  const Descriptor file(path, O_RDONLY | O_NONBLOCK);
+  Descriptor file(path_, O_RDONLY | O_NONBLOCK);
   if (file.get() < 0) {
-    if (errno == ENOENT || errno == ENOTDIR) throw UserError(path.string() + ": there is no such file");
-    throw SystemError::from_errno(path.string() + ": opening", errno);
+    if (errno == ENOENT || errno == ENOTDIR) throw UserError(path_.string() + ": there is no such file");
+    throw SystemError::from_errno(path_.string() + ": opening", errno);
   }
   struct stat info {};
-  if (::fstat(file.get(), &info) != 0) throw SystemError::from_errno(path.string(), errno);
-  if (!S_ISREG(info.st_mode)) throw UserError(path.string() + ": is not a regular file");
+  if (::fstat(file.get(), &info) != 0) throw SystemError::from_errno(path_.string(), errno);
+  if (!S_ISREG(info.st_mode)) throw UserError(path_.string() + ": is not a regular file");
   if (info.st_size > limit_bytes)
     throw UserError(fmt::format("{}: {} bytes; at most {} are allowed. Keep large tensors as external data",
-                                path.string(), info.st_size, limit_bytes));
-  std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
-  read_all(file.get(), 0, bytes.data(), info.st_size, path);
+                                path_.string(), info.st_size, limit_bytes));
+  bytes_ = info.st_size;
+  written_at_ = nanoseconds(info.st_mtim);
+  descriptor_ = file.release();
+}
+
+OpenFile::~OpenFile() { ::close(descriptor_); }
+
+void OpenFile::read(std::int64_t offset, std::int64_t length, char* to) const {
+  read_all(descriptor_, offset, to, length, path_);
+  struct stat info {};
+  if (::fstat(descriptor_, &info) != 0) throw SystemError::from_errno(path_.string(), errno);
+  if (info.st_size != bytes_ || nanoseconds(info.st_mtim) != written_at_)
+    throw SystemError(path_.string() +
+                      ": was written to while it was in use. Start again, and leave it alone meanwhile");
+}
+
+std::string read_file(const std::filesystem::path& path, std::int64_t limit_bytes) {
+  const OpenFile file(path, limit_bytes);
+  std::string bytes(static_cast<std::size_t>(file.bytes()), '\0');
+  file.read(0, file.bytes(), bytes.data());
   return bytes;
 }
 

@@ -63,10 +63,10 @@ class Finisher {
 
   void add_initializer(const GraphInput& input) {
     if (mapped_[static_cast<std::size_t>(input.value)] != kNone) return;
-    const Tensor& value = attempt_.initializers.at(input.name);
+    const InitialValue& value = attempt_.initializers.at(input.name);
     const InitializerVerdict& verdict = verdicts_.at(input.name);
     if (verdict.kind == InitializerKind::constant) {
-      known_[input.value] = value;
+      known_[input.value] = value.value();
       return;
     }
     if (!verdict.tied_to.empty() && add_tied(input, verdict)) return;

@@ -169,7 +169,7 @@ void GraphImporter::add_inputs() {
 const Tensor& GraphImporter::literal(const pb::TensorProto& tensor, const std::string& where) {
   const auto it = literals_.find(&tensor);
   return it != literals_.end() ? it->second
-                               : literals_.emplace(&tensor, tensor_of(tensor, contents_.folder, where)).first->second;
+                               : literals_.emplace(&tensor, tensor_of(tensor, contents_.places, where)).first->second;
 }
 
 ValueId GraphImporter::lookup(const std::string& name) {
@@ -179,7 +179,7 @@ ValueId GraphImporter::lookup(const std::string& name) {
   if (it == initializers_.end()) return kPoisoned;  // check_model has seen to it that the name exists
   ValueId id = kPoisoned;
   try {
-    Tensor value = tensor_of(*it->second, contents_.folder, "initializer '" + name + "'");
+    InitialValue value = value_of(*it->second, contents_.places, "initializer '" + name + "'");
     id = builder_.input(name, InputRole::state, {value.dtype(), value.shape()});
     constants_.set(id, value);
     if (const NarrowType* narrow = narrow_type(it->second->data_type())) note_narrow(id, *narrow);
@@ -246,7 +246,7 @@ std::vector<ValueId> GraphImporter::apply_rule(const pb::NodeProto& node, std::v
       throw Unsupported(fmt::format("its operand {} is a {} where a tensor is expected", i,
                                     operands[i] == kAbsent ? "missing optional" : "sequence of tensors"));
   const ScopedName named(builder_, !node.name().empty() ? node.name() : node.output_size() > 0 ? node.output(0) : "");
-  OpContext context(*this, builder_, constants_, node, std::move(operands), version, contents_.folder);
+  OpContext context(*this, builder_, constants_, node, std::move(operands), version);
   const NarrowType* narrow = narrow_operand(node, context.operands());
   std::vector<ValueId> results = row->rule(context);
   if (narrow != nullptr && moves_elements(node.op_type()))

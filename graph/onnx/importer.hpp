@@ -20,9 +20,9 @@ namespace weft::onnx {
 /// What walking the model found: a graph in which every used initializer is a state input, and what is in the way.
 struct ImportAttempt {
   Graph graph;
-  std::map<std::string, Tensor> initializers;  ///< of the main graph, those that some node reads
-  std::map<std::string, Tensor> bound;         ///< inputs of `graph` that the caller gave values
-  std::vector<std::string> problems;           ///< one line each, with node names
+  std::map<std::string, InitialValue> initializers;  ///< of the main graph, those that some node reads
+  std::map<std::string, Tensor> bound;               ///< inputs of `graph` that the caller gave values
+  std::vector<std::string> problems;                 ///< one line each, with node names
   std::set<std::string> needed_constants;
 };
 

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <unordered_set>
 
+#include "graph/onnx/stored_bytes.hpp"
+
 namespace weft::onnx {
 namespace {
 
@@ -81,11 +83,6 @@ std::vector<std::string> signature_parameters(const pb::GraphProto& graph) {
   return names;
 }
 
-bool is_uniform(const pb::TensorProto& tensor) {
-  const std::string& bytes = tensor.raw_data();
-  return bytes.size() >= 8 && std::equal(bytes.begin() + 4, bytes.end(), bytes.begin());
-}
-
 /// Whether a parameter that is one number throughout is read by several nodes.
 bool shares_a_uniform_parameter(const ModelContents& contents,
                                 const std::unordered_map<std::string, ExporterNote>& notes) {
@@ -95,7 +92,7 @@ bool shares_a_uniform_parameter(const ModelContents& contents,
   for (const auto& tensor : contents.proto.graph().initializer()) {
     const auto note = notes.find(tensor.name());
     if (note != notes.end() && note->second.kind == ExporterNote::Kind::parameter && readers[tensor.name()] > 1 &&
-        is_uniform(tensor))
+        StoredBytes(tensor, contents.places).repeats_one_number())
       return true;
   }
   return false;

@@ -17,9 +17,10 @@ constexpr std::int64_t kMostComputed = std::int64_t{1} << 25;
 
 }  // namespace
 
-const Tensor* ConstantFinder::find_set(ValueId id) const {
-  const auto it = known_.find(id);
-  return it == known_.end() ? nullptr : &it->second;
+const Tensor* ConstantFinder::find_known(ValueId id) {
+  if (const auto it = known_.find(id); it != known_.end()) return &it->second;
+  const auto given = given_.find(id);
+  return given == given_.end() ? nullptr : &known_.emplace(id, given->second.value()).first->second;
 }
 
 /// Every value is looked at once, for its producers never change.
@@ -32,7 +33,7 @@ bool ConstantFinder::computable(ValueId id) {
       continue;
     }
     const Node* node = builder_.graph().producer(v);
-    bool yes = known_.count(v) != 0, waiting = false;
+    bool yes = has(v), waiting = false;
     if (!yes && node != nullptr && node->bodies.empty() && node->op != Op::random_bits && node->op != Op::dropout &&
         builder_.type(v).shape.elements() <= kLargestConstant) {
       yes = true;
@@ -57,7 +58,7 @@ std::int64_t ConstantFinder::cost(ValueId id) const {
   while (!pending.empty() && elements <= kMostComputed) {
     const ValueId v = pending.back();
     pending.pop_back();
-    if (!seen.insert(v).second || known_.count(v) != 0) continue;
+    if (!seen.insert(v).second || has(v)) continue;
     elements += builder_.type(v).shape.elements();
     const Node& node = *builder_.graph().producer(v);
     pending.insert(pending.end(), node.inputs.begin(), node.inputs.end());
@@ -70,7 +71,7 @@ void ConstantFinder::compute(ValueId id) {
   std::vector<ValueId> pending = {id};
   while (!pending.empty()) {
     const ValueId v = pending.back();
-    if (known_.count(v) != 0) {
+    if (has(v)) {
       pending.pop_back();
       continue;
     }
@@ -81,10 +82,10 @@ void ConstantFinder::compute(ValueId id) {
     }
     bool ready = true;
     for (const ValueId input : node.inputs)
-      if (known_.count(input) == 0) pending.push_back(input), ready = false;
+      if (!has(input)) pending.push_back(input), ready = false;
     if (!ready) continue;
     std::vector<Tensor> operands;
-    for (const ValueId input : node.inputs) operands.push_back(known_.at(input));
+    for (const ValueId input : node.inputs) operands.push_back(*find_known(input));
     std::vector<TensorType> types;
     for (const ValueId output : node.outputs) types.push_back(builder_.type(output));
     std::vector<Tensor> results = interpret_node(node, types, operands);
@@ -93,7 +94,7 @@ void ConstantFinder::compute(ValueId id) {
 }
 
 const Tensor* ConstantFinder::find(ValueId id) {
-  if (const Tensor* known = find_set(id)) return known;
+  if (const Tensor* known = find_known(id)) return known;
   if (!computable(id)) return nullptr;
   const std::int64_t elements = cost(id);
   if (elements > kMostComputed - computed_) {
@@ -102,7 +103,7 @@ const Tensor* ConstantFinder::find(ValueId id) {
   }
   computed_ += elements;
   compute(id);
-  return find_set(id);
+  return find_known(id);
 }
 
 std::set<std::string> ConstantFinder::open_inputs(ValueId id) const {
@@ -112,7 +113,7 @@ std::set<std::string> ConstantFinder::open_inputs(ValueId id) const {
   while (!pending.empty()) {
     const ValueId v = pending.back();
     pending.pop_back();
-    if (!seen.insert(v).second || known_.count(v) != 0) continue;
+    if (!seen.insert(v).second || has(v)) continue;
     if (const Node* node = builder_.graph().producer(v)) {
       pending.insert(pending.end(), node->inputs.begin(), node->inputs.end());
     } else {

@@ -36,9 +36,8 @@ class NeedsConstants : public std::runtime_error {
 class ConstantFinder {
  public:
   explicit ConstantFinder(const GraphBuilder& builder) : builder_(builder) {}
-  /// Gives a graph input its value: an initializer's, or one that the caller bound.
-  void set(ValueId id, Tensor value) { known_[id] = std::move(value); }
-  const Tensor* find_set(ValueId id) const;
+  /// Gives a graph input its value: an initializer's, or one that the caller bound. It is read when it is asked for.
+  void set(ValueId id, InitialValue value) { given_[id] = std::move(value); }
   /// The value, or nullptr when it depends on an input that has none or is too large, or needs too many numbers, to be
   /// shape arithmetic.
   const Tensor* find(ValueId id);
@@ -47,10 +46,13 @@ class ConstantFinder {
 
  private:
   bool computable(ValueId id);
+  bool has(ValueId id) const { return known_.count(id) != 0 || given_.count(id) != 0; }
+  const Tensor* find_known(ValueId id);
   std::int64_t cost(ValueId id) const;
   void compute(ValueId id);
 
   const GraphBuilder& builder_;
+  std::map<ValueId, InitialValue> given_;
   std::map<ValueId, Tensor> known_;
   std::unordered_map<ValueId, bool> computable_;
   std::int64_t computed_ = 0;  ///< elements
@@ -61,14 +63,13 @@ class GraphImporter;
 class OpContext {
  public:
   OpContext(GraphImporter& importer, GraphBuilder& builder, ConstantFinder& constants, const pb::NodeProto& node,
-            std::vector<ValueId> operands, std::int64_t version, const std::filesystem::path& folder)
+            std::vector<ValueId> operands, std::int64_t version)
       : importer_(importer),
         b(builder),
         constants_(constants),
         node_(node),
         operands_(std::move(operands)),
-        version_(version),
-        folder_(folder) {}
+        version_(version) {}
 
   const pb::NodeProto& node() const { return node_; }
   std::int64_t version() const { return version_; }  ///< of the operator set of this node's domain
@@ -125,7 +126,6 @@ class OpContext {
   const pb::NodeProto& node_;
   std::vector<ValueId> operands_;
   std::int64_t version_;
-  const std::filesystem::path& folder_;
 };
 
 }  // namespace weft::onnx

@@ -293,8 +293,8 @@ std::vector<InitializerVerdict> judge_initializers(const ModelFile& file, const 
   }
   apply_patterns(verdicts, train, InitializerKind::parameter, "train");
   apply_patterns(verdicts, freeze, InitializerKind::state, "freeze");
-  find_ties(verdicts, graph, notes);
-  find_copies(verdicts, graph);
+  find_ties(verdicts, file.contents(), notes);
+  find_copies(verdicts, file.contents());
   return verdicts;
 }
 

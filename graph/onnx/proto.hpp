@@ -6,12 +6,17 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
+#include "graph/onnx/file_io.hpp"
 #include "graph/onnx/model_file.hpp"
+#include "graph/onnx/skeleton.hpp"
+#include "weft/initial_value.hpp"
 #include "weft/tensor.hpp"
 
 namespace weft::onnx {
@@ -26,11 +31,24 @@ struct Tie {
 using Ties = std::map<std::string, Tie>;  ///< by the second name
 Ties find_ties(const ModelFile& file);
 
+/// Where the bytes of tensors lie that are not in their messages.
+struct DataPlaces {
+  std::filesystem::path folder{};                                    ///< of external data; empty: nowhere
+  std::shared_ptr<const OpenFile> file{};                            ///< the model's own, where it is in use
+  std::unordered_map<const pb::TensorProto*, FileRange> left_out{};  ///< raw data that are in it
+
+  /// Where a message's raw data are in the file; nullptr where they are not there.
+  const FileRange* find(const pb::TensorProto& tensor) const {
+    const auto found = left_out.find(&tensor);
+    return found == left_out.end() ? nullptr : &found->second;
+  }
+};
+
 /// What a ModelFile holds.
 struct ModelContents {
-  std::string path;              ///< for messages
-  std::filesystem::path folder;  ///< where external data may lie; empty: nowhere
-  pb::ModelProto proto;          ///< as read
+  std::string path;         ///< for messages
+  DataPlaces places;        ///< of the initializers of the main graph
+  pb::ModelProto proto;     ///< as read
   pb::GraphProto expanded;  ///< the main graph's nodes with calls of model-local functions replaced by their bodies
   bool has_functions = false;
   std::optional<Ties> ties;  ///< noted when values were forgotten, by which ties are found
@@ -70,13 +88,14 @@ std::vector<const pb::NodeProto*> sorted_nodes(const google::protobuf::RepeatedP
 /// The names that a node's subgraphs read from outside of themselves.
 std::vector<std::string> captured_names(const pb::NodeProto& node);
 
-/// A tensor message as a Tensor: every storage form, bounds checked. `where` names it in messages; `folder` is where
-/// external data may lie (empty: it is refused). Throws UserError.
-Tensor tensor_of(const pb::TensorProto& proto, const std::filesystem::path& folder, const std::string& where);
+/// A tensor message as a Tensor: every storage form, bounds checked. `where` names it in messages. Throws UserError.
+Tensor tensor_of(const pb::TensorProto& proto, const DataPlaces& places, const std::string& where);
+
+/// The same, read when it is asked for where the bytes are in a file. It may outlive the message.
+InitialValue value_of(const pb::TensorProto& proto, const DataPlaces& places, const std::string& where);
 
 /// The type and shape of a tensor message, its data checked to be there but not read. Throws UserError.
-std::pair<DType, Shape> tensor_header(const pb::TensorProto& proto, const std::filesystem::path& folder,
-                                      const std::string& where);
+std::pair<DType, Shape> tensor_header(const pb::TensorProto& proto, const DataPlaces& places, const std::string& where);
 
 /// `tensor` as a message with raw data.
 pb::TensorProto proto_of(const Tensor& tensor, const std::string& name);

@@ -18,7 +18,7 @@ std::pair<std::string, Tensor> parse(const char* data, std::size_t size, const s
   pb::TensorProto proto;
   if (!proto.ParseFromArray(data, static_cast<int>(size)))
     throw UserError(where + ": is not a TensorProto: the file is damaged or of another kind");
-  return {proto.name(), tensor_of(proto, folder, where)};
+  return {proto.name(), tensor_of(proto, DataPlaces{folder}, where)};
 }
 
 }  // namespace

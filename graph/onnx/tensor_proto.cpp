@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstring>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "graph/onnx/file_io.hpp"
@@ -166,7 +167,7 @@ std::int32_t onnx_of_dtype(DType type) {
   throw InternalError("a dtype without an ONNX name");
 }
 
-std::pair<DType, Shape> tensor_header(const pb::TensorProto& proto, const std::filesystem::path& folder,
+std::pair<DType, Shape> tensor_header(const pb::TensorProto& proto, const DataPlaces& places,
                                       const std::string& where) {
   const NarrowType* narrow = narrow_type(proto.data_type());
   const DType type = carrier_of(proto.data_type(), where);
@@ -188,9 +189,9 @@ std::pair<DType, Shape> tensor_header(const pb::TensorProto& proto, const std::f
   const std::int64_t typed = narrow != nullptr ? proto.int32_data_size() : typed_count(proto, type);
   const std::string name = onnx_type_name(proto.data_type());
   if (proto.data_location() == pb::TensorProto::EXTERNAL) {
-    external_range(proto, needed, folder, where);
-  } else if (proto.has_raw_data()) {
-    const auto bytes = static_cast<std::int64_t>(proto.raw_data().size());
+    external_range(proto, needed, places.folder, where);
+  } else if (const FileRange* left_out = places.find(proto); left_out != nullptr || proto.has_raw_data()) {
+    const auto bytes = left_out != nullptr ? left_out->length : static_cast<std::int64_t>(proto.raw_data().size());
     if (bytes != needed)
       throw UserError(fmt::format("{}: {}{} needs {} bytes, {} are there: the file is damaged", where, name,
                                   shape.str(), needed, bytes));
@@ -203,13 +204,27 @@ std::pair<DType, Shape> tensor_header(const pb::TensorProto& proto, const std::f
 
 namespace {
 
+/// Reads a tensor's bytes from the file that they are in; empty where they are in the message.
+InitialValue::Reader file_reader(const pb::TensorProto& proto, std::int64_t bytes, const DataPlaces& places,
+                                 const std::string& where) {
+  const auto text = [](std::span<std::byte> to) { return reinterpret_cast<char*>(to.data()); };
+  if (proto.data_location() == pb::TensorProto::EXTERNAL)
+    return [range = external_range(proto, bytes, places.folder, where), text](std::span<std::byte> to) {
+      read_range(range.file, range.offset, range.length, text(to));
+    };
+  if (const FileRange* range = places.find(proto))
+    return [file = places.file, range = *range, text](std::span<std::byte> to) {
+      file->read(range.offset, range.length, text(to));
+    };
+  return {};
+}
+
 /// The codes of a narrow type, wherever they are stored.
-std::vector<std::byte> packed_codes(const pb::TensorProto& proto, std::int64_t bytes,
-                                    const std::filesystem::path& folder, const std::string& where) {
+std::vector<std::byte> packed_codes(const pb::TensorProto& proto, std::int64_t bytes, const DataPlaces& places,
+                                    const std::string& where) {
   std::vector<std::byte> codes(static_cast<std::size_t>(bytes));
-  if (proto.data_location() == pb::TensorProto::EXTERNAL) {
-    const ExternalRange range = external_range(proto, bytes, folder, where);
-    read_range(range.file, range.offset, range.length, reinterpret_cast<char*>(codes.data()));
+  if (const InitialValue::Reader reader = file_reader(proto, bytes, places, where)) {
+    reader(codes);
   } else if (proto.has_raw_data()) {
     if (bytes > 0) std::memcpy(codes.data(), proto.raw_data().data(), codes.size());
   } else {
@@ -221,14 +236,13 @@ std::vector<std::byte> packed_codes(const pb::TensorProto& proto, std::int64_t b
 
 }  // namespace
 
-Tensor tensor_of(const pb::TensorProto& proto, const std::filesystem::path& folder, const std::string& where) {
-  auto [type, shape] = tensor_header(proto, folder, where);
+Tensor tensor_of(const pb::TensorProto& proto, const DataPlaces& places, const std::string& where) {
+  auto [type, shape] = tensor_header(proto, places, where);
   if (const NarrowType* narrow = narrow_type(proto.data_type()))
-    return decoded(*narrow, shape, packed_codes(proto, narrow->stored_bytes(shape.elements()), folder, where));
+    return decoded(*narrow, shape, packed_codes(proto, narrow->stored_bytes(shape.elements()), places, where));
   Tensor tensor(type, std::move(shape));
-  if (proto.data_location() == pb::TensorProto::EXTERNAL) {
-    const ExternalRange range = external_range(proto, static_cast<std::int64_t>(tensor.bytes()), folder, where);
-    read_range(range.file, range.offset, range.length, reinterpret_cast<char*>(tensor.mutable_data()));
+  if (const auto reader = file_reader(proto, static_cast<std::int64_t>(tensor.bytes()), places, where)) {
+    if (tensor.bytes() > 0) reader({tensor.mutable_data(), tensor.bytes()});
   } else if (proto.has_raw_data()) {
     if (tensor.bytes() > 0) std::memcpy(tensor.mutable_data(), proto.raw_data().data(), tensor.bytes());
   } else {
@@ -236,6 +250,17 @@ Tensor tensor_of(const pb::TensorProto& proto, const std::filesystem::path& fold
   }
   normalize_bools(tensor);
   return tensor;
+}
+
+InitialValue value_of(const pb::TensorProto& proto, const DataPlaces& places, const std::string& where) {
+  auto [type, shape] = tensor_header(proto, places, where);
+  const std::int64_t bytes = shape.elements() * static_cast<std::int64_t>(size_of(type));
+  // What is decoded or put right on the way is, like what the message holds, at hand.
+  const bool as_stored = narrow_type(proto.data_type()) == nullptr && type != DType::boolean && bytes > 0;
+  if (as_stored)
+    if (InitialValue::Reader reader = file_reader(proto, bytes, places, where))
+      return {type, std::move(shape), std::move(reader)};
+  return tensor_of(proto, places, where);
 }
 
 pb::TensorProto proto_of(const Tensor& tensor, const std::string& name) {

@@ -172,7 +172,7 @@ std::map<std::string, Tensor> arguments_of(const Model& model, const Values& val
       throw UserError(fmt::format("{}: input '{}' has another type than the model's", set, input.name));
     arguments[input.name] = it->second;
   }
-  for (const ModelState& state : model.states) arguments[state.name] = state.initial;
+  for (const ModelState& state : model.states) arguments[state.name] = state.initial.value();
   return arguments;
 }
 

@@ -32,7 +32,7 @@ class Accumulator {
           fmt::format("gradient accumulation: two sums of a step would be called '{}'; rename the model's tensor '{}'",
                       state, name));
     const TensorType type = builder_.type(value);
-    added_.push_back({state, Tensor(type.dtype, type.shape), StateScope::transient});
+    added_.push_back({state, InitialValue::zeros(type.dtype, type.shape), StateScope::transient});
     const ValueId before = builder_.input(state, InputRole::state, type);
     const ValueId sum = pass_ == Pass::first ? value : builder_.add(before, value);
     if (pass_ == Pass::last) return sum;

@@ -51,7 +51,10 @@ class Update {
   /// The optimiser's state `slot` for this parameter, of its type; starts as `fill`.
   ValueId state(const std::string& slot, double fill = 0) {
     const TensorType type = b.type(p);
-    added_.push_back({slot_name(slot), Tensor::full(type.dtype, type.shape, fill), StateScope::lasting});
+    added_.push_back({slot_name(slot),
+                      fill == 0 ? InitialValue::zeros(type.dtype, type.shape)
+                                : InitialValue(Tensor::full(type.dtype, type.shape, fill)),
+                      StateScope::lasting});
     return b.input(slot_name(slot), InputRole::state, type);
   }
   void set(const std::string& slot, ValueId next) { b.output(slot_name(slot), OutputRole::state, next); }

@@ -14,7 +14,7 @@ namespace weft {
 /// A state that the training step adds to the model's, and its value before the first step.
 struct AddedState {
   std::string name;
-  Tensor initial;
+  InitialValue initial;
   StateScope scope = StateScope::lasting;  ///< transient: sums between the passes of one step
 };
 

@@ -18,7 +18,7 @@ std::vector<std::string> state_names(const Model& model) {
   return names;
 }
 
-TensorType type_of(const Tensor& t) { return {t.dtype(), t.shape()}; }
+TensorType type_of(const InitialValue& t) { return {t.dtype(), t.shape()}; }
 
 std::map<std::string, std::string> tie_groups(const Model& model, const JobSpec& job) {
   std::map<std::string, std::string> tied;

@@ -14,6 +14,7 @@
 
 #include "weft/attributes.hpp"
 #include "weft/dtype.hpp"
+#include "weft/initial_value.hpp"
 #include "weft/layout.hpp"
 #include "weft/op.hpp"
 #include "weft/shape.hpp"
@@ -117,7 +118,7 @@ class Graph {
 /// States are named as in the file that it came from; `trainable` says which of them are parameters.
 struct ModelState {
   std::string name;
-  Tensor initial;
+  InitialValue initial;
   bool trainable = false;
   std::string reason;  ///< why it is (not) a parameter, for `weft inspect`
 };

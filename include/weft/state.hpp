@@ -30,8 +30,9 @@ class StateTable {
  public:
   explicit StateTable(Device& device) : device_(&device) {}
 
-  /// Allocates and fills. Throws InternalError when the name exists.
-  void add(const std::string& name, const Tensor& initial, StateScope scope = StateScope::lasting);
+  /// Allocates and fills. Throws InternalError when the name exists; or as the value's source does, and then nothing is
+  /// added.
+  void add(const std::string& name, const InitialValue& initial, StateScope scope = StateScope::lasting);
   bool has(const std::string& name) const { return entries_.count(name) != 0; }
   const StateEntry& at(const std::string& name) const;
   /// Copies to and from the host; types must match.

@@ -17,14 +17,22 @@ std::int64_t bytes_of(const TensorType& type) {
 
 }  // namespace
 
-void StateTable::add(const std::string& name, const Tensor& initial, StateScope scope) {
+void StateTable::add(const std::string& name, const InitialValue& initial, StateScope scope) {
   check_internal(!has(name), "state '" + name + "' is added twice");
   const auto bytes = static_cast<std::int64_t>(initial.bytes());
   StateEntry entry{{initial.dtype(), initial.shape()},
                    device_->allocate(std::max<std::int64_t>(bytes, 1), device_->arena_space()),
                    scope};
-  entries_.emplace(name, std::move(entry));
-  write(name, initial);
+  if (initial.is_zeros()) {  // so is memory that was just allocated
+    entries_.emplace(name, std::move(entry));
+  } else if (device_->arena_space() == MemorySpace::host) {
+    initial.read({entry.memory->data(), initial.bytes()});
+    entries_.emplace(name, std::move(entry));
+  } else {
+    const Tensor value = initial.value();
+    entries_.emplace(name, std::move(entry));
+    write(name, value);
+  }
 }
 
 const StateEntry& StateTable::at(const std::string& name) const {

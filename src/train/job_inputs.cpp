@@ -4,10 +4,8 @@
 #include <fmt/format.h>
 
 #include <optional>
-#include <span>
 
 #include "comm/agreement.hpp"
-#include "graph/onnx/file_io.hpp"
 #include "src/train/job_shapes.hpp"
 #include "weft/error.hpp"
 #include "weft/hash.hpp"
@@ -15,18 +13,13 @@
 namespace weft {
 namespace {
 
-std::vector<std::byte> bytes_of(const std::string& text) {
-  const auto bytes = std::as_bytes(std::span(text));
-  return {bytes.begin(), bytes.end()};
-}
-
-std::string fingerprint(std::span<const std::byte> bytes) { return fmt::format("xxh64:{:016x}", hash64(bytes)); }
+std::string fingerprint(std::uint64_t hash) { return "xxh64:" + hash_text(hash); }
 
 std::string fingerprint(const DataDescription& data) {
   std::string text = fmt::format("{}", data.samples);
   for (const DatasetDescription& d : data.datasets)
     text += fmt::format("\n{} {} {} {}", d.name, name_of(d.dtype), d.shape.str(), d.checksum);
-  return fingerprint(bytes_of(text));
+  return fingerprint(hash64(text));
 }
 
 }  // namespace
@@ -35,8 +28,8 @@ JobModel open_model(Communicator& world, const JobSpec& job) {
   std::optional<JobModel> model;
   together(world, "reading the model", [&] {
     onnx::ModelFile file = onnx::load_model(job.model);
-    model.emplace(
-        JobModel{std::move(file), fingerprint(bytes_of(onnx::read_file(job.model, onnx::ModelLimits{}.file_bytes)))});
+    const std::uint64_t hash = file.hash();
+    model.emplace(JobModel{std::move(file), fingerprint(hash)});
     return std::vector<std::byte>{};
   });
   return *std::move(model);

@@ -56,7 +56,8 @@ const Model& StepCompiler::model(std::int64_t samples) {
 
 void StepCompiler::forget_initial_values() {
   for (auto& [samples, model] : models_)
-    for (ModelState& state : model.states) state.initial = Tensor(state.initial.dtype(), state.initial.shape());
+    for (ModelState& state : model.states)
+      state.initial = InitialValue::zeros(state.initial.dtype(), state.initial.shape());
 }
 
 std::int64_t StepCompiler::pass_unit(std::int64_t step_samples) {

@@ -56,5 +56,10 @@ TEST(OnnxCorpus, EveryFileIsTakenOrRefusedInBoundedTimeAndMemory) {
   EXPECT_GT(refused, 100);
 }
 
+TEST(OnnxCorpus, WhereTensorsAreLeftInTheirFileNothingElseIsSaid) {
+  for (const auto& entry : fs::directory_iterator(WEFT_FUZZ_CORPUS))
+    EXPECT_EQ(import_path(entry.path(), 1), import_path(entry.path(), std::int64_t{1} << 40)) << entry.path();
+}
+
 }  // namespace
 }  // namespace weft::fuzz

@@ -1,9 +1,13 @@
 // The importer's whole surface, from bytes to a verified graph.
 #include "tests/fuzz/onnx_target.hpp"
 
+#include <cstring>
+#include <functional>
+
 #include "graph/onnx/describe.hpp"
 #include "graph/onnx/import.hpp"
 #include "graph/onnx/model_file.hpp"
+#include "graph/onnx/skeleton.hpp"
 #include "weft/error.hpp"
 
 namespace weft::fuzz {
@@ -27,9 +31,11 @@ Tensor small_numbers(const onnx::ModelFile& file, const std::string& name) {
 
 }  // namespace
 
-std::string import_bytes(std::span<const std::byte> bytes) {
+namespace {
+
+std::string import_file(const std::function<onnx::ModelFile()>& load) {
   try {
-    const onnx::ModelFile file = onnx::parse_model(bytes, "model");
+    const onnx::ModelFile file = load();
     static_cast<void>(onnx::to_text(onnx::describe_model(file)));
     onnx::ImportOptions options;
     for (const std::string& symbol : onnx::symbolic_dimensions(file)) options.symbols[symbol] = kExtent;
@@ -40,6 +46,27 @@ std::string import_bytes(std::span<const std::byte> bytes) {
     return e.what();
   }
   return {};
+}
+
+/// The walk that leaves tensors in their file, with nothing but the bytes to read from.
+void walk(std::span<const std::byte> bytes) {
+  const auto size = static_cast<std::int64_t>(bytes.size());
+  const auto read = [&](std::int64_t offset, std::int64_t length, char* to) {
+    check_internal(offset >= 0 && length >= 0 && offset <= size - length, "bytes outside of the file are read");
+    std::memcpy(to, bytes.data() + offset, static_cast<std::size_t>(length));
+  };
+  onnx::skeleton_of(size, read, 1);
+}
+
+}  // namespace
+
+std::string import_bytes(std::span<const std::byte> bytes) {
+  walk(bytes);
+  return import_file([&] { return onnx::parse_model(bytes, "model"); });
+}
+
+std::string import_path(const std::filesystem::path& path, std::int64_t left_in_file) {
+  return import_file([&] { return onnx::load_model(path, {.left_in_file = left_in_file}); });
 }
 
 }  // namespace weft::fuzz

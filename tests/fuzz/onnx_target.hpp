@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <filesystem>
 #include <span>
 #include <string>
 
@@ -11,5 +13,7 @@ namespace weft::fuzz {
 /// Returns the refusal, or "" for a model that Weft takes. Only a UserError is a refusal: all else is a defect, and
 /// passes.
 std::string import_bytes(std::span<const std::byte> bytes);
+/// The same from a file, in which raw data of so many bytes are left until they are asked for.
+std::string import_path(const std::filesystem::path& path, std::int64_t left_in_file);
 
 }  // namespace weft::fuzz

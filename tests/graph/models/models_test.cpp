@@ -79,7 +79,7 @@ TEST(Models, ParameterCountsOfTransformersAreThoseOfTheirOriginals) {
 /// Outputs by the interpreter, the model's own weights as arguments.
 Tensor output_of(const Model& model, const Tensor& input) {
   std::map<std::string, Tensor> arguments = {{"input", input}};
-  for (const ModelState& state : model.states) arguments[state.name] = state.initial;
+  for (const ModelState& state : model.states) arguments[state.name] = state.initial.value();
   return interpret(inference_graph(model.forward), arguments).at("output");
 }
 
@@ -131,17 +131,18 @@ TEST(Models, WeightsFollowThePyTorchDistributionsAndTheSeed) {
   const Model model = imported("lenet", {}, 1), again = imported("lenet", {}, 1),
               other = imported("lenet", {{"seed", "1"}}, 1);
   for (std::size_t i = 0; i < model.states.size(); ++i) {
-    EXPECT_TRUE(model.states[i].initial.identical(again.states[i].initial));
-    EXPECT_FALSE(model.states[i].initial.identical(other.states[i].initial));
+    EXPECT_TRUE(model.states[i].initial.value().identical(again.states[i].initial.value()));
+    EXPECT_FALSE(model.states[i].initial.value().identical(other.states[i].initial.value()));
     if (model.states[i].name != "f1.weight") continue;
     const double bound = 1 / std::sqrt(64.0 * 7 * 7);
     double square = 0, largest = 0;
-    for (const float v : model.states[i].initial.values<float>()) {
+    const Tensor weights = model.states[i].initial.value();
+    for (const float v : weights.values<float>()) {
       square += static_cast<double>(v) * v;
       largest = std::max(largest, std::abs(static_cast<double>(v)));
     }
     EXPECT_LE(largest, bound);
-    EXPECT_NEAR(square / static_cast<double>(model.states[i].initial.elements()), bound * bound / 3,
+    EXPECT_NEAR(square / static_cast<double>(model.states[i].initial.shape().elements()), bound * bound / 3,
                 0.01 * bound * bound);
   }
 }
@@ -149,7 +150,7 @@ TEST(Models, WeightsFollowThePyTorchDistributionsAndTheSeed) {
 TEST(Models, AnMlpComputesItsLayers) {
   const Model model = imported("mlp", {{"inputs", "1,2"}, {"hidden", "2"}, {"classes", "1"}}, 1);
   std::map<std::string, Tensor> arguments = {{"input", Tensor::from<float>({1, 1, 2}, {1, -2})}};
-  for (const ModelState& state : model.states) arguments[state.name] = state.initial;
+  for (const ModelState& state : model.states) arguments[state.name] = state.initial.value();
   const auto at = [&](const char* name, int i) { return arguments.at(name).as_double(i); };
   const double h0 = std::max(0.0, at("fc1.weight", 0) - 2 * at("fc1.weight", 1) + at("fc1.bias", 0));
   const double h1 = std::max(0.0, at("fc1.weight", 2) - 2 * at("fc1.weight", 3) + at("fc1.bias", 1));

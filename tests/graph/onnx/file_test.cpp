@@ -85,7 +85,7 @@ TEST_F(OnnxFile, AnExportHoldsTheTrainedValuesAndNothingElseChanges) {
   write_model(linear_model(), folder_ / "m.onnx");
   export_model(load_model(folder_ / "m.onnx"), {{"b", trained}}, folder_ / "trained.onnx");
   const Model model = import_model(load_model(folder_ / "trained.onnx"), {.symbols = {{"N", 1}}});
-  for (const ModelState& state : model.states) EXPECT_EQ(state.initial.identical(trained), state.name == "b");
+  for (const ModelState& state : model.states) EXPECT_EQ(state.initial.value().identical(trained), state.name == "b");
   EXPECT_EQ(read(folder_ / "m.onnx").size(), read(folder_ / "trained.onnx").size());
 }
 
@@ -98,7 +98,7 @@ TEST_F(OnnxFile, AModelThatForgotItsValuesIsExportedWithTheNewOnesAndTheRestOfIt
       file, {"w"}, [&](const std::string& name) { return trained.at(name); }, folder_ / "forgot.onnx");
   EXPECT_EQ(read(folder_ / "forgot.onnx"), read(folder_ / "whole.onnx"));
   for (const ModelState& state : import_model(load_model(folder_ / "forgot.onnx"), {.symbols = {{"N", 1}}}).states)
-    EXPECT_EQ(state.initial.as_double(0), state.name == "w" ? 5 : 0.5);
+    EXPECT_EQ(state.initial.value().as_double(0), state.name == "w" ? 5 : 0.5);
 }
 
 TEST_F(OnnxFile, AnExportOfForeignValuesIsRefused) {

@@ -21,7 +21,7 @@ using ::testing::HasSubstr;
 TEST(Import, GemmAndReluComputeWhatTheyShould) {
   const Model model = import_model(linear_model(), {.symbols = {{"N", 2}}});
   std::map<std::string, Tensor> arguments = {{"input", Tensor::from<float>({2, 4}, {1, 2, 3, 4, -1, 1, -1, 1})}};
-  for (const ModelState& state : model.states) arguments[state.name] = state.initial;
+  for (const ModelState& state : model.states) arguments[state.name] = state.initial.value();
   const Tensor y = interpret(model.forward, arguments).at("output");
   EXPECT_TRUE(y.identical(Tensor::from<float>({2, 3}, {1.5F, 4, 0, 0, 2, 3})));
 }

@@ -44,7 +44,7 @@ ModelFile exported_for_training(bool statistics_are_read) {
 std::map<std::string, Tensor> run(const ModelFile& file) {
   const Model model = import_model(file, {});
   std::map<std::string, Tensor> arguments = {{"input", Tensor::from<float>({2, 1}, {3, 7})}};
-  for (const ModelState& state : model.states) arguments[state.name] = state.initial;
+  for (const ModelState& state : model.states) arguments[state.name] = state.initial.value();
   return interpret(model.forward, arguments);
 }
 

@@ -206,7 +206,7 @@ TEST(PartitionedTraining, EvaluationTotalsAddUpOverRanks) {
   const JobSpec job = make_job(7, std::nullopt);
   const EvaluationGraph eval = build_evaluation(conv_net(7), job, 7, Shape{});
   Table inputs{{"x", noise({7, 2, 6, 6}, 3)}, {"target", Tensor(DType::i64, {7})}};
-  for (const ModelState& s : conv_net(7).states) inputs[s.name] = s.initial;
+  for (const ModelState& s : conv_net(7).states) inputs[s.name] = s.initial.value();
   for (const int ranks : {2, 3, 8}) expect_same_on_ranks(eval.graph, ranks, inputs, 1e-6);
 }
 

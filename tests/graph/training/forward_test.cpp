@@ -15,7 +15,7 @@ using namespace test;
 
 Table initial_inputs(const Model& model, const Tensor& x) {
   Table inputs{{"x", x}};
-  for (const ModelState& s : model.states) inputs[s.name] = s.initial;
+  for (const ModelState& s : model.states) inputs[s.name] = s.initial.value();
   return inputs;
 }
 

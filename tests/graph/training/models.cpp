@@ -73,8 +73,8 @@ Model free_logits(const Shape& shape) {
 
 void add_initial_states(Table& table, const Model& model, const TrainingGraph& step) {
   for (const ModelState& s : model.states)
-    if (step.tied.count(s.name) == 0) table.emplace(s.name, s.initial);
-  for (const AddedState& s : step.added) table.emplace(s.name, s.initial);
+    if (step.tied.count(s.name) == 0) table.emplace(s.name, s.initial.value());
+  for (const AddedState& s : step.added) table.emplace(s.name, s.initial.value());
 }
 
 Table run_pass(const Graph& graph, Table& table, Table inputs) {

@@ -61,7 +61,7 @@ int right_corners(const std::filesystem::path& model_file) {
   options.shapes["input"] = weft::Shape{4, 2};
   const auto model = weft::onnx::import_model(weft::onnx::load_model(model_file), options);
   std::map<std::string, weft::Tensor> inputs;
-  for (const auto& state : model.states) inputs[state.name] = state.initial;
+  for (const auto& state : model.states) inputs[state.name] = state.initial.value();
   inputs["input"] = weft::Tensor::from<float>(weft::Shape{4, 2}, {-1, -1, 1, -1, -1, 1, 1, 1});
   const auto logits = weft::interpret(model.forward, inputs).at("output");
   int right = 0;

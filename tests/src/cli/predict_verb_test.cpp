@@ -57,7 +57,7 @@ class PredictVerb : public ::testing::Test {
     options.shapes["input"] = images.shape();
     const Model model = onnx::import_model(onnx::load_model(path("model.onnx")), options);
     std::map<std::string, Tensor> inputs{{"input", Tensor::from<float>(images.shape(), values)}};
-    for (const ModelState& state : model.states) inputs[state.name] = state.initial;
+    for (const ModelState& state : model.states) inputs[state.name] = state.initial.value();
     return interpret(inference_graph(model.forward), inputs).at("output");
   }
   /// a, b [N, 2] to sum and difference.
