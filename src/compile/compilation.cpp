@@ -10,12 +10,14 @@
 
 #include "graph/onnx/import.hpp"
 #include "graph/training/forward.hpp"
+#include "src/executor/executor.hpp"
 #include "src/job/job_file.hpp"
 #include "src/train/evaluator.hpp"
 #include "src/train/job_inputs.hpp"
 #include "src/train/job_shapes.hpp"
 #include "src/train/resolve_plan.hpp"
 #include "src/train/step_compiler.hpp"
+#include "src/train/timed_oracle.hpp"
 #include "weft/communicator.hpp"
 #include "weft/error.hpp"
 
@@ -63,13 +65,23 @@ onnx::ImportOptions bind_sizes(const onnx::ModelFile& file, const ModelSizes& si
   return options;
 }
 
+/// As executors do, and lets go of them: those that are generated stay in the cache.
+void make_kernels(const Compilation& compilation, Device& device, PhaseTimes& times) {
+  const auto phase = times.enter("kernels");
+  KernelCache kernels(device);
+  for (const CompiledProgram& c : compilation.programs) kernels.get(c.lowered.program.kernels);
+}
+
 }  // namespace
 
-Compilation compile_model(const std::string& path, const ModelSizes& sizes, const Device& device,
-                          const PassWishes& wishes) {
+Compilation compile_model(const std::string& path, const ModelSizes& sizes, Device& device, const PassWishes& wishes) {
   const auto start = std::chrono::steady_clock::now();
-  const onnx::ModelFile file = onnx::load_model(path);
-  const Model model = onnx::import_model(file, bind_sizes(file, sizes));
+  PhaseTimes times(seconds_since_process_start());
+  const Model model = [&] {
+    const auto phase = times.enter("import");
+    const onnx::ModelFile file = onnx::load_model(path);
+    return onnx::import_model(file, bind_sizes(file, sizes));
+  }();
   Compilation result;
   result.source = path;
   result.device = device.target().str();
@@ -84,22 +96,35 @@ Compilation compile_model(const std::string& path, const ModelSizes& sizes, cons
     break;
   }
   Graph forward = inference_graph(model.forward);
-  Lowered lowered = lower(forward, device.oracle(), options);
+  Lowered lowered = [&] {
+    const auto phase = times.enter("passes");
+    return lower(forward, TimedOracle(device.oracle(), &times), options);
+  }();
   result.programs.push_back({std::move(lowered), std::move(forward)});
+  if (wishes.kernels) make_kernels(result, device, times);
+  result.phases = times.times();
   result.seconds = seconds_since(start);
   return result;
 }
 
-Compilation compile_job(const std::string& path, const JobSpec& given, int ranks, const Device& device,
+Compilation compile_job(const std::string& path, const JobSpec& given, int ranks, Device& device,
                         const PassWishes& wishes) {
   const auto start = std::chrono::steady_clock::now();
+  PhaseTimes times(seconds_since_process_start());
   const JobSpec job = with_absolute_paths(given);
   const auto world = make_single_communicator();
-  const JobModel model = open_model(*world, job);
-  const JobData data = open_data(*world, job, model.file, job.data.train);
+  const JobModel model = [&] {
+    const auto phase = times.enter("model file");
+    return open_model(*world, job);
+  }();
+  const JobData data = [&] {
+    const auto phase = times.enter("data");
+    return open_data(*world, job, model.file, job.data.train);
+  }();
   const RunLength length = run_length(job, data.description);
   StepCompiler compiler(model.file, job, data.shapes, length, device.oracle());
   compiler.keep_dumps_of(wishes.dump);
+  compiler.note_times(&times);
   Compilation result;
   result.source = path;
   result.model = given.model;
@@ -122,6 +147,8 @@ Compilation compile_job(const std::string& path, const JobSpec& given, int ranks
       result.programs.push_back({std::move(program.lowered), std::move(program.whole)});
     }
   }
+  if (wishes.kernels) make_kernels(result, device, times);
+  result.phases = times.times();
   result.seconds = seconds_since(start);
   return result;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "graph/lowering/lower.hpp"
+#include "src/run/phase_times.hpp"
 #include "weft/device.hpp"
 #include "weft/job.hpp"
 #include "weft/plan.hpp"
@@ -28,6 +29,7 @@ struct Compilation {
   std::optional<std::string> model;       ///< jobs: the model's file
   std::vector<CompiledProgram> programs;  ///< of rank 0, in the order of their first use
   double seconds = 0;                     ///< that compilation took
+  std::vector<PhaseTime> phases;          ///< since this process was started
 };
 
 struct ModelSizes {
@@ -39,15 +41,16 @@ struct ModelSizes {
 struct PassWishes {
   std::vector<std::string> without;  ///< models; a job says it itself
   std::string dump;                  ///< the pass whose forms before and after are kept; empty: none
+  bool kernels = false;              ///< kernels are made too, and kept in the cache
 };
 
 /// The inference Program of a model. Throws UserError for what is open or not supported.
-Compilation compile_model(const std::string& file, const ModelSizes& sizes, const Device& device,
+Compilation compile_model(const std::string& file, const ModelSizes& sizes, Device& device,
                           const PassWishes& wishes = {});
 
 /// Every Program of rank 0 of `ranks` ranks: passes of full and tail steps, evaluation. Reads the shapes of the job's
 /// data, no samples. Throws UserError as training would.
-Compilation compile_job(const std::string& file, const JobSpec& job, int ranks, const Device& device,
+Compilation compile_job(const std::string& file, const JobSpec& job, int ranks, Device& device,
                         const PassWishes& wishes = {});
 
 }  // namespace weft

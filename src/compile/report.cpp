@@ -225,6 +225,8 @@ std::string report_json(const Compilation& c, bool explain) {
                    {"liveness_bound_bytes", m.liveness_bound},
                    {"state_bytes", m.states},
                    {"other_bytes", m.others}};
+  out["phases"] = Json::array();
+  for (const PhaseTime& p : c.phases) out["phases"].push_back({{"phase", p.name}, {"ms", milliseconds(p.seconds)}});
   out["programs"] = Json::array();
   for (const CompiledProgram& p : c.programs)
     out["programs"].push_back(json_of(summarise(p.lowered.program, mesh_of(c)), p, explain));
@@ -252,6 +254,13 @@ std::string passes_text(const Compilation& compilation) {
     }
     text += fmt::format("  {:<12} {:>9.2f} {:>9.2f}\n", "together", milliseconds(seconds), milliseconds(verified));
   }
+  text += "\ntime since this process was started:\n";
+  double together = 0;
+  for (const PhaseTime& p : compilation.phases) {
+    together += p.seconds;
+    text += fmt::format("  {:<13} {:>8.2f} ms\n", p.name, milliseconds(p.seconds));
+  }
+  text += fmt::format("  {:<13} {:>8.2f} ms\n", "together", milliseconds(together));
   return text;
 }
 

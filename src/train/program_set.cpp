@@ -78,12 +78,16 @@ CompileSummary ProgramSet::build(Device& device, StateTable& states, Communicato
       summary.liveness_bound_bytes = p.liveness_bound_bytes;
     }
   };
-  for (const auto& [key, lowered] : lowered_training_) reserve(lowered.program);
-  for (const auto& [samples, evaluation] : lowered_evaluation_) reserve(evaluation.lowered.program);
+  {
+    const PhaseTimes::Scope phase(compiler_.times(), "arena");
+    for (const auto& [key, lowered] : lowered_training_) reserve(lowered.program);
+    for (const auto& [samples, evaluation] : lowered_evaluation_) reserve(evaluation.lowered.program);
+  }
 
   const auto make = [&](Program program) {
     return std::make_unique<Executor>(std::move(program), device, states, *kernels_, *arena_, groups);
   };
+  const PhaseTimes::Scope phase(compiler_.times(), "kernels");
   for (auto& [key, lowered] : lowered_training_) executors_[key] = make(std::move(lowered.program));
   for (auto& [samples, evaluation] : lowered_evaluation_) {
     evaluators_.push_back(make(std::move(evaluation.lowered.program)));

@@ -10,6 +10,7 @@
 #include "graph/training/forward.hpp"
 #include "graph/training/loss.hpp"
 #include "graph/training/parameters.hpp"
+#include "src/train/timed_oracle.hpp"
 #include "weft/error.hpp"
 #include "weft/mesh.hpp"
 
@@ -51,6 +52,7 @@ StepCompiler::StepCompiler(const onnx::ModelFile& file, const JobSpec& job, Samp
 const Model& StepCompiler::model(std::int64_t samples) {
   const auto found = models_.find(samples);
   if (found != models_.end()) return found->second;
+  const PhaseTimes::Scope phase(times_, "import");
   return models_[samples] = onnx::import_model(file_, bind_inputs(file_, job_, shapes_, samples));
 }
 
@@ -91,15 +93,24 @@ LoweringOptions StepCompiler::options_for(const Plan& plan, int rank) const {
   return options;
 }
 
+Lowered StepCompiler::lowered(const Graph& graph, const LoweringOptions& options) const {
+  const PhaseTimes::Scope phase(times_, "passes");
+  return lower(graph, TimedOracle(oracle_, times_), options);
+}
+
 TrainingProgram StepCompiler::training(const PassSpec& pass, const Plan& plan, int rank) {
   const StepShape shape{pass.samples, pass.step_samples, pass.kind, run_, shapes_.target, resized(pass.samples)};
-  TrainingGraph step = build_training_step(model(pass.samples), job_, shape);
+  const Model& source = model(pass.samples);
+  TrainingGraph step = [&] {
+    const PhaseTimes::Scope phase(times_, "step graph");
+    return build_training_step(source, job_, shape);
+  }();
   static constexpr const char* kKinds[] = {"", " first", " middle", " last"};
   LoweringOptions options = options_for(plan, rank);
   options.role = fmt::format("train {} of {}{}", pass.samples, pass.step_samples, kKinds[static_cast<int>(pass.kind)]);
   options.guard = "loss";
-  Lowered lowered = lower(step.graph, oracle_, options);
-  return {std::move(lowered),   std::move(step.graph),   std::move(step.added),
+  Lowered program = lowered(step.graph, options);
+  return {std::move(program),   std::move(step.graph),   std::move(step.added),
           std::move(step.tied), std::move(step.trained), step.batch_norm_group};
 }
 
@@ -109,15 +120,15 @@ EvaluationProgram StepCompiler::evaluation(std::int64_t samples, const Plan& pla
   options.role = fmt::format("evaluate {}", samples);
   const Model& source = model(samples);
   Parameters parameters = choose_parameters(source, job_, trained_statistics(source.forward, job_.freeze));
-  Lowered lowered = lower(evaluation.graph, oracle_, options);
-  return {std::move(lowered), std::move(evaluation.graph), std::move(evaluation.totals), std::move(parameters.tied)};
+  Lowered program = lowered(evaluation.graph, options);
+  return {std::move(program), std::move(evaluation.graph), std::move(evaluation.totals), std::move(parameters.tied)};
 }
 
 Lowered StepCompiler::inference(std::int64_t samples) {
   LoweringOptions options;
   options.without = job_.compile.without;
   options.role = fmt::format("predict {}", samples);
-  return lower(inference_graph(model(samples).forward), oracle_, options);
+  return lowered(inference_graph(model(samples).forward), options);
 }
 
 std::optional<TensorType> StepCompiler::target(std::int64_t samples) {

@@ -11,6 +11,7 @@
 #include "graph/lowering/lower.hpp"
 #include "graph/onnx/model_file.hpp"
 #include "graph/training/training_step.hpp"
+#include "src/run/phase_times.hpp"
 #include "src/train/bind_inputs.hpp"
 #include "weft/job.hpp"
 #include "weft/kernel.hpp"
@@ -78,9 +79,13 @@ class StepCompiler {
   std::int64_t classes(std::int64_t samples);
 
   const RunLength& run() const { return run_; }
+  /// Notes where time goes from now on. `times` must outlive the compiler; nullptr: nowhere.
+  void note_times(PhaseTimes* times) { times_ = times; }
+  PhaseTimes* times() const { return times_; }
 
  private:
   LoweringOptions options_for(const Plan& plan, int rank) const;
+  Lowered lowered(const Graph& graph, const LoweringOptions& options) const;
   /// The model for another number of samples, where that can be told and dropout needs it.
   std::optional<ResizedForward> resized(std::int64_t samples);
 
@@ -89,6 +94,7 @@ class StepCompiler {
   SampleShapes shapes_;
   RunLength run_;
   const KernelOracle& oracle_;
+  PhaseTimes* times_ = nullptr;
   std::map<std::int64_t, Model> models_;
   std::string dump_;
 };

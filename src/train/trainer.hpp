@@ -12,6 +12,7 @@
 #include "scheduler/simulate.hpp"
 #include "src/faults/stop_signals.hpp"
 #include "src/files/file_system.hpp"
+#include "src/run/phase_times.hpp"
 #include "weft/communicator.hpp"
 #include "weft/device.hpp"
 #include "weft/job.hpp"
@@ -49,6 +50,7 @@ struct TrainResult {
   std::vector<std::pair<std::string, double>> metrics;     ///< of the last step
   std::vector<std::pair<std::string, double>> evaluation;  ///< of the final weights; empty without data.eval
   double seconds_to_first_step = 0;
+  std::vector<PhaseTime> startup;  ///< where this process's time before the first step went
   double median_step_seconds = 0;
   std::optional<Prediction> predicted;  ///< of a full step; absent before the Programs are made
   double samples_per_second = 0;

@@ -14,6 +14,7 @@
 #include "src/faults/crash_notes.hpp"
 #include "src/faults/last_operation.hpp"
 #include "src/faults/termination_watch.hpp"
+#include "src/run/phase_times.hpp"
 #include "src/train/evaluator.hpp"
 #include "src/train/observers.hpp"
 #include "src/train/program_set.hpp"
@@ -41,6 +42,7 @@ class TrainingRun {
   void agree_on_files();
   void load();
   void compile();
+  void load_states(std::int64_t step_samples);
   void predict(std::int64_t step_samples);
   void restore();
   void begin();
@@ -109,6 +111,7 @@ class TrainingRun {
   Tracer tracer_;
   std::set<std::string> parameters_;
   std::vector<double> step_seconds_;
+  PhaseTimes times_{seconds_since_process_start()};
   std::chrono::steady_clock::time_point began_, saved_at_;
   StopWish stop_wish_;
   StopKind stopped_by_ = StopKind::none;

@@ -131,6 +131,7 @@ void TrainingRun::tell_former_end() {
 }
 
 void TrainingRun::load_model() {
+  const auto phase = times_.enter("model file");
   JobModel model = open_model(world_, job_);
   model_file_.emplace(std::move(model.file));
   for (const std::string& warning : onnx::training_warnings(*model_file_)) warn("warning: " + warning);
@@ -138,6 +139,7 @@ void TrainingRun::load_model() {
 }
 
 void TrainingRun::open_data() {
+  const auto phase = times_.enter("data");
   const JobData data = weft::open_data(world_, job_, *model_file_, job_.data.train);
   samples_ = data.samples;
   data_fingerprint_ = data.fingerprint;
@@ -148,6 +150,7 @@ void TrainingRun::open_data() {
   }
   length_ = run_length(job_, data.description);
   compiler_ = std::make_unique<StepCompiler>(*model_file_, job_, data.shapes, length_, services_.device.oracle());
+  compiler_->note_times(&times_);
 }
 
 /// What the rank with the least has: ranks plan alike, also where nodes differ or hold different numbers of ranks.
@@ -184,15 +187,7 @@ void TrainingRun::compile() {
     programs_->need_evaluation(size);
   agree_on_programs();
 
-  states_ = std::make_unique<StateTable>(services_.device);
-  // Each value is held once: by the file, then by the model, then by the states.
-  std::set<std::string> placed;
-  for (const ModelState& state : compiler_->model(sizes.front()).states) placed.insert(state.name);
-  model_file_->forget_values(placed);
-  add_model_states(*states_, compiler_->model(sizes.front()), programs_->tied());
-  compiler_->forget_initial_values();
-  for (const auto& [name, state] : programs_->added_states()) states_->add(name, state.initial, state.scope);
-  parameters_ = {programs_->trained().begin(), programs_->trained().end()};
+  load_states(sizes.front());
 
   if (world_.size() > 1) groups_ = std::make_unique<CommunicatorSet>(world_, plan_.mesh);
   const CompileSummary summary = programs_->build(services_.device, *states_, groups_.get());
@@ -205,6 +200,7 @@ void TrainingRun::compile() {
       summary.kernels, summary.seconds, static_cast<double>(summary.arena_bytes) / 1048576.0,
       static_cast<double>(summary.liveness_bound_bytes) / 1048576.0,
       static_cast<double>(summary.state_bytes) / 1048576.0, plan_.mesh.str(), services_.device.target().str()));
+  const auto phase = times_.enter("data");
   together(world_, "reading the data", [&] {
     ReaderOptions reader = reader_options(job_, *compiler_, job_.data.train, sizes.front(), world_);
     for (const std::int64_t size : sizes) reader.passes[size] = compiler_->pass_samples_of(size, plan_);
@@ -213,6 +209,19 @@ void TrainingRun::compile() {
       evaluator_ = std::make_unique<Evaluator>(*programs_, evaluation_reader(reader, job_.data.eval, plan_));
     return std::vector<std::byte>{};
   });
+}
+
+void TrainingRun::load_states(std::int64_t step_samples) {
+  const auto phase = times_.enter("states");
+  states_ = std::make_unique<StateTable>(services_.device);
+  // Each value is held once: by the file, then by the model, then by the states.
+  std::set<std::string> placed;
+  for (const ModelState& state : compiler_->model(step_samples).states) placed.insert(state.name);
+  model_file_->forget_values(placed);
+  add_model_states(*states_, compiler_->model(step_samples), programs_->tied());
+  compiler_->forget_initial_values();
+  for (const auto& [name, state] : programs_->added_states()) states_->add(name, state.initial, state.scope);
+  parameters_ = {programs_->trained().begin(), programs_->trained().end()};
 }
 
 void TrainingRun::predict(std::int64_t step_samples) {
@@ -224,6 +233,7 @@ void TrainingRun::predict(std::int64_t step_samples) {
 
 /// Before anything is compiled: how a step was cut into passes stays as it was.
 void TrainingRun::load() {
+  const auto phase = times_.enter("checkpoint");
   std::vector<RejectedCheckpoint> passed_over;
   const std::filesystem::path folder = path_ / "checkpoints";
   if (!options_.from.empty())
@@ -246,6 +256,7 @@ std::optional<std::int64_t> TrainingRun::former_passes() const {
 }
 
 void TrainingRun::restore() {
+  const auto phase = times_.enter("checkpoint");
   const std::filesystem::path folder = path_ / "checkpoints";
   if (former_) {
     check_fits(*former_, states_of(*states_, parameters_));

@@ -253,6 +253,8 @@ void TrainingRun::leave(const StopDecision& stop, std::int64_t step) {
 }
 
 void TrainingRun::train_steps() {
+  result_.startup = times_.times();
+  note("ready for the first step after " + times_.text());
   if (const StopDecision stop = make_up_for_evaluation()) return leave(stop, result_.first_step);
   StepAgreement agreement(world_);
   const bool timed = job_.checkpoint.unit == CheckpointSpec::Unit::minutes;

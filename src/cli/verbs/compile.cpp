@@ -44,7 +44,8 @@ Compilation compile(const Options& options) {
     ModelSizes sizes;
     if (options.has("batch")) sizes.batch = options.integer("batch", 1, std::int64_t{1} << 31);
     sizes.dimensions = parse_dimensions(options.texts("dim"));
-    return compile_model(path, sizes, *make_device("auto", {}, false), {split(options.text("without")), dumped});
+    return compile_model(path, sizes, *make_device("auto", {}, false),
+                         {split(options.text("without")), dumped, options.has("kernels")});
   }
   if (extension != ".yaml" && extension != ".yml")
     throw UserError(fmt::format("{}: neither a model (.onnx) nor a job (.yaml)", path));
@@ -56,7 +57,7 @@ Compilation compile(const Options& options) {
   const auto ranks = options.has("ranks") ? static_cast<int>(options.integer("ranks", 1, 1 << 20)) : 1;
   const JobSpec job = read_job(path, overrides);
   const auto device = make_device(job.device, {ranks, job.threads}, job.deterministic, job.math == "fast");
-  return compile_job(path, job, ranks, *device, {{}, dumped});
+  return compile_job(path, job, ranks, *device, {{}, dumped, options.has("kernels")});
 }
 
 }  // namespace
@@ -67,12 +68,13 @@ ExitCode run_compile(const Arguments& arguments) {
                   "kernels. Runs nothing.");
   options.argument("FILE", "MODEL.onnx, or JOB.yaml: the job's data must be there, for its shapes")
       .flag("explain", "every kernel: who took it, at what estimated cost, and why others refused")
-      .flag("passes", "every compiler pass: its time, and what it changed")
+      .flag("passes", "every compiler pass: its time, and what it changed; and all other time up to here")
       .value(
           "dump", "PASS",
           "prints what a compiler pass was given and what it made; `--dump list` names the passes; graph is the whole "
           "step, program all instructions")
       .value("without", "PASS[,PASS]", "leaves compiler passes out; a job's key `compile.without` does it in training")
+      .flag("kernels", "makes the kernels too: those that are generated are kept, and training starts warm")
       .flag("json", "the summary as JSON, passes too, and with --explain the kernels")
       .value("batch", "N", "samples: of a model's pass (default what it fixes, or 1), or the job's batch")
       .value("ranks", "N", "jobs: compiles what rank 0 of so many ranks would run (default 1)")

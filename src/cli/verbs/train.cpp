@@ -64,6 +64,8 @@ void print_json(const JobSpec& job, const TrainResult& r) {
     for (const auto& [name, value] : values) o[name] = value;
     return o;
   };
+  nlohmann::ordered_json startup = nlohmann::ordered_json::object();
+  for (const PhaseTime& p : r.startup) startup[p.name] = p.seconds;
   const nlohmann::ordered_json out{{"name", job.name},
                                    {"complete", r.complete},
                                    {"reason", r.reason},
@@ -77,6 +79,7 @@ void print_json(const JobSpec& job, const TrainResult& r) {
                                    {"calibrated", r.predicted && r.predicted->calibrated},
                                    {"samples_per_s", r.samples_per_second},
                                    {"seconds_to_first_step", r.seconds_to_first_step},
+                                   {"startup_seconds", startup},
                                    {"arena_bytes", r.arena_bytes},
                                    {"liveness_bound_bytes", r.liveness_bound_bytes},
                                    {"state_bytes", r.state_bytes},
@@ -112,7 +115,8 @@ ExitCode run_train(const Arguments& arguments) {
     const JobSpec job = read_job(options.text("JOB.yaml"), options.texts("set"));
     if (world.runtime)
       world.runtime->set_timeout(std::chrono::milliseconds(static_cast<std::int64_t>(1e3 * job.timeout_seconds)));
-    const auto device = make_device(job.device, {world.communicator->node_size(), job.threads}, job.deterministic, job.math == "fast");
+    const auto device =
+        make_device(job.device, {world.communicator->node_size(), job.threads}, job.deterministic, job.math == "fast");
     PosixFileSystem files;
     TrainServices services{*world.communicator, *device, files};
     services.mpi = world.runtime.get();
