@@ -8,6 +8,7 @@
 #include <google/protobuf/io/coded_stream.h>
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "graph/onnx/describe.hpp"
@@ -20,25 +21,39 @@ namespace {
 
 using google::protobuf::io::CodedOutputStream;
 
-void check_fits(const pb::TensorProto& old, const Tensor& fresh, const std::string& path) {
+void check_fits(const pb::TensorProto& old, const TrainedValue& fresh, const std::string& path) {
   const Dims extents(old.dims().begin(), old.dims().end());
-  if (old.data_type() == onnx_of_dtype(fresh.dtype()) && extents == fresh.shape().extents()) return;
+  if (old.data_type() == onnx_of_dtype(fresh.dtype) && extents == fresh.shape.extents()) return;
   throw UserError(
       fmt::format("{}: initializer '{}' is {}{} in the model, but {}{} among the trained values: "
                   "they belong to another model",
                   path, old.name(), onnx_type_name(old.data_type()), to_string(extents),
-                  onnx_type_name(onnx_of_dtype(fresh.dtype())), fresh.shape().str()));
+                  onnx_type_name(onnx_of_dtype(fresh.dtype)), fresh.shape.str()));
 }
 
-Tensor turned(const Tensor& matrix) {
-  const std::int64_t rows = matrix.shape()[0], columns = matrix.shape()[1];
-  const auto width = static_cast<std::int64_t>(size_of(matrix.dtype()));
-  Tensor result(matrix.dtype(), Shape{columns, rows});
-  std::byte* to = result.mutable_data();
-  for (std::int64_t r = 0; r < rows; ++r)
-    for (std::int64_t c = 0; c < columns; ++c)
-      std::copy_n(matrix.data() + (r * columns + c) * width, width, to + (c * rows + r) * width);
-  return result;
+/// A matrix, its transpose read row by row.
+TrainedValue turned(const TrainedValue& matrix) {
+  const std::int64_t rows = matrix.shape[0], columns = matrix.shape[1];
+  const auto width = static_cast<std::int64_t>(size_of(matrix.dtype));
+  const auto whole = std::make_shared<std::vector<std::byte>>(static_cast<std::size_t>(rows * columns * width));
+  matrix.read(0, *whole);
+  const auto read = [=](std::int64_t offset, std::span<std::byte> to) {
+    for (std::int64_t at = 0; at < std::ssize(to); at += width) {
+      const std::int64_t element = (offset + at) / width, c = element / rows, r = element % rows;
+      std::copy_n(whole->data() + (r * columns + c) * width, width, to.data() + at);
+    }
+  };
+  return {matrix.dtype, Shape{columns, rows}, read};
+}
+
+void write_value(const TrainedValue& value, std::int64_t bytes, const ByteSink& sink) {
+  constexpr std::int64_t kPart = 4 << 20;  // whole elements
+  std::vector<std::byte> part(static_cast<std::size_t>(std::min(bytes, kPart)));
+  for (std::int64_t at = 0; at < bytes; at += kPart) {
+    const auto some = std::span(part).first(static_cast<std::size_t>(std::min(bytes - at, kPart)));
+    value.read(at, some);
+    sink({reinterpret_cast<const char*>(some.data()), some.size()});
+  }
 }
 
 /// Where each replaced initializer's value comes from: a trained one of its own name, or, where the file holds a
@@ -136,14 +151,20 @@ void write_parts(const Parts& parts, const Ties& sources, const StateReader& rea
     sink(i.message.SerializeAsString());
     if (i.bytes < 0) continue;
     const Tie& source = sources.at(i.message.name());
-    const Tensor value = source.transposed ? turned(read(source.original)) : read(source.original);
+    const TrainedValue value = source.transposed ? turned(read(source.original)) : read(source.original);
     check_fits(i.message, value, path);
     sink(field_header(pb::TensorProto::kRawDataFieldNumber, i.bytes));
-    sink({reinterpret_cast<const char*>(value.data()), value.bytes()});
+    write_value(value, i.bytes, sink);
   }
 }
 
 }  // namespace
+
+TrainedValue trained_value(const Tensor& tensor) {
+  return {tensor.dtype(), tensor.shape(), [tensor](std::int64_t offset, std::span<std::byte> to) {
+            std::copy_n(tensor.data() + offset, to.size(), to.data());
+          }};
+}
 
 void export_model(const ModelFile& original, const std::set<std::string>& trained, const StateReader& read,
                   const std::filesystem::path& path) {
@@ -167,7 +188,7 @@ void export_model(const ModelFile& original, const std::map<std::string, Tensor>
   std::set<std::string> names;
   for (const auto& [name, value] : trained) names.insert(name);
   export_model(
-      original, names, [&](const std::string& name) { return trained.at(name); }, path);
+      original, names, [&](const std::string& name) { return trained_value(trained.at(name)); }, path);
 }
 
 }  // namespace weft::onnx

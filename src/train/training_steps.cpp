@@ -302,9 +302,13 @@ void TrainingRun::finish() {
       std::set<std::string> trained;
       for (const ModelState& state : compiler_->model(batch_sizes(samples_, job_.batch).front()).states)
         trained.insert(state.name);
-      const auto read = [&](const std::string& name) {
+      const auto read = [&](const std::string& name) -> onnx::TrainedValue {
         const auto tied = programs_->tied().find(name);
-        return states_->read(tied == programs_->tied().end() ? name : tied->second);
+        const std::string& holder = tied == programs_->tied().end() ? name : tied->second;
+        const TensorType& type = states_->at(holder).type;
+        return {type.dtype, type.shape, [this, holder](std::int64_t offset, std::span<std::byte> to) {
+                  states_->read_bytes(holder, offset, to);
+                }};
       };
       onnx::export_model(*model_file_, trained, read, folder_->model());
       return std::vector<std::byte>{};

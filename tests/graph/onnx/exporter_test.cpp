@@ -82,7 +82,7 @@ TEST(ExporterNotes, SoDoesOneOfAModelThatForgotItsValues) {
   ModelFile file = parsed(tied_model());
   file.forget_values({"embedding"});
   export_model(
-      file, {"embedding"}, [&](const std::string&) { return trained; }, folder.path() / "m.onnx");
+      file, {"embedding"}, [&](const std::string&) { return trained_value(trained); }, folder.path() / "m.onnx");
   const ModelFile exported = load_model(folder.path() / "m.onnx");
   const auto& initializers = exported.contents().proto.graph().initializer();
   EXPECT_TRUE(tensor_of(initializers[1], {}, "head").identical(Tensor::from<float>({2, 3}, {10, 30, 50, 20, 40, 60})));

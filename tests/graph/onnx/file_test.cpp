@@ -95,7 +95,7 @@ TEST_F(OnnxFile, AModelThatForgotItsValuesIsExportedWithTheNewOnesAndTheRestOfIt
   ModelFile file = linear_model();
   file.forget_values({"w"});
   export_model(
-      file, {"w"}, [&](const std::string& name) { return trained.at(name); }, folder_ / "forgot.onnx");
+      file, {"w"}, [&](const std::string& name) { return trained_value(trained.at(name)); }, folder_ / "forgot.onnx");
   EXPECT_EQ(read(folder_ / "forgot.onnx"), read(folder_ / "whole.onnx"));
   for (const ModelState& state : import_model(load_model(folder_ / "forgot.onnx"), {.symbols = {{"N", 1}}}).states)
     EXPECT_EQ(state.initial.value().as_double(0), state.name == "w" ? 5 : 0.5);

@@ -156,7 +156,7 @@ TEST_F(Skeletons, AModelThatForgotItsValuesNoLongerNeedsItsFile) {
   rewrite("overwritten");
   const std::map<std::string, Tensor> trained = {{"w", Tensor::full(DType::f32, {3, 4}, 5)}};
   export_model(
-      file, {"w"}, [&](const std::string& name) { return trained.at(name); }, folder_ / "new.onnx");
+      file, {"w"}, [&](const std::string& name) { return trained_value(trained.at(name)); }, folder_ / "new.onnx");
   const Model back = import_model(load_model(folder_ / "new.onnx"), {.symbols = {{"N", 2}}});
   for (const ModelState& state : back.states)
     EXPECT_EQ(state.initial.value().as_double(0), state.name == "w" ? 5 : 0.5);
