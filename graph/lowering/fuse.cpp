@@ -74,17 +74,24 @@ class Fusion {
     }
   }
 
-  /// The only user of `tail` if it is an epilogue step; adds it, and the broadcast that feeds it, to `nodes`.
+  bool is_narrowing(const Node& n) const {
+    const DType to = groups_.graph().type(n.outputs[0]).dtype;
+    return n.op == Op::cast && (to == DType::f16 || to == DType::bf16);
+  }
+
+  /// The only user of `tail` if it is an epilogue step; adds it, and the broadcast or widening that feeds it, to
+  /// `nodes`.
   NodeId epilogue_after(ValueId tail, std::set<NodeId>& nodes) const {
     const auto& users = groups_.users(tail);
     if (users.size() != 1 || groups_.is_output(tail) || !groups_.free(users[0])) return kNone;
     const Node& user = node(users[0]);
-    if (user.op != Op::relu && user.op != Op::add) return kNone;
+    if (user.op != Op::relu && user.op != Op::add && !is_narrowing(user)) return kNone;
     if (user.op == Op::add) {
       const ValueId other = user.inputs[0] == tail ? user.inputs[1] : user.inputs[0];
       if (other == tail) return kNone;
       const NodeId producer = groups_.producer(other);
-      if (producer != kNone && node(producer).op == Op::broadcast) nodes.insert(producer);
+      if (producer != kNone && (node(producer).op == Op::broadcast || groups_.is_widening(producer)))
+        nodes.insert(producer);
     }
     nodes.insert(users[0]);
     return users[0];
@@ -134,7 +141,7 @@ class Fusion {
         continue;
       }
       cone.nodes.insert(n);
-      if (!groups_.inlineable(n)) stack.insert(stack.end(), node(n).inputs.begin(), node(n).inputs.end());
+      if (!groups_.inlineable(n) || groups_.is_widening(n)) stack.insert(stack.end(), node(n).inputs.begin(), node(n).inputs.end());
     }
     if (static_cast<int>(cone.operands.size()) > kMaxPrologueOperands ||
         static_cast<int>(cone.nodes.size()) > kMaxPrologueNodes)
@@ -196,8 +203,7 @@ class Fusion {
       const std::set<NodeId> added = with_inlined_operands(n, iteration);
       int best = kUngrouped;
       for (const ValueId v : node(n).inputs) {
-        const NodeId producer = groups_.producer(v);
-        const int g = producer == kNone ? kUngrouped : groups_.owner(producer);
+        const int g = maker_group(v);
         if (g > best && joinable(g, added, {n}, iteration)) best = g;
       }
       if (best == kUngrouped) {
@@ -212,12 +218,18 @@ class Fusion {
   /// Chains that began apart meet at `n`, which joined one of them: the others come along where that makes no cycle.
   void merge_makers(NodeId n, int group) {
     for (const ValueId v : node(n).inputs) {
-      const NodeId producer = groups_.producer(v);
-      const int other = producer == kNone ? kUngrouped : groups_.owner(producer);
+      const int other = maker_group(v);
       if (other == kUngrouped || other == group || !is_elementwise(groups_[other])) continue;
       if (joinable(group, groups_[other].nodes, groups_[other].owned, groups_[other].iteration))
         groups_.merge(group, other);
     }
+  }
+
+  /// Of what makes `v`, itself or what is widened to it.
+  int maker_group(ValueId v) const {
+    NodeId producer = groups_.producer(v);
+    if (producer != kNone && groups_.is_widening(producer)) producer = groups_.producer(node(producer).inputs[0]);
+    return producer == kNone ? kUngrouped : groups_.owner(producer);
   }
 
   bool is_elementwise(const Group& group) const {

@@ -18,7 +18,8 @@ Groups::Groups(const Graph& graph)
 
 bool Groups::inlineable(NodeId n) const {
   const Node& x = node(n);
-  return x.op == Op::broadcast || x.op == Op::iota || (x.op == Op::constant && shape(x.outputs[0]).elements() == 1);
+  return x.op == Op::broadcast || x.op == Op::iota || is_widening(n) ||
+         (x.op == Op::constant && shape(x.outputs[0]).elements() == 1);
 }
 
 int Groups::add(Group group) {

@@ -4,6 +4,7 @@
 #include <set>
 #include <vector>
 
+#include "graph/ir/passes/precision.hpp"
 #include "graph/lowering/units.hpp"
 #include "weft/graph.hpp"
 #include "weft/kernel.hpp"
@@ -37,6 +38,8 @@ class Groups {
 
   /// Copied into each kernel that reads it: it costs nothing to recompute.
   bool inlineable(NodeId n) const;
+  /// Of those the one whose operand is as large: a cast of f16 or bf16 to f32.
+  bool is_widening(NodeId n) const { return weft::is_widening(graph_, node(n)); }
 
   int owner(NodeId n) const { return owner_[static_cast<std::size_t>(n)]; }
   bool free(NodeId n) const { return owner(n) == kUngrouped; }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "graph/ir/op_rules.hpp"
+#include "graph/ir/passes/precision.hpp"
 #include "graph/ir/passes/prune.hpp"
 #include "graph/ir/passes/recompute.hpp"
 #include "graph/ir/passes/simplify.hpp"
@@ -52,6 +53,32 @@ void decompose_for_device(StepIr& s, const PassContext& c) {
       claimed = claimed && c.oracle.ask(make_unit(s.graph, {id}, node.outputs, "").body).offer.has_value();
     }
   if (!claimed) s.graph = decompose(s.graph, [](const Node& node) { return is_pointwise(node.op); });
+}
+
+/// Whether the device is at least as fast with narrow operands: what its library has no code for, it does in loops.
+bool takes_narrow(const Graph& graph, const Node& node, DType narrow, DType result, const KernelOracle& oracle) {
+  const auto seconds = [&](DType type, DType to) {
+    Graph body;
+    std::vector<ValueId> inputs;
+    for (const ValueId v : node.inputs)
+      inputs.push_back(body.add_input(std::to_string(inputs.size()), InputRole::feed, {type, graph.type(v).shape}));
+    Attributes attributes = node.attributes;
+    if (type != to) attributes.set("dtype", to);
+    const NodeId n = body.append(node.op, inputs, attributes, {{to, graph.type(node.outputs[0]).shape}});
+    body.add_output("0", OutputRole::fetch, body.node(n).outputs[0]);
+    const KernelAnswer answer = oracle.ask(body);
+    return answer.offer ? std::optional(answer.offer->seconds) : std::nullopt;
+  };
+  const std::optional<double> wide = seconds(DType::f32, DType::f32), less = seconds(narrow, result);
+  return less && (!wide || *less <= *wide);
+}
+
+void narrow(StepIr& s, const PassContext& c) {
+  const DType type = c.options.compute;
+  if (type != DType::bf16 && type != DType::f16) return;
+  s.graph = narrowed(s.graph, type, [&](const Node& n, DType result) {
+    return takes_narrow(s.graph, n, type, result, c.oracle);
+  });
 }
 
 void recompute_nothing(StepIr& s, const PassContext&) { s.once = s.graph; }
@@ -118,6 +145,7 @@ constexpr Pass kPasses[] = {
     {"algebra", "again", apply_identities, true},
     {"cse", "again", merge_equal, true},
     {"dce", "again", drop_dead, true},
+    {"precision", "what contractions read is stored in 16 bits where the job asks for it", narrow, true},
     {"recompute", "cheap results that only distant kernels need are made again there", recompute, true, recompute_nothing},
     {"buckets", "all-reduces of gradients that travel together", bucket, true, bucket_alone},
     {"layouts", "the order of memory that suits convolutions and what lies between them, chosen together", prefer_layouts, true},

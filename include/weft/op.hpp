@@ -30,7 +30,8 @@
 //   cumsum      x {axis, exclusive, reverse}.
 //   top_k       x {axis, k, largest}: values and i64 indices, sorted, ties by lower index.
 //   dot_general x, y {x_batch, y_batch, x_contract, y_contract}: result dims: batch, x's free, y's free, in order.
-//               Sums of f16 and bf16 accumulate in f32; the result has the operands' type.
+//               Sums of f16 and bf16 accumulate in f32; the result has the operands' type, unless an attribute
+//               `dtype`, of the convolutions below too, asks for f32.
 //   conv_general x [N, C, spatial...], w [O, C/groups, spatial...] {strides, pads_low, pads_high, dilations, groups}.
 //   conv_data_grad dy, w {same, input_shape};  conv_filter_grad x, dy {same, filter_shape}: its two adjoints.
 //   reduce_window_max/_sum x {window, strides, pads_low, pads_high, dilations}: one entry per dimension; padding never

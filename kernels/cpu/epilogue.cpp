@@ -44,8 +44,12 @@ class Matcher {
         if (body_.producer(v) != nullptr) return refuse("an operand of the contraction is computed in the body");
       result_.root = &node;
       cursor_ = node.outputs[0];
+    } else if (node.op == Op::cast) {
+      convert(node);
     } else if (node.op == Op::broadcast || node.op == Op::reshape) {
       stretch(node);
+    } else if (rounded_) {
+      refuse("a narrow result is used in the body");
     } else if (node.op == Op::add && result_.root != nullptr && !result_.relu) {
       if (node.inputs[0] == cursor_ && node.inputs[1] != cursor_)
         addend(node.inputs[1]);
@@ -59,6 +63,22 @@ class Matcher {
       cursor_ = node.outputs[0];
     } else {
       refuse(fmt::format("{} is not part of a contraction epilogue", name_of(node.op)));
+    }
+  }
+
+  /// A 16-bit addend made wide, or the wide result made as narrow as the operands.
+  void convert(const Node& node) {
+    const DType from = body_.type(node.inputs[0]).dtype, to = body_.type(node.outputs[0]).dtype;
+    const bool narrows = from == DType::f32 && (to == DType::f16 || to == DType::bf16);
+    const bool widens = to == DType::f32 && (from == DType::f16 || from == DType::bf16);
+    if (widens && body_.producer(node.inputs[0]) == nullptr) {
+      widened_[node.outputs[0]] = node.inputs[0];
+    } else if (narrows && result_.root != nullptr && node.inputs[0] == cursor_ && !rounded_ &&
+               to == body_.type(result_.root->inputs[0]).dtype) {
+      rounded_ = true;
+      cursor_ = node.outputs[0];
+    } else {
+      refuse("a cast that is not part of a contraction epilogue");
     }
   }
 
@@ -98,6 +118,9 @@ class Matcher {
     } else if (body_.producer(v) == nullptr) {
       if (result_.residual != kNone) return refuse("two residuals");
       result_.residual = v;
+    } else if (const auto wide = widened_.find(v); wide != widened_.end()) {
+      if (result_.residual != kNone) return refuse("two residuals");
+      result_.residual = wide->second;
     } else {
       refuse("an addend that the body computes");
     }
@@ -107,7 +130,9 @@ class Matcher {
   Op op_;
   ContractionBody result_;
   ValueId cursor_ = kNone;
+  bool rounded_ = false;
   std::map<ValueId, Stretched> stretched_;
+  std::map<ValueId, ValueId> widened_;  ///< to the narrow input
 };
 
 }  // namespace

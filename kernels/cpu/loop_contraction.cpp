@@ -43,7 +43,8 @@ const ContractionBlock<W>& block_in(const ContractionOps& ops) {
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-template <class T>
+/// Of operands stored as T and a result as R.
+template <class T, class R>
 class ContractionKernel final : public CpuKernel {
  public:
   ContractionKernel(ContractionPlan plan, const Graph& body, const KernelSpec& spec, const Context& context)
@@ -78,7 +79,7 @@ class ContractionKernel final : public CpuKernel {
       a = arguments[arguments_];
     }
     const Operands operands{reinterpret_cast<const T*>(a), reinterpret_cast<const T*>(arguments[b_]),
-                            reinterpret_cast<T*>(arguments[arguments_ - 1])};
+                            reinterpret_cast<R*>(arguments[arguments_ - 1])};
     const std::int64_t down = ceil_div(plan_.m(), rows_), across = ceil_div(plan_.n(), columns_);
     const std::int64_t work = plan_.batches() * plan_.m() * plan_.n() * std::max<std::int64_t>(plan_.k() / 8, 1);
     parallel_ranges(threads_, plan_.batches() * down * across, 1, work,
@@ -93,7 +94,7 @@ class ContractionKernel final : public CpuKernel {
   using W = Word<T>;
   struct Operands {
     const T *a, *b;
-    T* c;
+    R* c;
   };
   struct Scratch {
     std::vector<W> a, b, c;
@@ -121,11 +122,11 @@ class ContractionKernel final : public CpuKernel {
     else
       return static_cast<W>(value);
   }
-  static T store(W value) {
-    if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>)
-      return T(value);
+  static R store(W value) {
+    if constexpr (std::is_same_v<R, Half> || std::is_same_v<R, BFloat16>)
+      return R(value);
     else
-      return static_cast<T>(value);
+      return static_cast<R>(value);
   }
 
   /// Strips of `unit` lanes, [depth][unit] each; lanes beyond `count` hold zeros.
@@ -156,9 +157,9 @@ class ContractionKernel final : public CpuKernel {
           block_.run(k, scratch.a.data() + i * k, scratch.b.data() + j * k, scratch.c.data() + i * columns_ + j,
                      columns_);
     }
-    T* c = operands.c + plan_.c.batch[b];
+    R* c = operands.c + plan_.c.batch[b];
     for (std::int64_t i = 0; i < m; ++i) {
-      T* row = c + plan_.c.rows[static_cast<std::size_t>(m0 + i)];
+      R* row = c + plan_.c.rows[static_cast<std::size_t>(m0 + i)];
       const std::int64_t* columns = plan_.c.columns.data() + n0;
       for (std::int64_t j = 0; j < n; ++j)
         row[columns[j]] = store(scratch.c[static_cast<std::size_t>(i * columns_ + j)]);
@@ -194,12 +195,18 @@ Claim claim_contraction(const Graph& body, const Context&) {
 std::unique_ptr<CpuKernel> compile_contraction(const KernelSpec& spec, const Context& context) {
   ContractionPlan plan = plan_contraction(spec.body);
   check_internal(plan.refusal.empty(), "contraction compiled without a claim: " + plan.refusal);
-  return visit_dtype(spec.body.type(plan.c.value).dtype, [&](auto tag) -> std::unique_ptr<CpuKernel> {
+  const DType result = spec.body.type(plan.c.value).dtype;
+  return visit_dtype(spec.body.type(plan.a.value).dtype, [&](auto tag) -> std::unique_ptr<CpuKernel> {
     using T = typename decltype(tag)::type;
     if constexpr (std::is_same_v<T, bool>)
       throw InternalError("contraction of bool compiled without a claim");
+    else if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>)
+      if (result == DType::f32)
+        return std::make_unique<ContractionKernel<T, float>>(std::move(plan), spec.body, spec, context);
+      else
+        return std::make_unique<ContractionKernel<T, T>>(std::move(plan), spec.body, spec, context);
     else
-      return std::make_unique<ContractionKernel<T>>(std::move(plan), spec.body, spec, context);
+      return std::make_unique<ContractionKernel<T, T>>(std::move(plan), spec.body, spec, context);
   });
 }
 

@@ -197,10 +197,14 @@ void PrimitiveKernel::run(std::span<std::byte* const> arguments) const {
   if (options_.relu_elements > 0) {
     // The library's own relu turns NaN into 0, which would hide a diverged run; ours keeps it.
     const TileOps& ops = *context_.tiles;
-    auto* data = reinterpret_cast<float*>(arguments[options_.relu_argument]);
-    parallel_ranges(
-        context_.threads, options_.relu_elements, 1024, options_.relu_elements,
-        [&](int, std::int64_t begin, std::int64_t end) { ops.relu(data + begin, data + begin, end - begin); });
+    std::byte* data = arguments[options_.relu_argument];
+    parallel_ranges(context_.threads, options_.relu_elements, 1024, options_.relu_elements,
+                    [&](int, std::int64_t begin, std::int64_t end) {
+                      if (options_.relu_type == DType::bf16)
+                        return ops.relu_bf16(reinterpret_cast<std::uint16_t*>(data) + begin, end - begin);
+                      float* x = reinterpret_cast<float*>(data) + begin;
+                      ops.relu(x, x, end - begin);
+                    });
   }
 }
 

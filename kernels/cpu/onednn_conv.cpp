@@ -86,9 +86,9 @@ Problem read_problem(const Graph& body, Op op, const Context& context) {
   const Shape& ws = body.type(p.w).shape;
   p.what = fmt::format("{} of input {} and filter {}", name_of(op), xs.str(), ws.str());
   if (xs.rank() < 3 || xs.rank() > 5) p.refusal = "1 to 3 spatial dimensions are supported";
-  const DType t = body.type(p.x).dtype;
-  if (t != DType::f32 && t != DType::bf16) p.refusal = fmt::format("{} is not supported", name_of(t));
-  if (p.relu && t != DType::f32) p.refusal = "relu is fused for f32 only";
+  for (const ValueId v : {p.x, p.w, p.y, p.bias, p.residual})
+    if (v != kNone && body.type(v).dtype != DType::f32 && body.type(v).dtype != DType::bf16)
+      p.refusal = fmt::format("{} is not supported", name_of(body.type(v).dtype));
   if (xs.elements() == 0 || ws.elements() == 0 || body.type(p.y).shape.elements() == 0)
     p.refusal = "an operand without elements";
   for (const memory::dims* pads : {&p.pads_low, &p.pads_high})
@@ -164,10 +164,11 @@ std::optional<Descs> descs_for(const Graph& body, const Problem& p, const Attemp
   return d;
 }
 
-/// For hints, which gradients must be given but do not depend on.
+/// For hints, which gradients must be given but do not depend on: of the operands' type, whatever the result's is.
 Descs any_descs(const Graph& body, const Problem& p) {
-  const auto any = [&](ValueId v) { return onednn_any(body.type(v).shape, body.type(v).dtype); };
-  return {any(p.x), onednn_weights_any(body.type(p.w).shape, body.type(p.w).dtype, p.groups), any(p.y), {}, {}};
+  const DType type = body.type(p.direction == Direction::backward_data ? p.y : p.x).dtype;
+  const auto any = [&](ValueId v) { return onednn_any(body.type(v).shape, type); };
+  return {any(p.x), onednn_weights_any(body.type(p.w).shape, type, p.groups), any(p.y), {}, {}};
 }
 
 dnnl::convolution_forward::primitive_desc forward_desc(const Problem& p, const Descs& d,
@@ -322,6 +323,8 @@ Claim claim(const Graph& body, Op op, std::string_view name, const Context& cont
   if (best.quality < 2 && winograd) return Claim::refuse("the library has no code for Winograd's algorithm here");
   if (best.quality < 2 && better_elsewhere(body, p))
     return Claim::refuse("the library multiplies matrices group by group here, which is slower than what follows");
+  if (best.quality == 0 && body.type(body.inputs()[0].value).dtype != DType::f32)
+    return Claim::refuse("the library would run its plain loops");
   if (best.quality < 2 && p.residual != kNone)  // its gemm convolutions add other elements when channels are last
     return Claim::refuse("the library adds a residual reliably in its own kernels only");
   if (best.quality == 0 && (p.residual != kNone || p.bias != kNone || p.relu))
@@ -374,6 +377,7 @@ std::unique_ptr<CpuKernel> compile(const KernelSpec& spec, Op op, const Context&
     if (p.relu) {
       options.relu_elements = body.type(p.y).shape.elements();
       options.relu_argument = argument_of(body, p.y);
+      options.relu_type = body.type(p.y).dtype;
     }
     return std::make_unique<PrimitiveKernel>(*answer.primitive, bindings, std::move(options), context);
   });

@@ -88,7 +88,11 @@ Problem read_problem(const Graph& body) {
   const DType t = body.type(p.x).dtype;
   p.what = fmt::format("dot_general of {} and {}", body.type(p.x).str(), body.type(p.y).str());
   if (t != DType::f32 && t != DType::bf16) p.refusal = fmt::format("{} is not supported", name_of(t));
-  if (p.relu && t != DType::f32) p.refusal = "relu is fused for f32 only";
+  const DType result = body.type(p.result).dtype;
+  if (result != t && result != DType::f32) p.refusal = fmt::format("a result of {}", name_of(result));
+  for (const ValueId v : {p.bias, p.residual})
+    if (v != kNone && body.type(v).dtype != DType::f32 && body.type(v).dtype != t)
+      p.refusal = fmt::format("an addend of {}", name_of(body.type(v).dtype));
   if (p.dims.batch == 0 || p.dims.m == 0 || p.dims.n == 0 || p.dims.k == 0) p.refusal = "an operand without elements";
   if (p.bias != kNone && (p.dims.y_free.size() != 1 || c.bias_dim != body.type(p.result).shape.rank() - 1))
     p.refusal = "the bias is not along the last dimension";
@@ -128,21 +132,21 @@ struct Descs {
 Descs create(const Problem& p, const Graph& body, const dnnl::engine& engine) {
   const DType t = body.type(p.x).dtype;
   Descs d;
-  d.a = desc_of(p.a, t), d.c = desc_of(p.c, t);
+  d.a = desc_of(p.a, t), d.c = desc_of(p.c, body.type(p.result).dtype);
   d.b = p.free_y ? onednn_any(Shape(p.b.dims), t) : p.blocked_y ? onednn_desc(*p.blocked_y, t) : desc_of(p.b, t);
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   if (p.residual != kNone) {
-    d.residual = desc_of(p.r, t);
+    d.residual = desc_of(p.r, body.type(p.residual).dtype);
     dnnl::post_ops ops;
     ops.append_binary(dnnl::algorithm::binary_add, d.residual);
     attr.set_post_ops(ops);
   }
   if (p.bias != kNone) {
-    memory::dims dims(p.c.dims.size(), 1), strides(p.c.dims.size(), p.dims.n);
-    dims.back() = p.dims.n;
-    strides.back() = 1;
-    d.bias = memory::desc(dims, *onednn_type(t), strides);
+    Matrices bias;
+    for (std::size_t i = 1; i < p.c.dims.size(); ++i) bias.dims.push_back(1), bias.strides.push_back(p.dims.n);
+    bias.dims.push_back(p.dims.n), bias.strides.push_back(1);
+    d.bias = desc_of(bias, body.type(p.bias).dtype);
     d.primitive = {{d.a, d.b, d.bias, d.c}, attr, engine};
   } else {
     d.primitive = {{d.a, d.b, d.c}, attr, engine};
@@ -199,6 +203,7 @@ std::unique_ptr<CpuKernel> compile_matmul(const KernelSpec& spec, const Context&
     if (p.relu) {
       options.relu_elements = body.type(p.result).shape.elements();
       options.relu_argument = argument_of(body, p.result);
+      options.relu_type = body.type(p.result).dtype;
     }
     return std::make_unique<PrimitiveKernel>(dnnl::matmul(d.primitive), bindings, std::move(options), context);
   });

@@ -14,6 +14,7 @@ namespace weft::cpu {
 
 struct TileOps {
   void (*relu)(const float* x, float* y, std::int64_t n) = nullptr;  ///< `y` may be `x`
+  void (*relu_bf16)(std::uint16_t* x, std::int64_t n) = nullptr;     ///< in place; NaN is kept
   float (*max)(const float* x, std::int64_t n) = nullptr;            ///< n >= 1; NaN wins
   float (*min)(const float* x, std::int64_t n) = nullptr;
   /// Sums down the columns of a row-major [rows, columns] tile, added to accumulators.

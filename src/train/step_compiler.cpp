@@ -88,6 +88,7 @@ LoweringOptions StepCompiler::options_for(const Plan& plan, int rank) const {
   options.bucket_bytes = plan.bucket_bytes;
   options.mesh = plan.mesh;
   options.rank = rank;
+  options.compute = plan.compute;
   options.without = job_.compile.without;
   options.dump = dump_;
   return options;
@@ -127,6 +128,7 @@ EvaluationProgram StepCompiler::evaluation(std::int64_t samples, const Plan& pla
 Lowered StepCompiler::inference(std::int64_t samples) {
   LoweringOptions options;
   options.without = job_.compile.without;
+  options.compute = job_.precision;
   options.role = fmt::format("predict {}", samples);
   return lowered(inference_graph(model(samples).forward), options);
 }

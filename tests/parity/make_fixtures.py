@@ -9,7 +9,8 @@ other's: `values` below. Weights are those that `weft model` writes, read from i
 "weights": "formula", from the formula too. Every case holds the settings of `weft model`, the job's keys as Weft reads them, and
 what PyTorch measured with PyTorch's own optimisers and losses: the loss of each step before its update, the learning
 rate, and the loss over the evaluation samples after the last step, in evaluation mode. `spread` is the largest
-relative distance to the same run in f64: how much of a difference is rounding.
+relative distance to the same run in f64: how much of a difference is rounding. `bf16` holds the same figures under
+PyTorch's automatic mixed precision (torch.autocast, f32 weights), for the models that have a test of it.
 """
 import json
 import math
@@ -138,11 +139,12 @@ def loss_of(job):
             "bce_with_logits": F.binary_cross_entropy_with_logits}[kind]
 
 
-def train(case, dtype):
+def train(case, dtype, autocast=False):
     """Losses and learning rates of the steps, and the loss over the evaluation samples at the end."""
     job = case["job"]
     with tempfile.TemporaryDirectory() as folder:
         net = network(case, folder).to(dtype)
+    mixed = lambda: torch.autocast("cpu", torch.bfloat16, enabled=autocast)
     real = lambda t: t.to(dtype) if t.is_floating_point() else t
     x, y = map(real, samples("train", case["data"]))
     batch = job["batch"]
@@ -153,7 +155,8 @@ def train(case, dtype):
     for step in range(STEPS):
         first = step % per_epoch * batch
         opt.zero_grad()
-        loss = loss_fn(net(x[first:first + batch]), y[first:first + batch])
+        with mixed():
+            loss = loss_fn(net(x[first:first + batch]), y[first:first + batch])
         loss.backward()
         if "clip_norm" in job["optimizer"]:
             nn.utils.clip_grad_norm_(net.parameters(), job["optimizer"]["clip_norm"])
@@ -162,7 +165,7 @@ def train(case, dtype):
         opt.step()
         sched.step()
     net.eval()
-    with torch.no_grad():
+    with torch.no_grad(), mixed():
         x, y = map(real, samples("eval", case["data"]))
         return losses, rates, float(loss_fn(net(x), y))
 
@@ -240,7 +243,13 @@ def main():
         distances = [abs(a - b) / abs(b) for a, b in zip(losses + [evaluation], exact + [exact_evaluation])]
         spread = max(distances)
         print(f"{name}: {losses[0]:.6f} to {losses[-1]:.6f}, evaluation {evaluation:.6f}, spread {spread:.1e}", flush=True)
-        cases[name] = case | {"loss": losses, "lr": rates, "evaluation": evaluation, "spread": spread}
+        mixed = {}
+        if not name.startswith("mlp"):
+            mixed_losses, _, mixed_evaluation = train(case, torch.float32, autocast=True)
+            mixed = {"bf16": {"loss": mixed_losses, "evaluation": mixed_evaluation}}
+            apart = max(abs(a - b) / abs(b) for a, b in zip(mixed_losses, exact))
+            print(f"    bf16: {mixed_losses[-1]:.6f}, evaluation {mixed_evaluation:.6f}, {apart:.1e} from f64", flush=True)
+        cases[name] = case | {"loss": losses, "lr": rates, "evaluation": evaluation, "spread": spread} | mixed
     with open(sys.argv[1], "w") as f:
         json.dump({"torch": torch.__version__.split("+")[0], "steps": STEPS, "cases": cases}, f, indent=1)
         f.write("\n")

@@ -99,4 +99,9 @@ ParityCase::Log ParityCase::expected() const {
           case_["evaluation"].get<double>()};
 }
 
+ParityCase::Log ParityCase::expected(const std::string& precision) const {
+  const Json& mixed = case_.at(precision);
+  return {mixed.at("loss").get<std::vector<double>>(), {}, mixed.at("evaluation").get<double>()};
+}
+
 }  // namespace weft::testing

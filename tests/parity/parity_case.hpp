@@ -20,8 +20,10 @@ class ParityCase {
   /// `weft train` on so many ranks, with keys of the job overridden ("key=value"). Throws with what it said unless it
   /// ends with 0.
   Log train(int ranks = 1, const std::vector<std::string>& settings = {}) const;
-  /// What PyTorch measured.
+  /// What PyTorch measured in f32.
   Log expected() const;
+  /// Its losses in mixed precision of that type.
+  Log expected(const std::string& precision) const;
   std::filesystem::path run_folder() const { return folder_ / "runs" / "parity"; }
 
  private:

@@ -32,6 +32,23 @@ void Check::signature(std::size_t operand_count, std::initializer_list<std::stri
   attributes(names);
 }
 
+DType Check::contraction(std::initializer_list<std::string_view> names) const {
+  if (!node_.attributes.has("dtype")) {
+    signature(2, names);
+    same_dtype(0, 1);
+    return dtype(0);
+  }
+  Node plain;
+  plain.op = node_.op;
+  for (const auto& [name, value] : node_.attributes.entries())
+    if (name != "dtype") plain.attributes.set(name, value);
+  Check(plain, operands_).contraction(names);
+  const DType result = type("dtype");
+  if (result != DType::f32 || (dtype(0) != DType::f16 && dtype(0) != DType::bf16))
+    fail("attribute 'dtype' may only say f32, of f16 or bf16 operands");
+  return result;
+}
+
 void Check::floating(int i) const {
   if (!is_float(dtype(i))) fail(fmt::format("operand {} must be floating-point", i));
 }

@@ -29,6 +29,8 @@ class Check {
   /// So many operands, and exactly these attributes.
   void signature(std::size_t operand_count, std::initializer_list<std::string_view> attributes) const;
   void attributes(std::initializer_list<std::string_view> names) const;
+  /// The same for a contraction of two operands of one type, which may have a `dtype` besides: the result's type.
+  DType contraction(std::initializer_list<std::string_view> attributes) const;
   void floating(int i) const;
   void numeric(int i) const;  ///< anything but bool
   void integral(int i) const;

@@ -10,10 +10,9 @@ namespace {
 
 std::vector<TensorType> infer_conv(const Node& node, std::span<const TensorType> operands) {
   const Check check(node, operands);
-  check.signature(2, {"strides", "pads_low", "pads_high", "dilations", "groups"});
+  const DType type = check.contraction({"strides", "pads_low", "pads_high", "dilations", "groups"});
   check.numeric(0);
-  check.same_dtype(0, 1);
-  return {{check.dtype(0), convolution_shape(check, check.shape(0), check.shape(1))}};
+  return {{type, convolution_shape(check, check.shape(0), check.shape(1))}};
 }
 
 /// Checks that convolving `x` with `w` would give the shape of dy.
@@ -24,22 +23,20 @@ void check_adjoint(const Check& check, const Shape& x, const Shape& w, const Sha
 
 std::vector<TensorType> infer_data_grad(const Node& node, std::span<const TensorType> operands) {
   const Check check(node, operands);
-  check.signature(2, {"strides", "pads_low", "pads_high", "dilations", "groups", "input_shape"});
+  const DType type = check.contraction({"strides", "pads_low", "pads_high", "dilations", "groups", "input_shape"});
   check.floating(0);
-  check.same_dtype(0, 1);
   const Shape input = check.shape_attribute("input_shape");
   check_adjoint(check, input, check.shape(1), check.shape(0));
-  return {{check.dtype(0), input}};
+  return {{type, input}};
 }
 
 std::vector<TensorType> infer_filter_grad(const Node& node, std::span<const TensorType> operands) {
   const Check check(node, operands);
-  check.signature(2, {"strides", "pads_low", "pads_high", "dilations", "groups", "filter_shape"});
+  const DType type = check.contraction({"strides", "pads_low", "pads_high", "dilations", "groups", "filter_shape"});
   check.floating(0);
-  check.same_dtype(0, 1);
   const Shape filter = check.shape_attribute("filter_shape");
   check_adjoint(check, check.shape(0), filter, check.shape(1));
-  return {{check.dtype(0), filter}};
+  return {{type, filter}};
 }
 
 Attributes window_of(const Attributes& attributes) {
@@ -49,6 +46,9 @@ Attributes window_of(const Attributes& attributes) {
   window.set("groups", attributes.integer("groups"));
   return window;
 }
+
+/// The gradient in the operands' type: a result may be wider.
+ValueId grad(const GradientContext& c) { return c.builder.cast(c.grad(), c.builder.dtype(c.operand(0))); }
 
 // A convolution is linear in x and in w, so its gradients and theirs are three operators in a circle.
 ValueId forward(const GradientContext& c, ValueId x, ValueId w) {
@@ -67,20 +67,20 @@ ValueId filter_grad(const GradientContext& c, ValueId x, ValueId dy, const Shape
 
 std::vector<ValueId> gradient_conv(const GradientContext& c) {
   const ValueId x = c.operand(0), w = c.operand(1);
-  return {c.wanted[0] ? data_grad(c, c.grad(), w, c.builder.shape(x)) : kNone,
-          c.wanted[1] ? filter_grad(c, x, c.grad(), c.builder.shape(w)) : kNone};
+  return {c.wanted[0] ? data_grad(c, grad(c), w, c.builder.shape(x)) : kNone,
+          c.wanted[1] ? filter_grad(c, x, grad(c), c.builder.shape(w)) : kNone};
 }
 
 std::vector<ValueId> gradient_data_grad(const GradientContext& c) {
   const ValueId dy = c.operand(0), w = c.operand(1);
-  return {c.wanted[0] ? forward(c, c.grad(), w) : kNone,
-          c.wanted[1] ? filter_grad(c, c.grad(), dy, c.builder.shape(w)) : kNone};
+  return {c.wanted[0] ? forward(c, grad(c), w) : kNone,
+          c.wanted[1] ? filter_grad(c, grad(c), dy, c.builder.shape(w)) : kNone};
 }
 
 std::vector<ValueId> gradient_filter_grad(const GradientContext& c) {
   const ValueId x = c.operand(0), dy = c.operand(1);
-  return {c.wanted[0] ? data_grad(c, dy, c.grad(), c.builder.shape(x)) : kNone,
-          c.wanted[1] ? forward(c, x, c.grad()) : kNone};
+  return {c.wanted[0] ? data_grad(c, dy, grad(c), c.builder.shape(x)) : kNone,
+          c.wanted[1] ? forward(c, x, grad(c)) : kNone};
 }
 
 }  // namespace

@@ -37,9 +37,8 @@ void check_pairs(const Check& check, const Dims& x, const Dims& y, const char* k
 
 std::vector<TensorType> infer_dot(const Node& node, std::span<const TensorType> operands) {
   const Check check(node, operands);
-  check.signature(2, {"x_batch", "y_batch", "x_contract", "y_contract"});
+  const DType type = check.contraction({"x_batch", "y_batch", "x_contract", "y_contract"});
   check.numeric(0);
-  check.same_dtype(0, 1);
   const Shape &x = check.shape(0), &y = check.shape(1);
   const Dims x_batch = check.axes("x_batch", x.rank()), y_batch = check.axes("y_batch", y.rank());
   const Dims x_contract = check.axes("x_contract", x.rank()), y_contract = check.axes("y_contract", y.rank());
@@ -51,7 +50,7 @@ std::vector<TensorType> infer_dot(const Node& node, std::span<const TensorType> 
   for (const std::int64_t d : x_batch) extents.push_back(x[static_cast<int>(d)]);
   for (const std::int64_t d : free_dimensions(x.rank(), x_batch, x_contract)) extents.push_back(x[static_cast<int>(d)]);
   for (const std::int64_t d : free_dimensions(y.rank(), y_batch, y_contract)) extents.push_back(y[static_cast<int>(d)]);
-  return {{check.dtype(0), Shape(std::move(extents))}};
+  return {{type, Shape(std::move(extents))}};
 }
 
 /// One side of a product, as the gradient rule sees it.
@@ -88,14 +87,15 @@ Dims order_in_product(const Side& side, const Side& other, bool contracted_first
 ValueId side_gradient(const GradientContext& c, const Side& side, const Side& other, ValueId other_value,
                       std::int64_t other_free_at) {
   GraphBuilder& b = c.builder;
+  const ValueId dy = b.cast(c.grad(), b.dtype(other_value));
   Dims dy_batch, dy_contract;
   for (std::size_t i = 0; i < side.batch.size(); ++i) dy_batch.push_back(static_cast<std::int64_t>(i));
   for (std::size_t i = 0; i < other.free.size(); ++i)
     dy_contract.push_back(other_free_at + static_cast<std::int64_t>(i));
   const Dims swapped = order_in_product(side, other, true);
   if (std::is_sorted(swapped.begin(), swapped.end()))
-    return b.dot(other_value, c.grad(), other.batch, dy_batch, other.free, dy_contract);
-  const ValueId product = b.dot(c.grad(), other_value, dy_batch, other.batch, dy_contract, other.free);
+    return b.dot(other_value, dy, other.batch, dy_batch, other.free, dy_contract);
+  const ValueId product = b.dot(dy, other_value, dy_batch, other.batch, dy_contract, other.free);
   Dims order = order_in_product(side, other, false);
   return std::is_sorted(order.begin(), order.end()) ? product : b.transpose(product, std::move(order));
 }
