@@ -141,7 +141,8 @@ class Fusion {
         continue;
       }
       cone.nodes.insert(n);
-      if (!groups_.inlineable(n) || groups_.is_widening(n)) stack.insert(stack.end(), node(n).inputs.begin(), node(n).inputs.end());
+      if (!groups_.inlineable(n) || groups_.is_widening(n))
+        stack.insert(stack.end(), node(n).inputs.begin(), node(n).inputs.end());
     }
     if (static_cast<int>(cone.operands.size()) > kMaxPrologueOperands ||
         static_cast<int>(cone.nodes.size()) > kMaxPrologueNodes)

@@ -55,7 +55,10 @@ void decompose_for_device(StepIr& s, const PassContext& c) {
   if (!claimed) s.graph = decompose(s.graph, [](const Node& node) { return is_pointwise(node.op); });
 }
 
-/// Whether the device is at least as fast with narrow operands: what its library has no code for, it does in loops.
+/// Estimates of kernels of one kind differ by layouts, those of loops and of the library by more than this.
+constexpr double kNarrowMayTake = 2;
+
+/// Whether the device is about at least as fast with narrow operands: what its library has no code for, it does in loops.
 bool takes_narrow(const Graph& graph, const Node& node, DType narrow, DType result, const KernelOracle& oracle) {
   const auto seconds = [&](DType type, DType to) {
     Graph body;
@@ -70,15 +73,14 @@ bool takes_narrow(const Graph& graph, const Node& node, DType narrow, DType resu
     return answer.offer ? std::optional(answer.offer->seconds) : std::nullopt;
   };
   const std::optional<double> wide = seconds(DType::f32, DType::f32), less = seconds(narrow, result);
-  return less && (!wide || *less <= *wide);
+  return less && (!wide || *less <= kNarrowMayTake * *wide);
 }
 
 void narrow(StepIr& s, const PassContext& c) {
   const DType type = c.options.compute;
   if (type != DType::bf16 && type != DType::f16) return;
-  s.graph = narrowed(s.graph, type, [&](const Node& n, DType result) {
-    return takes_narrow(s.graph, n, type, result, c.oracle);
-  });
+  s.graph = narrowed(s.graph, type,
+                     [&](const Node& n, DType result) { return takes_narrow(s.graph, n, type, result, c.oracle); });
 }
 
 void recompute_nothing(StepIr& s, const PassContext&) { s.once = s.graph; }

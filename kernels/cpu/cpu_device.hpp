@@ -19,7 +19,7 @@ struct CpuOptions {
   std::vector<std::string> without = {};
   std::string code_cache = {};                        ///< folder for compiled kernels; empty: none are kept
   std::function<void(const std::string&)> warn = {};  ///< told, once, why kernels cannot be kept
-  bool fast_math = false;  ///< convolutions may be computed by Winograd's algorithm
+  bool fast_math = false;                             ///< convolutions may be computed by Winograd's algorithm
 };
 
 /// The folder for compiled kernels that the environment asks for: $WEFT_CACHE; else a folder `weft` under

@@ -17,8 +17,8 @@ struct ContractionBody {
   std::string refusal;       ///< set when the body has another form; the rest is then meaningless
 };
 
-/// Recognises contraction [+ broadcast bias] [+ residual] [relu] [cast to the operands' 16-bit type], in that order, where
-/// the contraction is `op`. The residual may be a 16-bit input, widened in the body.
+/// Recognises contraction [+ broadcast bias] [+ residual] [relu] [cast to the operands' 16-bit type], in that order,
+/// where the contraction is `op`. The residual may be a 16-bit input, widened in the body.
 ContractionBody match_contraction(const Graph& body, Op op);
 
 /// Position of `value` among the kernel's arguments: inputs first, then outputs.

@@ -193,7 +193,8 @@ class Rewriting {
         rounded_(graph.values().size(), kNone) {}
 
   Graph run() {
-    for (const GraphInput& i : graph_.inputs()) wide_[slot(i.value)] = builder_.input(i.name, i.role, graph_.type(i.value));
+    for (const GraphInput& i : graph_.inputs())
+      wide_[slot(i.value)] = builder_.input(i.name, i.role, graph_.type(i.value));
     for (const Node& node : graph_.nodes()) {
       const ScopedName name(builder_, node.name);
       if (decided_.is_f32_contraction(node))
