@@ -12,6 +12,7 @@
 #include "graph/training/forward.hpp"
 #include "graph/training/gradient_clip.hpp"
 #include "graph/training/loss.hpp"
+#include "graph/training/loss_scaling.hpp"
 #include "graph/training/metrics.hpp"
 #include "graph/training/name_patterns.hpp"
 #include "graph/training/step_inputs.hpp"
@@ -31,6 +32,7 @@ class StepBuilder {
     about_ = find_loss_target(model_.forward, job_.loss, shape_.target_sample, shape_.pass_samples);
     const StepInputs inputs = add_step_inputs(b_, model_.forward, parameters_, about_);
     add_clock();
+    if (job_.precision == DType::f16) scaling_.emplace(b_, job_.loss_scale, result_.added);
     const ForwardValues forward = append_forward(inputs);
     const ValueId output = loss_output(model_.forward, about_, forward.outputs);
     const LossSum loss = append_loss(b_, job_.loss, about_, output, inputs.target, shape_.pass_samples);
@@ -108,13 +110,13 @@ class StepBuilder {
     ValueId divisor = kNone;
     if (loss.counted == kNone) {
       divisor = number(static_cast<double>(loss.count_per_sample * shape_.step_samples));
-      grads = gradients(b_, b_.div(loss.sum, divisor), values_);
+      grads = gradients(b_, scaled(b_.div(loss.sum, divisor)), values_);
     } else {  // how many labels count is known only when all passes are done
       const ValueId counted = sums_.total("sum/loss_count", loss.counted);
       if (sums_.ends_step()) divisor = b_.cast(counted, type);
       const bool whole = shape_.pass == Pass::only;
       const ValueId scale = whole ? divisor : number(static_cast<double>(shape_.step_samples));
-      grads = gradients(b_, b_.div(loss.sum, scale), values_);
+      grads = gradients(b_, scaled(b_.div(loss.sum, scale)), values_);
     }
     for (std::size_t i = 0; i < grads.size(); ++i) grads[i] = sums_.total(result_.trained[i], grads[i]);
     if (!sums_.ends_step()) return {};
@@ -122,10 +124,13 @@ class StepBuilder {
       const ValueId factor = b_.div(number(static_cast<double>(shape_.step_samples)), divisor);
       for (ValueId& g : grads) g = b_.mul(g, b_.cast(factor, b_.dtype(g)));
     }
+    if (scaling_) scaling_->unscale(grads);
     loss_ = b_.div(total, divisor);
     b_.output("loss", OutputRole::fetch, b_.cast(loss_, DType::f32));
     return grads;
   }
+
+  ValueId scaled(ValueId loss) const { return scaling_ ? scaling_->scaled(loss) : loss; }
 
   /// running <- momentum * running + (1 - momentum) * mean over groups; variances unbiased.
   void update_statistics(const std::vector<BatchNormSite>& sites) {
@@ -186,7 +191,9 @@ class StepBuilder {
       append_update(b_, spec_of(result_.trained[i]), result_.trained[i], values_[i], grads[i], clock, result_.added);
     b_.output("lr", OutputRole::fetch, rate);
     b_.output("grad_norm", OutputRole::fetch, b_.cast(norm, DType::f32));
-    b_.output("finite", OutputRole::fetch, b_.binary(Op::logical_and, is_finite(b_, loss_), is_finite(b_, norm)));
+    const ValueId finite = b_.binary(Op::logical_and, is_finite(b_, loss_), is_finite(b_, norm));
+    b_.output("finite", OutputRole::fetch, finite);
+    if (scaling_) scaling_->update(finite);
   }
 
   /// The optimiser of one parameter. A group that matches any of the names that are tied together is theirs.
@@ -213,6 +220,7 @@ class StepBuilder {
   TrainingGraph take() {
     result_.tied = parameters_.tied;
     result_.graph = std::move(b_).take();
+    if (scaling_ && sums_.ends_step()) result_.graph = skipping_steps(result_.graph);
     result_.graph.verify();
     return std::move(result_);
   }
@@ -223,6 +231,7 @@ class StepBuilder {
   TrainingGraph result_;
   GraphBuilder b_;
   Accumulator sums_;
+  std::optional<LossScaling> scaling_;
   Parameters parameters_;
   LossTarget about_;
   std::vector<ValueId> values_;  ///< of result_.trained

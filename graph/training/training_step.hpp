@@ -5,10 +5,12 @@
 //   feeds    the model's inputs by name; the loss target as "target"
 //   states   the model's, by name; "optimizer/SLOT/NAME"; "step" (i64, optimiser steps done) and "seed" (i64);
 //            "accumulate/NAME" between the passes of one step
+//            "loss_scale" (f32) and "loss_scale_good_steps" (i64) with precision f16
 //   scalars  "sample_offset" (i64): index of this pass's first sample in the step's batch
 // Fetches of a pass that ends a step: "loss" (mean over the step's samples, before the update), one per metric (mean
 // or ratio over the step's samples), "lr", "grad_norm" (before clipping), "finite" (bool: loss and norm of all
-// gradients are finite numbers). Other passes fetch nothing.
+// gradients are finite numbers), "used_loss_scale" with precision f16. Other passes fetch nothing. With precision f16 a
+// step that is not finite changes the loss scale and nothing else.
 #pragma once
 
 #include <cstdint>

@@ -74,6 +74,12 @@ struct ScheduleSpec {
   bool operator==(const ScheduleSpec&) const = default;
 };
 
+struct LossScaleSpec {
+  double initial = 65536;               ///< the loss is multiplied by it before gradients are taken
+  std::int64_t growth_interval = 2000;  ///< steps without overflow after which it doubles
+  bool operator==(const LossScaleSpec&) const = default;
+};
+
 struct CheckpointSpec {
   enum class Unit : std::uint8_t { never, steps, epochs, minutes };
   Unit unit = Unit::epochs;
@@ -116,6 +122,7 @@ struct JobSpec {
   double epochs = 1;
   std::optional<std::int64_t> steps;  ///< wins over epochs
   DType precision = DType::f32;
+  LossScaleSpec loss_scale;    ///< f16 only
   std::string math = "exact";  ///< exact, fast: convolutions may be computed by Winograd's algorithm
   std::int64_t seed = 0;
   bool deterministic = false;

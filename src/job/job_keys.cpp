@@ -175,6 +175,18 @@ Keys<CompileSpec> compile_keys() {
   return keys;
 }
 
+Keys<LossScaleSpec> loss_scale_keys() {
+  using L = LossScaleSpec;
+  Keys<L> keys;
+  keys.push_back(
+      number<L>("initial", &L::initial, {1.0 / 65536, 1.8e19}, "",
+                "the loss times this is what gradients are taken of, so that small ones are not lost in f16"));
+  keys.push_back(
+      integer<L>("growth_interval", &L::growth_interval, {1, kMaxSteps}, "steps",
+                 "without overflow after which the scale doubles; a step that overflows is skipped and halves it"));
+  return keys;
+}
+
 Keys<ResourceSpec> resource_keys() {
   using R = ResourceSpec;
   Keys<R> keys;
@@ -217,6 +229,7 @@ Keys<JobSpec> job_keys() {
   keys.push_back(number<J>("epochs", &J::epochs, {0, 1e9, true}, "epochs", "passes over the training data"));
   keys.push_back(integer<J>("steps", &J::steps, {1, kMaxSteps}, "steps", "length in steps; wins over epochs"));
   keys.push_back(precision_key());
+  keys.push_back(section<J, LossScaleSpec>("loss_scale", &J::loss_scale, loss_scale_keys(), "of precision: f16"));
   keys.push_back(choice<J>("math", &J::math, {"exact", "fast"},
                            "of convolutions; fast takes Winograd's algorithm where it is quicker, whose results differ "
                            "from exact ones by up to 2e-5 of the largest"));

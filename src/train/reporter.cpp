@@ -23,12 +23,13 @@ void Reporter::step(const StepNumbers& n) {
     progress_->update(state);
   }
   // Which steps are logged does not depend on where a run was resumed.
-  if (n.step % options_.log_every != 0 && n.step != options_.total_steps && n.step != 1) return;
+  if (n.step % options_.log_every != 0 && n.step != options_.total_steps && n.step != 1 && !n.skipped) return;
   const double rate = static_cast<double>(samples_) / seconds_,
                milliseconds = 1e3 * seconds_ / static_cast<double>(steps_);
   LogRecord record;
   record.step = n.step;
   record.epoch = n.epoch;
+  record.skipped = n.skipped;
   record.loss = n.loss;
   record.lr = n.lr;
   record.samples_per_s = rate;

@@ -72,6 +72,9 @@ class TrainingRun {
   /// Throws UserError saying where the first value that is no number came from.
   [[noreturn]] void diverged_in_forward(std::int64_t step, const Batch& batch);
   [[noreturn]] void diverged_in_backward(std::int64_t step);
+  /// Whether a gradient that overflows ends a step and not the run.
+  bool has_loss_scale() const { return job_.precision == DType::f16; }
+  void skipped(std::int64_t step, double scale);
   std::string first_non_finite_state() const;
   std::string what_is_left() const;
   void finish();

@@ -287,6 +287,9 @@ void TrainingRun::check_same_data_position(const LoadedCheckpoint& loaded) const
   };
   differs("batch", std::to_string(before.batch), std::to_string(job_.batch));
   differs("seed", std::to_string(before.seed), std::to_string(job_.seed));
+  // f32 and bf16 have the same states; f16 has the loss scale besides.
+  if ((before.precision == DType::f16) != (job_.precision == DType::f16))
+    differs("precision", std::string(name_of(before.precision)), std::string(name_of(job_.precision)));
   differs("data.shuffle", before.data.shuffle ? "true" : "false", job_.data.shuffle ? "true" : "false");
   differs("optimizer.name", before.optimizer.name, job_.optimizer.name);
   if (loaded.meta.data_fingerprint != data_fingerprint_)

@@ -6,6 +6,7 @@
 
 #include "comm/agreement.hpp"
 #include "graph/onnx/export.hpp"
+#include "graph/training/loss_scaling.hpp"
 #include "src/checkpoint/replicas.hpp"
 #include "src/checkpoint/save.hpp"
 #include "src/faults/exit_report.hpp"
@@ -74,7 +75,7 @@ StepNumbers TrainingRun::run_step(std::int64_t step) {
     LossGuard guard(*pass.executor);
     Observers observers;
     observers.add(notes);
-    observers.add(guard);
+    if (!has_loss_scale()) observers.add(guard);
     if (options_.trace && step <= result_.first_step + kTracedSteps) {
       tracer_.set_step(step);
       observers.add(tracer_);
@@ -82,9 +83,9 @@ StepNumbers TrainingRun::run_step(std::int64_t step) {
     if (!run_pass(pass, batch, step, observers)) diverged_in_forward(step, batch);
   }
   const Executor& last = *passes.back().executor;
-  if (last.fetch("finite").as_int(0) == 0) diverged_in_backward(step);
-
   StepNumbers numbers;
+  numbers.skipped = last.fetch("finite").as_int(0) == 0;
+  if (numbers.skipped && !has_loss_scale()) diverged_in_backward(step);
   numbers.step = step;
   numbers.epoch = static_cast<double>(step) / static_cast<double>(length_.steps_per_epoch);
   numbers.loss = last.fetch("loss").as_double(0);
@@ -92,7 +93,18 @@ StepNumbers TrainingRun::run_step(std::int64_t step) {
   numbers.seconds = seconds_since(start);
   numbers.samples = batch.global_count;
   for (const std::string& metric : job_.metrics) numbers.metrics.emplace_back(metric, last.fetch(metric).as_double(0));
+  if (has_loss_scale()) {
+    const double scale = last.fetch(kUsedLossScale).as_double(0);
+    numbers.metrics.emplace_back(kLossScale, scale);
+    if (numbers.skipped) skipped(step, scale);
+  }
   return numbers;
+}
+
+void TrainingRun::skipped(std::int64_t step, double scale) {
+  if (scale <= kSmallestLossScale) diverged_in_backward(step);
+  note(fmt::format("step {} was skipped: a gradient overflowed with a loss scale of {}; it is {} now", step, scale,
+                   scale / 2));
 }
 
 void TrainingRun::diverged_in_forward(std::int64_t step, const Batch& batch) {

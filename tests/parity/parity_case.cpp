@@ -73,10 +73,11 @@ void ParityCase::write_job() const {
   std::ofstream(folder_ / "job.yaml") << job.dump(1) << '\n';  // JSON is YAML
 }
 
-ParityCase::Log ParityCase::train(int ranks, const std::vector<std::string>& settings) const {
+ParityCase::Log ParityCase::train(int ranks, const std::vector<std::string>& settings,
+                                  const std::string& resume) const {
   std::vector<std::string> command;
   if (ranks > 1) command = {WEFT_MPIRUN, std::to_string(ranks)};
-  command.insert(command.end(), {WEFT_BINARY, "train", (folder_ / "job.yaml").string(), "--resume", "never"});
+  command.insert(command.end(), {WEFT_BINARY, "train", (folder_ / "job.yaml").string(), "--resume", resume});
   for (const std::string& setting : settings) command.insert(command.end(), {"--set", setting});
   const Outcome outcome = run_program(command);
   if (outcome.code != 0) throw std::runtime_error("weft train ended with an error:\n" + outcome.out + outcome.err);
@@ -89,19 +90,22 @@ ParityCase::Log ParityCase::train(int ranks, const std::vector<std::string>& set
     } else {
       log.loss.push_back(entry.at("loss").get<double>());
       log.lr.push_back(entry.at("lr").get<double>());
+      log.skipped.push_back(entry.value("skipped", false));
     }
   }
   return log;
 }
 
 ParityCase::Log ParityCase::expected() const {
-  return {case_["loss"].get<std::vector<double>>(), case_["lr"].get<std::vector<double>>(),
+  return {case_["loss"].get<std::vector<double>>(),
+          case_["lr"].get<std::vector<double>>(),
+          {},
           case_["evaluation"].get<double>()};
 }
 
 ParityCase::Log ParityCase::expected(const std::string& precision) const {
   const Json& mixed = case_.at(precision);
-  return {mixed.at("loss").get<std::vector<double>>(), {}, mixed.at("evaluation").get<double>()};
+  return {mixed.at("loss").get<std::vector<double>>(), {}, {}, mixed.at("evaluation").get<double>()};
 }
 
 }  // namespace weft::testing

@@ -15,11 +15,12 @@ class ParityCase {
 
   struct Log {
     std::vector<double> loss, lr;
+    std::vector<bool> skipped;
     double evaluation = 0;
   };
   /// `weft train` on so many ranks, with keys of the job overridden ("key=value"). Throws with what it said unless it
   /// ends with 0.
-  Log train(int ranks = 1, const std::vector<std::string>& settings = {}) const;
+  Log train(int ranks = 1, const std::vector<std::string>& settings = {}, const std::string& resume = "never") const;
   /// What PyTorch measured in f32.
   Log expected() const;
   /// Its losses in mixed precision of that type.

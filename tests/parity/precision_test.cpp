@@ -1,6 +1,11 @@
 // Whole runs in bf16 against PyTorch's automatic mixed precision.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <stdexcept>
+
 #include "tests/parity/parity_case.hpp"
 #include "tests/support/temporary_folder.hpp"
 
@@ -51,6 +56,96 @@ TEST(PrecisionParity, Gpt2OnTwoRanks) { expect_autocast_losses("gpt2", 2); }
 TEST(PrecisionParity, Resnet18OnTwoRanksThatShareBatchStatistics) { expect_autocast_losses("resnet18", 2); }
 TEST(PrecisionParity, LstmWithGradientsAccumulatedOverFourPasses) {
   expect_autocast_losses("lstm", 1, {"micro_batch=2"});
+}
+
+/// In f16, which rounds less than bf16, against PyTorch's f32.
+void expect_f32_losses_in_f16(const std::string& name, int ranks = 1, std::vector<std::string> settings = {}) {
+  const testing::TemporaryFolder folder;
+  const ParityCase parity(name, folder.path());
+  settings.insert(settings.end(), {"precision=f16", "threads=2"});
+  const ParityCase::Log expected = parity.expected(), got = parity.train(ranks, settings);
+  ASSERT_EQ(got.loss.size(), expected.loss.size());
+  for (std::size_t i = 0; i < expected.loss.size(); ++i) {
+    EXPECT_NEAR(got.loss[i] / expected.loss[i], 1, kMixedTolerance) << "at step " << i + 1;
+    EXPECT_FALSE(got.skipped[i]) << "step " << i + 1;
+  }
+  EXPECT_NEAR(got.evaluation / expected.evaluation, 1, kMixedTolerance) << "over the evaluation samples";
+}
+
+TEST(HalfParity, Resnet18) { expect_f32_losses_in_f16("resnet18"); }
+TEST(HalfParity, Gpt2) { expect_f32_losses_in_f16("gpt2"); }
+TEST(HalfParity, LstmOnTwoRanksWithGradientsAccumulated) { expect_f32_losses_in_f16("lstm", 2, {"micro_batch=2"}); }
+
+/// A scale with which gradients overflow f16 at first.
+const std::vector<std::string> kOverflowing{"precision=f16", "threads=1",
+                                            "loss_scale={initial: 1073741824, growth_interval: 6}"};
+
+std::string file_bytes(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST(HalfPrecision, AStepThatOverflowsIsSkippedAndTheRunRecovers) {
+  const testing::TemporaryFolder folder;
+  const ParityCase parity("gpt2", folder.path());
+  const ParityCase::Log got = parity.train(1, kOverflowing);
+  EXPECT_TRUE(got.skipped.front());
+  EXPECT_EQ(std::count(got.skipped.begin(), got.skipped.end() - 1, false) > 5, true);
+  // The same batch has the same loss as before while nothing was learnt: three batches make an epoch.
+  const auto first_good =
+      static_cast<std::size_t>(std::find(got.skipped.begin(), got.skipped.end(), false) - got.skipped.begin());
+  for (std::size_t i = 3; i < first_good; ++i) EXPECT_EQ(got.loss[i], got.loss[i - 3]) << "at step " << i + 1;
+  EXPECT_LT(got.loss.back(), got.loss.front());
+}
+
+TEST(HalfPrecision, TwoRanksSkipTheSameStepsAsOne) {
+  const testing::TemporaryFolder one, two;
+  const ParityCase alone("gpt2", one.path()), together("gpt2", two.path());
+  const ParityCase::Log expected = alone.train(1, kOverflowing), got = together.train(2, kOverflowing);
+  EXPECT_EQ(got.skipped, expected.skipped);
+  for (std::size_t i = 0; i < expected.loss.size(); ++i) EXPECT_NEAR(got.loss[i] / expected.loss[i], 1, 1e-3);
+}
+
+TEST(HalfPrecision, ARunRepeatsAndResumesBitForBit) {
+  const testing::TemporaryFolder first, second, third;
+  std::vector<std::string> half = kOverflowing;
+  half.push_back("steps=9");
+  const ParityCase whole("gpt2", first.path()), again("gpt2", second.path()), parts("gpt2", third.path());
+  whole.train(1, kOverflowing);
+  again.train(1, kOverflowing);
+  parts.train(1, half);
+  const ParityCase::Log rest = parts.train(1, kOverflowing, "auto");
+  const std::string expected = file_bytes(whole.run_folder() / "model.onnx");
+  EXPECT_FALSE(expected.empty());
+  EXPECT_EQ(file_bytes(again.run_folder() / "model.onnx"), expected);
+  EXPECT_EQ(file_bytes(parts.run_folder() / "model.onnx"), expected);
+  EXPECT_EQ(rest.loss.size(), 20u) << "the log goes on";
+}
+
+TEST(HalfPrecision, CheckpointsOfF16AreNotTakenForAnotherPrecisionAndThoseOfF32AndBf16AreEqual) {
+  const testing::TemporaryFolder folder;
+  const ParityCase parity("lstm", folder.path());
+  parity.train(1, {"precision=bf16", "steps=2"});
+  parity.train(1, {"precision=f32", "steps=4"}, "auto");
+  try {
+    parity.train(1, {"precision=f16", "steps=6"}, "auto");
+    FAIL() << "a checkpoint without a loss scale was taken";
+  } catch (const std::runtime_error& error) {
+    EXPECT_NE(std::string(error.what()).find("precision: f32, the job says f16"), std::string::npos) << error.what();
+  }
+}
+
+TEST(MixedPrecision, ARunInBf16RepeatsBitForBitAndWithoutThePassItIsF32) {
+  const testing::TemporaryFolder first, second, third;
+  const ParityCase a("gpt2", first.path()), b("gpt2", second.path()), c("gpt2", third.path());
+  const ParityCase::Log one = a.train(1, {"precision=bf16", "threads=2"}),
+                        two = b.train(1, {"precision=bf16", "threads=2"});
+  EXPECT_EQ(one.loss, two.loss);
+  EXPECT_EQ(file_bytes(a.run_folder() / "model.onnx"), file_bytes(b.run_folder() / "model.onnx"));
+  const ParityCase::Log without = c.train(1, {"precision=bf16", "compile.without=[precision]", "threads=2"});
+  b.train(1, {"threads=2"});
+  EXPECT_EQ(file_bytes(b.run_folder() / "model.onnx"), file_bytes(c.run_folder() / "model.onnx"));
+  EXPECT_NE(without.loss, one.loss);
 }
 
 }  // namespace
