@@ -144,8 +144,9 @@ class Fusion {
       if (!groups_.inlineable(n) || groups_.is_widening(n))
         stack.insert(stack.end(), node(n).inputs.begin(), node(n).inputs.end());
     }
-    if (static_cast<int>(cone.operands.size()) > kMaxPrologueOperands ||
-        static_cast<int>(cone.nodes.size()) > kMaxPrologueNodes)
+    const auto computed =
+        std::count_if(cone.nodes.begin(), cone.nodes.end(), [&](NodeId n) { return !groups_.inlineable(n); });
+    if (static_cast<int>(cone.operands.size()) > kMaxPrologueOperands || computed > kMaxPrologueNodes)
       return {{}, {v}};
     return cone;
   }

@@ -2,6 +2,7 @@
 #include "graph/ir/passes/precision.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <vector>
 
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::int64_t kLargeElements = 1 << 12;  ///< an elementwise result below is kept as it is
 constexpr std::size_t kMostSources = 2;
+constexpr int kMostExponent = 8;
 
 std::size_t slot(std::int32_t id) { return static_cast<std::size_t>(id); }
 
@@ -36,6 +38,7 @@ class Narrowing {
         reaches_(graph.values().size(), false),
         narrow_(graph.values().size(), false),
         given_(graph.values().size(), false),
+        exact_(graph.values().size(), false),
         depth_(graph.values().size(), 0),
         far_(graph.values().size(), 0),
         sources_(graph.values().size()),
@@ -104,9 +107,14 @@ class Narrowing {
     } else if (wanted_[slot(v)]) {
       narrow_[slot(v)] = true;
     } else if (is_pointwise(node.op) && !narrow_[slot(v)]) {
-      narrow_[slot(v)] = is_worth_storing(node);
+      narrow_[slot(v)] = is_worth_storing(node) || is_exact_and_shared(node);
     }
-    if (is_pointwise(node.op) && !narrow_[slot(v)]) sources_[slot(v)] = sources_of(node);
+    if (is_pointwise(node.op) && !narrow_[slot(v)]) {
+      sources_[slot(v)] = sources_of(node);
+      exact_[slot(v)] = is_exact(node);
+    }
+    if (node.op == Op::broadcast) exact_[slot(v)] = is_power_of_two(node.inputs[0]);
+    if (narrow_[slot(v)]) exact_[slot(v)] = true;
   }
 
   void decide_movement(const Node& node) {
@@ -152,6 +160,49 @@ class Narrowing {
            graph_.type(v).shape.elements() >= kLargeElements && sources_of(node).size() >= kMostSources;
   }
 
+  /// A scalar constant that is 0 or a power of two no narrow type rounds.
+  bool is_power_of_two(ValueId v) const {
+    const Node* node = graph_.producer(v);
+    if (node == nullptr || node->op != Op::constant || node->literal->elements() != 1) return false;
+    const double value = std::abs(node->literal->as_double(0));
+    int exponent = 0;
+    return value == 0 || (std::frexp(value, &exponent) == 0.5 && std::abs(exponent) < kMostExponent);
+  }
+
+  /// Whether the node gives elements of narrow values, constants that need no rounding, or products of both.
+  bool is_exact(const Node& node) const {
+    const auto exact = [&](std::size_t i) { return exact_[slot(node.inputs[i])]; };
+    switch (node.op) {
+      case Op::select: return exact(1) && exact(2);
+      case Op::relu:
+      case Op::neg:
+      case Op::abs: return exact(0);
+      case Op::maximum:
+      case Op::minimum: return exact(0) && exact(1);
+      case Op::mul: return exact(0) && exact(1) && (is_splat(node.inputs[0]) || is_splat(node.inputs[1]));
+      default: return false;
+    }
+  }
+  bool is_splat(ValueId v) const {
+    const Node* node = graph_.producer(v);
+    return node != nullptr && node->op == Op::broadcast && is_power_of_two(node->inputs[0]);
+  }
+
+  /// And several read it, one of them to make what is not exact.
+  bool is_exact_and_shared(const Node& node) const {
+    const ValueId v = node.outputs[0];
+    const auto& users = users_[slot(v)];
+    return users.size() > 1 && !is_output_[slot(v)] && reaches_[slot(v)] &&
+           graph_.type(v).shape.elements() >= kLargeElements && is_exact(node) &&
+           std::any_of(users.begin(), users.end(), [&](NodeId n) {
+             const Op op = graph_.node(n).op;
+             return op != Op::select && class_of(op) != OpClass::compare && !is_scaling(graph_.node(n));
+           });
+  }
+  bool is_scaling(const Node& node) const {
+    return node.op == Op::mul && (is_splat(node.inputs[0]) || is_splat(node.inputs[1]));
+  }
+
   /// Values of the node's size in memory that it follows from, as many as matter.
   std::set<ValueId> sources_of(const Node& node) const {
     std::set<ValueId> all;
@@ -174,8 +225,9 @@ class Narrowing {
   std::vector<bool> wanted_;   ///< a contraction reads it, perhaps moved
   std::vector<bool> reaches_;  ///< a contraction depends on it
   std::vector<bool> narrow_, given_;
-  std::vector<int> depth_;  ///< contractions on the longest way to it
-  std::vector<int> far_;    ///< depth of its deepest reader
+  std::vector<bool> exact_;  ///< needs no rounding to become narrow
+  std::vector<int> depth_;   ///< contractions on the longest way to it
+  std::vector<int> far_;     ///< depth of its deepest reader
   std::vector<std::set<ValueId>> sources_;
   std::vector<bool> ended_;  ///< per node: ends a contraction
 };

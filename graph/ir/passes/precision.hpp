@@ -15,6 +15,8 @@ using TakesNarrow = std::function<bool(const Node& contraction, DType result)>;
 ///   - results of contractions, or of the bias, residual and ReLU that end them, where another contraction depends on
 ///     them: gradients of parameters come out of the contraction as f32;
 ///   - what movements make of narrow values alone;
+///   - large elementwise results that hold nothing but elements of narrow values, or simple fractions of them, and that
+///     several read (a gradient behind the mask of a ReLU): they lose nothing;
 ///   - large elementwise results that readers beyond a contraction need too, unless they follow from one value in
 ///     memory (then they are cheaper to compute again): the sums that run past the layers of a network.
 /// A narrow value is rounded once, and all its readers see the rounded one. Parameters, optimiser states and feeds stay

@@ -169,6 +169,32 @@ TEST(Precision, LargeSumsThatRunPastALayerAreNarrowAndSmallOnesAreNot) {
   EXPECT_EQ(narrow_sums(in_bf16(residual_stream({8, 64}))), 0);
 }
 
+TEST(Precision, AMaskedGradientThatSeveralReadIsNarrowBecauseItLosesNothing) {
+  GraphBuilder b;
+  const ValueId x = b.input("x", InputRole::feed, kSquare), w = b.input("w", InputRole::state, kSquare);
+  const ValueId h = b.matmul(x, w);
+  const ValueId mask = b.binary(Op::less, x, b.like(x, 0.25));
+  const ValueId masked = b.select(mask, h, b.mul(h, b.like(h, 0.5)));
+  const ValueId mean = b.mean(masked, {0});
+  b.output("mean", OutputRole::fetch, mean);
+  b.output("y", OutputRole::fetch, b.matmul(b.sub(b.unary(Op::exp, masked), mean), w));
+  const Graph before = std::move(b).take(), graph = in_bf16(before);
+  const Node& select = *nodes_of(graph, Op::select).at(0);
+  const auto users = graph.users();
+  const std::vector<NodeId>& readers = users.at(static_cast<std::size_t>(select.outputs[0]));
+  ASSERT_EQ(readers.size(), 1u);
+  EXPECT_EQ(graph.node(readers[0]).attributes.dtype("dtype"), DType::bf16);
+  // Nothing was rounded there: the mean is that of the masked product, rounded once as the contraction's result.
+  const auto inputs = some_inputs(graph);
+  GraphBuilder c;
+  const ValueId cx = c.input("x", InputRole::feed, kSquare), cw = c.input("w", InputRole::feed, kSquare);
+  const ValueId product = c.cast(c.matmul(c.cast(cx, DType::bf16), c.cast(cw, DType::bf16)), DType::f32);
+  c.output(
+      "mean", OutputRole::fetch,
+      c.mean(c.select(c.binary(Op::less, cx, c.like(cx, 0.25)), product, c.mul(product, c.like(product, 0.5))), {0}));
+  EXPECT_TRUE(interpret(graph, inputs).at("mean").identical(interpret(std::move(c).take(), inputs).at("mean")));
+}
+
 TEST(Precision, OtherTypesStatisticsAndGraphsWithoutContractionsAreLeftAlone) {
   GraphBuilder b;
   const TensorType doubles{DType::f64, Shape{64, 64}}, integers{DType::i32, Shape{64, 64}};
