@@ -23,6 +23,9 @@ bool is_movement(Op op) {
          op == Op::pad;
 }
 
+/// Chooses among elements of its first operand, or puts elements of its second where those were.
+bool chooses_maxima(Op op) { return op == Op::reduce_window_max || op == Op::reduce_window_max_grad; }
+
 bool is_contraction(Op op) {
   return op == Op::dot_general || op == Op::conv_general || op == Op::conv_data_grad || op == Op::conv_filter_grad;
 }
@@ -104,6 +107,8 @@ class Narrowing {
       if (reaches_[slot(tail)]) narrow_[slot(tail)] = true;
     } else if (is_movement(node.op)) {
       decide_movement(node);
+    } else if (chooses_maxima(node.op)) {
+      narrow_[slot(v)] = narrow_[slot(node.inputs[0])] && (node.inputs.size() == 1 || reaches_[slot(v)]);
     } else if (wanted_[slot(v)]) {
       narrow_[slot(v)] = true;
     } else if (is_pointwise(node.op) && !narrow_[slot(v)]) {
@@ -251,7 +256,7 @@ class Rewriting {
       const ScopedName name(builder_, node.name);
       if (decided_.is_f32_contraction(node))
         contract(node);
-      else if (is_movement(node.op) && decided_.is_narrow(node.outputs[0]))
+      else if ((is_movement(node.op) || chooses_maxima(node.op)) && decided_.is_narrow(node.outputs[0]))
         image_[slot(node.outputs[0])] = moved_image(node);
       else
         copy(node);

@@ -14,7 +14,7 @@ using TakesNarrow = std::function<bool(const Node& contraction, DType result)>;
 ///   - the operands of contractions, and what movements (reshape, transpose, slice, …) make them from;
 ///   - results of contractions, or of the bias, residual and ReLU that end them, where another contraction depends on
 ///     them: gradients of parameters come out of the contraction as f32;
-///   - what movements make of narrow values alone;
+///   - what movements and maximum pooling make of narrow values alone, and the gradient of the latter;
 ///   - large elementwise results that hold nothing but elements of narrow values, or simple fractions of them, and that
 ///     several read (a gradient behind the mask of a ReLU): they lose nothing;
 ///   - large elementwise results that readers beyond a contraction need too, unless they follow from one value in

@@ -142,6 +142,24 @@ TEST(Precision, MovementsOfWhatContractionsReadAreOfNarrowValues) {
   EXPECT_EQ(output_type(graph, "y"), DType::f32) << "no contraction depends on it";
 }
 
+TEST(Precision, MaximumPoolingOfANarrowValueAndItsGradientAreNarrow) {
+  GraphBuilder b;
+  const ValueId x = b.input("x", InputRole::feed, {DType::f32, Shape{2, 3, 8, 8}});
+  const ValueId w = b.input("w", InputRole::state, {DType::f32, Shape{3, 3, 3, 3}});
+  const ConvWindow same{{1, 1}, {1, 1}, {1, 1}, {1, 1}, 1};
+  const PoolWindow halves{{1, 1, 2, 2}, {1, 1, 2, 2}, {0, 0, 0, 0}, {0, 0, 0, 0}, {1, 1, 1, 1}};
+  const ValueId pooled = b.pool(Op::reduce_window_max, b.conv(b.conv(x, w, same), w, same), halves);
+  const ValueId loss = b.reduce_all(Op::reduce_sum, b.mul(pooled, pooled));
+  b.output("w", OutputRole::state, gradients(b, loss, {w})[0]);
+  const Graph before = std::move(b).take(), graph = in_bf16(before);
+  for (const Op op : {Op::reduce_window_max, Op::reduce_window_max_grad})
+    EXPECT_EQ(graph.type(nodes_of(graph, op).at(0)->outputs[0]).dtype, DType::bf16);
+  const auto inputs = some_inputs(graph);
+  const Tensor exact = interpret(before, inputs).at("w"), got = interpret(graph, inputs).at("w");
+  for (std::int64_t e = 0; e < exact.elements(); ++e)
+    EXPECT_NEAR(got.as_double(e), exact.as_double(e), 0.06 * std::max(1.0, std::abs(exact.as_double(e))));
+}
+
 /// A sum that runs past `layers` pairs of products, as in a transformer.
 Graph residual_stream(const Shape& shape) {
   GraphBuilder b;
