@@ -7,6 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "graph/ir/passes/precision.hpp"
 #include "src/run/text.hpp"
 
 namespace weft {
@@ -110,6 +111,15 @@ double seconds_of(const Program& p) {
   return seconds;
 }
 
+std::string narrow_text(const Program& p) {
+  const NarrowUse use = count_narrow(p);
+  if (!use.type) return {};
+  std::string text = fmt::format("  {} of {} contractions read {}", use.narrow, use.contractions, name_of(*use.type));
+  if (use.narrow < use.contractions)
+    text += " (the others what was rounded to it, widened to f32: the device has no faster code for them)";
+  return text + fmt::format("; {} widened copies in memory, {:.2f} MiB\n", use.widened, mebibytes(use.widened_bytes));
+}
+
 }  // namespace
 
 std::vector<KernelGroup> group_kernels(const Lowered& lowered) {
@@ -168,6 +178,29 @@ Reorders count_reorders(const Program& program) {
     reorders.seconds += program.kernel_seconds[at(i.kernel)];
   }
   return reorders;
+}
+
+NarrowUse count_narrow(const Program& program) {
+  NarrowUse use;
+  for (const Instruction& i : program.instructions) {
+    if (i.kernel < 0) continue;
+    const Graph& body = spec_of(program, i).body;
+    for (const GraphInput& in : body.inputs())
+      if (const DType t = body.type(in.value).dtype; t == DType::f16 || t == DType::bf16) use.type = t;
+    for (const GraphOutput& o : body.outputs()) {
+      const Node* maker = body.producer(o.value);
+      if (maker == nullptr || !is_widening(body, *maker)) continue;
+      ++use.widened;
+      use.widened_bytes += body.layout(o.value).bytes(DType::f32);
+    }
+    for (const Node& n : body.nodes())
+      if (class_of(n.op) == OpClass::contraction && n.inputs.size() == 2 && n.op != Op::reduce_window_max_grad) {
+        ++use.contractions;
+        const DType t = body.type(n.inputs[0]).dtype;
+        use.narrow += t == DType::f16 || t == DType::bf16 ? 1 : 0;
+      }
+  }
+  return use;
 }
 
 MemoryPeak find_memory_peak(const Program& p) {
@@ -230,6 +263,7 @@ std::string explain_text(const Lowered& lowered) {
   text += totals_text(lowered, total);
   text += fmt::format("  {} reorders move {:.2f} MiB in {:.3f} ms\n", reorders.launches, mebibytes(reorders.bytes),
                       1e3 * reorders.seconds);
+  text += narrow_text(p);
   text += memory_text(p);
   text += fmt::format("\n  {:>10} {:>7} {:>6} {:<28} {}\n", "ms", "share", "count", "implementation", "operators");
   for (const KernelGroup& g : groups) text += group_text(p, g, total);
@@ -242,6 +276,12 @@ Json explain_json(const Lowered& lowered) {
   const Reorders reorders = count_reorders(p);
   out["reorders"] = {
       {"launches", reorders.launches}, {"bytes", reorders.bytes}, {"estimated_ms", 1e3 * reorders.seconds}};
+  if (const NarrowUse use = count_narrow(p); use.type)
+    out["narrow"] = {{"type", name_of(*use.type)},
+                     {"contractions", use.contractions},
+                     {"narrow", use.narrow},
+                     {"widened_copies", use.widened},
+                     {"widened_bytes", use.widened_bytes}};
   for (const ImplementationTotal& t : total_by_implementation(lowered))
     out["implementations"].push_back({{"implementation", t.implementation},
                                       {"kernels", t.kernels},

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,14 @@ struct Reorders {
   double seconds = 0;
 };
 Reorders count_reorders(const Program& program);
+
+/// What of a Program is in 16 bits.
+struct NarrowUse {
+  std::optional<DType> type;                    ///< f16 or bf16; absent: nothing is
+  std::int64_t contractions = 0, narrow = 0;    ///< launches; those that read that type
+  std::int64_t widened = 0, widened_bytes = 0;  ///< copies in f32 of narrow values that are written to memory
+};
+NarrowUse count_narrow(const Program& program);
 
 /// What lives in the arena when most does.
 struct MemoryPeak {

@@ -3,6 +3,7 @@
 
     bench_training.py --python .venv/bin/python              # a Python that has torch and torchvision
     bench_training.py --python … --cores 0,1 --rounds 5 --steps 20 --json training.json
+    bench_training.py --python … --dtype bf16 --models gpt2:4 resnet18:32
     bench_training.py --python … --models resnet50:32 --torch-modes eager compile --roofline build/release/bench/bench_roofline
 
 Each round runs both programs once. `ratio` is PyTorch's median step time over Weft's, the median over the rounds: above
@@ -40,7 +41,7 @@ def run_weft(workload, a):
 def run_torch(workload, a, mode):
     configuration = CONFIGURATIONS[workload.model]
     command = [a.python, os.path.join(HERE, "peers", "torch_train.py"), "--model", workload.model, "--batch",
-               str(workload.batch), "--mode", mode, "--dtype", a.torch_dtype, "--steps", str(a.steps),
+               str(workload.batch), "--mode", mode, "--dtype", a.dtype, "--steps", str(a.steps),
                "--warmup", str(WARM_UP - 1)]
     if configuration.length:
         command += ["--seq", str(configuration.length)]
@@ -74,12 +75,12 @@ def compare(model, batch, a, folder):
     Measured(pinned(a.cores, workload.command("traced", 6, a.set, trace=True)), folder, a.threads).wait()
     kinds, single = workload.trace_by_kind("traced")
     result = {"model": model, "batch": batch, "threads": a.threads, "rounds": a.rounds, "steps": a.steps,
-              "settings": a.set, "torch_mode": mode, "torch_dtype": a.torch_dtype, "torch_tried": tried,
+              "settings": a.set, "torch_mode": mode, "dtype": a.dtype, "torch_tried": tried,
               "ratio": median(t["ms"] / w["ms"] for w, t in zip(weft, torch)),
               "best_ratio": min(t["best_ms"] for t in torch) / min(w["best_ms"] for w in weft),
               "memory_ratio": max(w["peak_mib"] for w in weft) / max(t["peak_mib"] for t in torch),
               "weft": weft, "pytorch": torch, "weft_ms_by_kernel": kinds, "weft_ms_by_instruction": single}
-    print(f"{model:10} batch {batch:3}: Weft {median(w['ms'] for w in weft):8.2f} ms, PyTorch ({mode}, {a.torch_dtype}) "
+    print(f"{model:10} batch {batch:3}: Weft {median(w['ms'] for w in weft):8.2f} ms, PyTorch ({mode}, {a.dtype}) "
           f"{median(t['ms'] for t in torch):8.2f} ms, ratio {result['ratio']:.2f} (best steps "
           f"{result['best_ratio']:.2f}); memory {max(w['peak_mib'] for w in weft):.0f} of "
           f"{max(t['peak_mib'] for t in torch):.0f} MiB ({result['memory_ratio']:.2f})", flush=True)
@@ -106,12 +107,13 @@ def main():
     p.add_argument("--steps", type=int, default=20, help="timed steps of a run")
     p.add_argument("--torch-modes", nargs="+", choices=["eager", "compile"], default=["eager"],
                    help="which to try; the fastest is compared")
-    p.add_argument("--torch-dtype", choices=["f32", "bf16"], default="f32")
+    p.add_argument("--dtype", choices=["f32", "bf16"], default="f32", help="of both: Weft's precision, PyTorch's autocast")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of Weft's job")
     p.add_argument("--roofline", help="the built bench_roofline; adds fractions of the roofline")
     p.add_argument("--json", help="write the figures here")
     a = p.parse_args()
     a.weft = os.path.abspath(a.weft)
+    a.set.append(f"precision={a.dtype}")
     with tempfile.TemporaryDirectory() as folder:
         results = [compare(m.split(":")[0], int(m.split(":")[1]), a, os.path.join(folder, m.split(":")[0]))
                    for m in a.models]

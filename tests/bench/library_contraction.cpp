@@ -54,6 +54,11 @@ std::optional<memory::data_type> type_of(DType type) {
   }
 }
 
+/// A result may be wider than the operands.
+struct Types {
+  memory::data_type operands, result;
+};
+
 using Operands = std::vector<std::pair<int, memory::desc>>;
 
 /// A primitive over memory of the pool.
@@ -136,9 +141,12 @@ struct ConvolutionDescs {
 
 class ConvolutionContest {
  public:
-  ConvolutionContest(const Graph& graph, const Node& node, memory::data_type type, const Place& place, Contest& contest)
-      : node_(node), place_(place), contest_(contest), type_(type) {
+  ConvolutionContest(const Graph& graph, const Node& node, const Types& types, const Place& place, Contest& contest)
+      : node_(node), place_(place), contest_(contest), type_(types.operands) {
     const bool data = node.op == Op::conv_data_grad, filter = node.op == Op::conv_filter_grad;
+    (data ? x_type_ : filter ? w_type_ : y_type_) = types.result;
+    for (auto* t : {&x_type_, &w_type_, &y_type_})
+      if (*t == memory::data_type::undef) *t = type_;
     x_ = dims_of(graph.type(data ? node.outputs[0] : node.inputs[0]).shape);
     w_ = dims_of(graph.type(filter ? node.outputs[0] : node.inputs[1]).shape);
     y_ = dims_of(graph.type(data ? node.inputs[0] : filter ? node.inputs[1] : node.outputs[0]).shape);
@@ -159,7 +167,7 @@ class ConvolutionContest {
     };
     for (const Format& f : {Format{"any", tag::any, tag::any}, Format{"channels-last", last, last},
                             Format{"row-major", plain, plain}, Format{"row-major input", plain, tag::any}}) {
-      const ConvolutionDescs d{{x_, type_, f.x}, {w_, type_, tag::any}, {y_, type_, f.y}};
+      const ConvolutionDescs d{{x_, x_type_, f.x}, {w_, w_type_, tag::any}, {y_, y_type_, f.y}};
       try {
         enter(d, algorithm, f.name);
       } catch (const dnnl::error&) {
@@ -224,7 +232,8 @@ class ConvolutionContest {
   const Node& node_;
   const Place& place_;
   Contest& contest_;
-  memory::data_type type_;
+  memory::data_type type_;  ///< of the operands
+  memory::data_type x_type_ = memory::data_type::undef, w_type_ = x_type_, y_type_ = x_type_;
   memory::dims x_, w_, y_, dilations_;
 };
 
@@ -235,14 +244,13 @@ std::int64_t product(const Shape& shape, const Dims& dims) {
 }
 
 /// [batch, m, k] by [batch, k, n]: each operand as the library wants it, by rows, or transposed.
-void matmul_contest(const Graph& graph, const Node& node, memory::data_type type, const Place& place,
-                    Contest& contest) {
+void matmul_contest(const Graph& graph, const Node& node, const Types& types, const Place& place, Contest& contest) {
   const Shape &x = graph.type(node.inputs[0]).shape, &y = graph.type(node.inputs[1]).shape;
   const std::int64_t batch = product(x, node.attributes.integers("x_batch"));
   const std::int64_t k = product(x, node.attributes.integers("x_contract"));
   if (batch == 0 || k == 0 || x.elements() == 0 || y.elements() == 0) return;
   const std::int64_t m = x.elements() / batch / k, n = y.elements() / batch / k;
-  const auto desc = [&](std::int64_t rows, std::int64_t columns, tag batched, tag single) {
+  const auto desc = [&](std::int64_t rows, std::int64_t columns, tag batched, tag single, memory::data_type type) {
     return batch > 1 ? memory::desc({batch, rows, columns}, type, batched)
                      : memory::desc({rows, columns}, type, single);
   };
@@ -258,7 +266,8 @@ void matmul_contest(const Graph& graph, const Node& node, memory::data_type type
       try {
         enter_all<dnnl::matmul>(
             contest,
-            dnnl::matmul::primitive_desc({desc(m, k, as, a1), desc(k, n, bs, b1), desc(m, n, tag::abc, tag::ab)},
+            dnnl::matmul::primitive_desc({desc(m, k, as, a1, types.operands), desc(k, n, bs, b1, types.operands),
+                                          desc(m, n, tag::abc, tag::ab, types.result)},
                                          user_scratch(), place.engine),
             formats,
             [](const auto& p) {
@@ -297,14 +306,19 @@ ContractionLibrary::ContractionLibrary(Device& device, const Clock& clock)
 ContractionLibrary::~ContractionLibrary() = default;
 
 std::unique_ptr<LibraryContraction> ContractionLibrary::best(const Graph& graph, const Node& node, bool winograd) {
-  const auto type = type_of(graph.type(node.outputs.at(0)).dtype);
-  if (!type || graph.type(node.outputs[0]).shape.elements() == 0) return nullptr;
+  const auto type = type_of(graph.type(node.inputs.at(0)).dtype), to = type_of(graph.type(node.outputs.at(0)).dtype);
+  if (!type || !to || graph.type(node.outputs[0]).shape.elements() == 0) return nullptr;
   const Place place{state_->engine, state_->pool, state_->clock};
   Contest contest(state_->clock);
-  if (node.op == Op::dot_general) {
-    matmul_contest(graph, node, *type, place, contest);
-  } else {
-    ConvolutionContest convolution(graph, node, *type, place, contest);
+  // A wide result may be that of an epilogue, which is rounded in the same kernel.
+  const std::vector<Types> results =
+      *type == *to ? std::vector<Types>{{*type, *to}} : std::vector<Types>{{*type, *to}, {*type, *type}};
+  for (const Types& types : results) {
+    if (node.op == Op::dot_general) {
+      matmul_contest(graph, node, types, place, contest);
+      continue;
+    }
+    ConvolutionContest convolution(graph, node, types, place, contest);
     convolution.run(dnnl::algorithm::convolution_direct);
     if (winograd) convolution.run(dnnl::algorithm::convolution_winograd);
   }
