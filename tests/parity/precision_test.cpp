@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "tests/parity/parity_case.hpp"
+#include "tests/src/cli/run_weft.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace weft {
@@ -133,6 +134,22 @@ TEST(HalfPrecision, CheckpointsOfF16AreNotTakenForAnotherPrecisionAndThoseOfF32A
   } catch (const std::runtime_error& error) {
     EXPECT_NE(std::string(error.what()).find("precision: f32, the job says f16"), std::string::npos) << error.what();
   }
+}
+
+TEST(MixedPrecision, ExplainSaysWhatContractionsReadAndThatNothingIsWidenedInMemory) {
+  const testing::TemporaryFolder folder;
+  const ParityCase parity("resnet18", folder.path());
+  const auto explained = [&](const std::string& precision) {
+    const testing::Outcome outcome =
+        testing::run_program({WEFT_BINARY, "compile", (folder.path() / "job.yaml").string(), "--explain", "--set",
+                              "precision=" + precision});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return outcome.out;
+  };
+  EXPECT_NE(explained("bf16").find("contractions read bf16; 0 widened copies in memory"), std::string::npos);
+  EXPECT_NE(explained("f16").find("contractions read f16 (the others what was rounded to it, widened to f32"),
+            std::string::npos);
+  EXPECT_EQ(explained("f32").find("contractions read"), std::string::npos);
 }
 
 TEST(MixedPrecision, ARunInBf16RepeatsBitForBitAndWithoutThePassItIsF32) {
