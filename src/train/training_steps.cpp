@@ -102,7 +102,11 @@ StepNumbers TrainingRun::run_step(std::int64_t step) {
 }
 
 void TrainingRun::skipped(std::int64_t step, double scale) {
-  if (scale <= kSmallestLossScale) diverged_in_backward(step);
+  if (scale <= kSmallestLossScale)
+    throw UserError(fmt::format(
+        "the loss or a gradient is not a finite number at step {}, even with a loss scale of {}: {}. {}. Lower "
+        "optimizer.lr, add optimizer.clip_norm, set precision: bf16, or look for such values in the data",
+        step, scale, first_non_finite_state(), what_is_left()));
   note(fmt::format("step {} was skipped: a gradient overflowed with a loss scale of {}; it is {} now", step, scale,
                    scale / 2));
 }
