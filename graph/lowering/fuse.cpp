@@ -146,8 +146,7 @@ class Fusion {
     }
     const auto computed =
         std::count_if(cone.nodes.begin(), cone.nodes.end(), [&](NodeId n) { return !groups_.inlineable(n); });
-    if (static_cast<int>(cone.operands.size()) > kMaxPrologueOperands || computed > kMaxPrologueNodes)
-      return {{}, {v}};
+    if (static_cast<int>(cone.operands.size()) > kMaxPrologueOperands || computed > kMaxPrologueNodes) return {{}, {v}};
     return cone;
   }
 
@@ -198,7 +197,8 @@ class Fusion {
     for (NodeId n = 0; n < groups_.node_count(); ++n) {
       if (!needed[static_cast<std::size_t>(n)] || !groups_.free(n)) continue;
       if (groups_.inlineable(n)) {  // somebody reads it from memory
-        groups_.add({{n}, {n}, shape(node(n).outputs[0]), {}, UnitKind::kernel});
+        const Shape& whole = shape(node(n).outputs[0]);
+        groups_.add({with_inlined_operands(n, whole), {n}, whole, {}, UnitKind::kernel});
         continue;
       }
       const Shape& iteration = shape(node(n).outputs[0]);
@@ -259,7 +259,8 @@ class Fusion {
       for (const ValueId v : node(n).inputs) {
         const NodeId p = groups_.producer(v);
         if (p != kNone && groups_.inlineable(p) && elementwise(n)) {
-          for (const ValueId w : node(p).inputs) stack.push_back(w);
+          const NodeId last = end_of_inlined(p);
+          for (const ValueId w : node(last).inputs) stack.push_back(w);
         } else {
           stack.push_back(v);
         }
@@ -268,11 +269,21 @@ class Fusion {
     return needed;
   }
 
+  /// What is widened may itself be copied into the kernel: the node whose operands that reads.
+  NodeId end_of_inlined(NodeId p) const {
+    if (!groups_.is_widening(p)) return p;
+    const NodeId below = groups_.producer(node(p).inputs[0]);
+    const bool copied = below != kNone && groups_.inlineable(below) && node(below).op != Op::constant;
+    return copied ? below : p;
+  }
+
   std::set<NodeId> with_inlined_operands(NodeId n, const Shape& iteration) const {
     std::set<NodeId> nodes{n};
     for (const ValueId v : node(n).inputs) {
       const NodeId p = groups_.producer(v);
-      if (p != kNone && groups_.inlineable(p) && shape(v) == iteration && node(p).op != Op::constant) nodes.insert(p);
+      if (p == kNone || !groups_.inlineable(p) || shape(v) != iteration || node(p).op == Op::constant) continue;
+      nodes.insert(p);
+      nodes.insert(end_of_inlined(p));
     }
     return nodes;
   }

@@ -106,5 +106,18 @@ TEST(NarrowSteps, NoWidenedCopyIsWrittenAndEpiloguesStayInTheContractionsKernels
   EXPECT_EQ(fused, 4) << lowered.program.str();
 }
 
+TEST(NarrowSteps, AWideningOfABroadcastThatIsNeededInMemoryFindsIt) {
+  GraphBuilder b;
+  const Tensor row = noise({1, 3}, 5).cast(DType::bf16);
+  const ValueId x = b.input("x", InputRole::feed, {DType::bf16, row.shape()});
+  const ValueId wide = b.cast(b.broadcast_in(x, {2, 4, 3}, {0, 2}), DType::f32);
+  b.output("moved", OutputRole::fetch, b.transpose(wide, {2, 0, 1}));
+  b.output("sum", OutputRole::fetch, b.reduce(Op::reduce_sum, b.mul(wide, wide), {1}));
+  const Graph graph = std::move(b).take();
+  const auto device = make_cpu_device({2, CpuIsa::automatic, true});
+  const auto expected = interpret(graph, {{"x", row}}), got = testing::run_compiled(graph, {{"x", row}}, *device);
+  for (const auto& [name, value] : expected) EXPECT_TRUE(got.at(name).identical(value)) << name;
+}
+
 }  // namespace
 }  // namespace weft
