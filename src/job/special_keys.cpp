@@ -18,11 +18,11 @@ constexpr Interval kIntervals[] = {{CheckpointSpec::Unit::epochs, "epoch", "epoc
                                    {CheckpointSpec::Unit::minutes, "minute", "minutes"}};
 
 void read_every(CheckpointSpec& checkpoint, const YamlNode& node) {
-  if (node.is_word("never")) {
+  const std::string text = node.kind == YamlNode::Kind::scalar ? node.text : "";
+  if (text == "never") {  // quoted too: every interval is text
     checkpoint.unit = CheckpointSpec::Unit::never;
     return;
   }
-  const std::string text = node.kind == YamlNode::Kind::scalar ? node.text : "";
   const auto space = text.find(' ');
   const auto unit = space == std::string::npos ? "" : text.substr(space + 1);
   for (const auto& interval : kIntervals) {

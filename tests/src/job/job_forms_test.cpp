@@ -65,6 +65,7 @@ TEST(Job, CheckpointIntervalsCountStepsEpochsOrMinutes) {
   EXPECT_EQ(parse("checkpoint: 100 steps").checkpoint, (CheckpointSpec{Unit::steps, 100, 3}));
   EXPECT_EQ(parse("checkpoint: {every: 1 minute}").checkpoint, (CheckpointSpec{Unit::minutes, 1, 3}));
   EXPECT_EQ(parse("checkpoint: never").checkpoint.unit, Unit::never);
+  EXPECT_EQ(parse("checkpoint: {every: 'never'}").checkpoint.unit, Unit::never);
 }
 
 TEST(Job, AutoStandsForWhatIsDecidedLater) {
