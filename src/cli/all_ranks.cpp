@@ -41,7 +41,8 @@ bool all_failed_alike(MpiRuntime& runtime, Communicator& failures, const Failure
 
 ExitCode on_all_ranks(const std::function<ExitCode(World&, const LaunchInfo&)>& work) {
   const LaunchInfo launch = detect_launch();
-  if (const std::string remark = start_remark(launch); !remark.empty() && launch.task == 0)
+  // Said on every node: a rank that fails on one may end the step before rank 0 has begun on another.
+  if (const std::string remark = start_remark(launch); !remark.empty() && launch.local == 0)
     std::fprintf(stderr, "weft: %s\n", remark.c_str());
   World world = join_world(launch);
   if (!world.runtime) return work(world, launch);
