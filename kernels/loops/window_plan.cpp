@@ -116,6 +116,10 @@ std::int64_t WindowPlan::taps() const {
   return total;
 }
 
+bool WindowPlan::tiles() const {
+  return std::all_of(windows.begin(), windows.end(), [](const WindowLoop& w) { return w.tiles(); });
+}
+
 WindowPlan plan_window(Graph& body) {
   WindowPlan p;
   p.refusal = read_values(body, p);

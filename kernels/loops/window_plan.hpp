@@ -19,7 +19,7 @@ struct WindowLoop {
 
   /// Outputs [first, second) have all their taps inside.
   std::pair<std::int64_t, std::int64_t> interior() const;
-  /// Every input is read by exactly one window.
+  /// Every input is read by exactly one output.
   bool tiles() const;
 };
 
@@ -41,6 +41,7 @@ struct WindowPlan {
   bool max() const { return op == Op::reduce_window_max || op == Op::reduce_window_max_grad; }
   std::int64_t positions() const;  ///< of the batch loops, the run's excluded
   std::int64_t taps() const;       ///< of a window
+  bool tiles() const;              ///< windows share no element of the wide side and leave none out
 };
 
 /// Of a body of one windowed operator. Layouts that are free are chosen, like those that are fixed, and set.

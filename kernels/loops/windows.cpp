@@ -84,7 +84,7 @@ class WindowEmitter {
     }
     phase.extent = extent;
     phase.work = work();
-    if (!plan_.forward() && !tiles()) phase.body = cleared();
+    if (!plan_.forward() && !plan_.tiles()) phase.body = cleared();
     for (Stmt& s : over_outputs(share_rows ? 1 : 0)) phase.body.push_back(std::move(s));
     kernel_.phases.push_back(std::move(phase));
     return std::move(kernel_);
@@ -110,11 +110,6 @@ class WindowEmitter {
     std::int64_t outputs = plan_.positions() * plan_.run.extent, inputs = outputs;
     for (const WindowLoop& w : plan_.windows) outputs *= w.outputs, inputs *= w.inputs;
     return std::max(outputs * plan_.taps(), inputs);
-  }
-
-  /// Every element of the wide side is written once: nothing is cleared, nothing added.
-  bool tiles() const {
-    return std::all_of(plan_.windows.begin(), plan_.windows.end(), [](const WindowLoop& w) { return w.tiles(); });
   }
 
   // --- addresses ----------------------------------------------------------------------------------------------------
@@ -276,7 +271,8 @@ class WindowEmitter {
   /// Adds `share` to the wide side at every tap.
   Statements scattered(ExprId share) {
     const ExprId at = x_address();
-    return over_taps({store(dx_, at, tiles() ? share : b_.add(b_.load(dx_, at), share))});
+    // Where windows tile, nothing is added up.
+    return over_taps({store(dx_, at, plan_.tiles() ? share : b_.add(b_.load(dx_, at), share))});
   }
 
   const WindowPlan& plan_;
@@ -308,7 +304,10 @@ RowsKernel make_windows(const Graph& body, const RowsSchedule& schedule) {
   result.body = body;
   const WindowPlan plan = plan_window(result.body);
   result.refusal = plan.refusal;
-  if (result.refusal.empty()) result.kernel = WindowEmitter(plan, result.body, schedule).run();
+  if (!result.refusal.empty()) return result;
+  result.kernel = WindowEmitter(plan, result.body, schedule).run();
+  // A window is read before any of its elements is written, and shares none with another.
+  result.overwrites_operands = plan.op == Op::reduce_window_max_grad && plan.tiles();
   return result;
 }
 

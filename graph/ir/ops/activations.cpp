@@ -3,6 +3,7 @@
 
 #include "graph/ir/ops/check.hpp"
 #include "graph/ir/ops/families.hpp"
+#include "graph/ir/ops/pooled_gradients.hpp"
 
 namespace weft::ops {
 namespace {
@@ -66,6 +67,7 @@ std::vector<ValueId> decompose_gelu(GraphBuilder& b, const Node& node) {
 
 std::vector<ValueId> gradient_relu(const GradientContext& c) {
   GraphBuilder& b = c.builder;
+  if (const auto masked = masked_before_pooling(b, c.result(), c.grad())) return {*masked};
   const ValueId zero = b.like(c.grad(), 0);
   // The result says as much as the operand, and lets what makes the operand take the relu into its own kernel.
   return {b.select(b.binary(Op::greater, c.result(), zero), c.grad(), zero)};

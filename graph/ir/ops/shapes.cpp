@@ -3,6 +3,7 @@
 
 #include "graph/ir/ops/check.hpp"
 #include "graph/ir/ops/families.hpp"
+#include "graph/ir/ops/pooled_gradients.hpp"
 
 namespace weft::ops {
 namespace {
@@ -65,7 +66,8 @@ std::vector<ValueId> gradient_broadcast(const GradientContext& c) {
   Dims summed;
   for (std::size_t d = 0; d < kept.size(); ++d)
     if (!kept[d]) summed.push_back(static_cast<std::int64_t>(d));
-  const ValueId sum = summed.empty() ? c.grad() : b.reduce(Op::reduce_sum, c.grad(), std::move(summed));
+  const ValueId grad = summed_before_pooling(b, c.grad(), summed);
+  const ValueId sum = summed.empty() ? grad : b.reduce(Op::reduce_sum, grad, std::move(summed));
   return {b.reshape(sum, from)};
 }
 

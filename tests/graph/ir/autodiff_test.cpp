@@ -120,6 +120,36 @@ TEST(Gradients, TiesFollowPyTorch) {
   EXPECT_EQ(r.at("relu").as_double(0), 0);
 }
 
+/// relu(x + bias) pooled by its maxima: windows that overlap, tile, and lie in the padding alone.
+TEST(Gradients, OfABiasAndAReluUnderAPoolingAreTakenOnTheNarrowSideAndEqualThoseTakenOnTheWideOne) {
+  const PoolWindow windows[] = {{{1, 1, 2, 2}, {1, 1, 2, 2}, {0, 0, 0, 0}, {0, 0, 0, 0}, {1, 1, 1, 1}},
+                                {{1, 1, 3, 3}, {1, 1, 2, 1}, {0, 0, 1, 1}, {0, 0, 1, 1}, {1, 1, 1, 1}},
+                                {{1, 1, 2, 1}, {1, 1, 1, 3}, {0, 0, 2, 0}, {0, 0, 0, 0}, {1, 1, 1, 1}}};
+  for (const PoolWindow& window : windows) {
+    const auto gradients_of = [&](bool hidden) {
+      std::mt19937 random(3);
+      GraphBuilder b;
+      const Shape shape{2, 3, 6, 4};
+      const ValueId x = b.input("x", InputRole::feed, {DType::f64, shape});
+      const ValueId bias = b.input("bias", InputRole::feed, {DType::f64, Shape{3}});
+      ValueId y = b.unary(Op::relu, b.add(x, b.broadcast_in(bias, shape, {1})));
+      if (hidden) y = b.mul(y, b.like(y, 1));  // between relu and pooling: nothing to see
+      const std::vector<ValueId> found =
+          gradients(b, weighted_loss(b, {b.pool(Op::reduce_window_max, y, window)}), {x, bias});
+      b.output("x", OutputRole::fetch, found[0]);
+      b.output("bias", OutputRole::fetch, found[1]);
+      const bool masked_wide = b.graph().producer(found[0])->op == Op::select;
+      EXPECT_EQ(masked_wide, hidden);
+      return interpret(b.graph(), {{"x", random_values({.shape = shape, .low = -2, .high = 2}, random)},
+                                   {"bias", Tensor::from<double>(Shape{3}, {0.1, -0.2, 0.3})}});
+    };
+    const auto narrow = gradients_of(false), wide = gradients_of(true);
+    for (const auto& [name, tensor] : wide)
+      for (std::int64_t i = 0; i < tensor.elements(); ++i)
+        EXPECT_NEAR(narrow.at(name).as_double(i), tensor.as_double(i), 1e-12) << name << " " << i;
+  }
+}
+
 TEST(Gradients, StopGradientStops) {
   GraphBuilder b;
   const ValueId x = b.input("x", InputRole::feed, kScalar);

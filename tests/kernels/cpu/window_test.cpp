@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/cpu_device.hpp"
 #include "tests/kernels/cpu/check_body.hpp"
+#include "tests/kernels/cpu/run_body.hpp"
 
 namespace weft {
 namespace {
@@ -123,6 +124,27 @@ TEST(CpuWindows, AnyWindowAgreesInBlocksLastAndRowMajor) {
       check_both(op, x, window, row(shape), row);
       check_both(op, x, window, channels_last(shape), row);
     }
+}
+
+TEST(CpuWindows, AGradientMayLieOverTheOperandThatItsWindowsTile) {
+  const auto device = make_cpu_device({2, CpuIsa::automatic, true});
+  const Shape shape{3, 32, 6, 8};
+  const Tensor x = random_tensor(DType::f32, shape, 1), dy = random_tensor(DType::f32, Shape{3, 32, 3, 4}, 2);
+  for (const Layout& layout : {Layout::dense(shape), Layout::blocked(shape, {{1, 16}}), channels_last(shape)}) {
+    Body body;
+    const ValueId in = body.in(x), grad = body.in(dy);
+    body.out(body.b.one(Op::reduce_window_max_grad, {in, grad},
+                        {{"window", Dims{1, 1, 2, 2}},
+                         {"strides", Dims{1, 1, 2, 2}},
+                         {"pads_low", Dims{0, 0, 0, 0}},
+                         {"pads_high", Dims{0, 0, 0, 0}},
+                         {"dilations", Dims{1, 1, 1, 1}}}));
+    Graph graph = body.b.graph();
+    graph.value(in).layout = layout;
+    EXPECT_TRUE(device->oracle().ask(graph).offer->spec.overwrites_operands);
+    const Tensor apart = testing::run_body(*device, graph, {x, dy})[0];
+    testing::expect_close(testing::run_body(*device, graph, {x, dy}, nullptr, {{0, 0}})[0], apart, 0, layout.str());
+  }
 }
 
 TEST(CpuWindows, NotANumberWinsEveryWindowThatHoldsIt) {
