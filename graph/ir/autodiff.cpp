@@ -57,9 +57,14 @@ bool is_inference_form(const Node& node) {
   return (node.op == Op::batch_norm && node.inputs.size() == 5) || (node.op == Op::dropout && node.inputs.size() == 1);
 }
 
+/// Attention's own gradient is that of its first result, by its first three operands.
+bool beyond_own_gradient(const GradientContext& c) {
+  return c.node.op == Op::attention && (c.grad(1) != kNone || (c.node.inputs.size() > 3 && c.wanted[3]));
+}
+
 std::vector<ValueId> operand_gradients(const GradientContext& c) {
   const OpRules& rules = rules_of(c.node.op);
-  if (rules.gradient != nullptr && !is_inference_form(c.node)) return rules.gradient(c);
+  if (rules.gradient != nullptr && !is_inference_form(c.node) && !beyond_own_gradient(c)) return rules.gradient(c);
   if (rules.decompose != nullptr) return through_decomposition(c, rules.decompose);
   throw UserError(fmt::format(
       "node '{}': operator {} has no gradient, and the loss depends on trained values through it; freeze what lies "

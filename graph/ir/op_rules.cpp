@@ -23,7 +23,7 @@ Table make_table() {
       ops::shape_rules,     ops::extent_rules,        ops::gather_rules,     ops::scatter_rules,
       ops::reduction_rules, ops::scan_rules,          ops::dot_rules,        ops::convolution_rules,
       ops::window_rules,    ops::control_rules,       ops::collective_rules, ops::activation_rules,
-      ops::softmax_rules,   ops::normalisation_rules, ops::dropout_rules};
+      ops::softmax_rules,   ops::normalisation_rules, ops::dropout_rules,    ops::attention_rules};
   Table table{};
   for (const Family family : kFamilies)
     for (const OpRules& rules : family()) {

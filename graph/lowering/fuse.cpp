@@ -6,6 +6,7 @@
 #include <set>
 
 #include "graph/lowering/body.hpp"
+#include "graph/lowering/fuse_attention.hpp"
 #include "graph/lowering/fuse_rows.hpp"
 #include "graph/lowering/groups.hpp"
 
@@ -25,6 +26,7 @@ class Fusion {
 
   std::vector<Unit> run(const std::vector<std::vector<NodeId>>& buckets) {
     claim_epilogues();
+    copied_ = group_attention(groups_, oracle_);
     claim_others();
     groups_.order_collectives(buckets);
     claim_reductions();
@@ -101,7 +103,8 @@ class Fusion {
 
   void claim_others() {
     for (NodeId n = 0; n < groups_.node_count(); ++n) {
-      if (!groups_.free(n) || elementwise(n) || groups_.inlineable(n) || is_reduction(n) || node(n).op == Op::constant)
+      if (!groups_.free(n) || elementwise(n) || groups_.inlineable(n) || is_reduction(n) ||
+          node(n).op == Op::constant || copied_[index(n)])
         continue;
       Group group{{n}, {n}, {}, {}, UnitKind::kernel};
       if (node(n).op == Op::reshape || node(n).op == Op::stop_gradient) group.kind = UnitKind::view;
@@ -301,6 +304,7 @@ class Fusion {
 
   Groups groups_;
   const KernelOracle& oracle_;
+  std::vector<bool> copied_;  ///< nodes that every kernel which reads them holds a copy of
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "graph/ir/passes/precision.hpp"
 #include "graph/ir/passes/prune.hpp"
 #include "graph/ir/passes/recompute.hpp"
+#include "graph/ir/passes/rewrite.hpp"
 #include "graph/ir/passes/simplify.hpp"
 #include "graph/ir/passes/verify.hpp"
 #include "graph/lowering/body.hpp"
@@ -43,16 +44,40 @@ void take_share(StepIr& s, const PassContext& c) {
   if (c.options.mesh) s.graph = partition(s.graph, *c.options.mesh, c.options.rank);
 }
 
+bool is_attention(const Node& node) { return node.op == Op::attention || node.op == Op::attention_grad; }
+
+/// What of it the device does not take is decomposed. It is found where the forward graph is made
+/// (graph/ir/passes/attention.hpp), which this pass's switch is for too.
+void keep_attention(StepIr& s, const PassContext& c) {
+  s.graph = rewritten(s.graph, [&](GraphBuilder& b, const Node& node) -> std::optional<std::vector<ValueId>> {
+    if (!is_attention(node)) return std::nullopt;
+    GraphBuilder alone;
+    std::vector<ValueId> operands;
+    for (const ValueId v : node.inputs)
+      operands.push_back(alone.input(std::to_string(operands.size()), InputRole::feed, b.type(v)));
+    for (const ValueId v : alone.node(node.op, std::move(operands), node.attributes))
+      alone.output(std::to_string(v), OutputRole::fetch, v);
+    if (c.oracle.ask(alone.graph()).offer) return std::nullopt;
+    return rules_of(node.op).decompose(b, node);
+  });
+}
+
+void decompose_attention(StepIr& s, const PassContext&) {
+  s.graph = decompose(s.graph, [](const Node& node) { return !is_attention(node); });
+}
+
 /// Decomposes composites, but not those operators that the device takes whole wherever they stand.
 void decompose_for_device(StepIr& s, const PassContext& c) {
-  s.graph = decompose(s.graph, [](const Node& node) { return is_pointwise(node.op) || node.op == Op::moments; });
+  s.graph = decompose(
+      s.graph, [](const Node& node) { return is_pointwise(node.op) || node.op == Op::moments || is_attention(node); });
   bool claimed = true;
   for (const Node& node : s.graph.nodes())
     if (node.op == Op::moments) {
       const NodeId id = s.graph.value(node.outputs.at(0)).producer;
       claimed = claimed && c.oracle.ask(make_unit(s.graph, {id}, node.outputs, "").body).offer.has_value();
     }
-  if (!claimed) s.graph = decompose(s.graph, [](const Node& node) { return is_pointwise(node.op); });
+  if (!claimed)
+    s.graph = decompose(s.graph, [](const Node& node) { return is_pointwise(node.op) || is_attention(node); });
 }
 
 /// Estimates of kernels of one kind differ by layouts, those of loops and of the library by more than this.
@@ -142,6 +167,7 @@ constexpr Pass kPasses[] = {
     {"cse", "equal nodes become one", merge_equal, true},
     {"dce", "nodes that nothing reads are dropped", drop_dead, true},
     {"partition", "this rank's share of the step, collectives inserted", take_share},
+    {"attention", "attention stays one kernel, without its matrix of scores", keep_attention, true, decompose_attention},
     {"decompose", "composites that the device does not take whole become primitives", decompose_for_device},
     {"fold", "again, over what partition and decompose made", fold, true},
     {"algebra", "again", apply_identities, true},

@@ -68,6 +68,14 @@
 //   the
 //               same id and shape, as a fraction of 2^32, is at least ratio. With x alone {ratio, id=0, sample_dim=0}:
 //               the inference form, the identity.
+//   attention   q [B, T, H, D], k [B, S, G, D], v [B, S, G, E], optionally mask [B|1, H|1, T|1, S] {scale, causal,
+//   offset,
+//               zero_masked}: y [B, T, H, E] and lse [B, H, T]. Query head h reads key and value head h / (H / G). With
+//               s = scale q k' (+ mask of floats; -infinity where a mask of booleans is false, and, with causal, for
+//               keys beyond the query's index + offset): y = softmax(s) v and lse = log sum exp s over the keys, both
+//               computed in f32 (f64 for f64), which is also lse's type. A query whose every key is masked gives NaN;
+//               with zero_masked 0, and lse +infinity.
+//   attention_grad dy, q, k, v, y, lse, optionally mask {same}: dq, dk, dv. The mask is not differentiated.
 #pragma once
 
 #include <cstdint>
@@ -203,7 +211,9 @@ enum class OpClass : std::uint8_t {
   X(batch_norm, composite)               \
   X(batch_norm_grad, composite)          \
   X(layer_norm, composite)               \
-  X(dropout, composite)
+  X(dropout, composite)                  \
+  X(attention, composite)                \
+  X(attention_grad, composite)
 // clang-format on
 
 enum class Op : std::uint16_t {

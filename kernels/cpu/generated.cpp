@@ -3,6 +3,7 @@
 
 #include "kernels/cpu/jit/kernel_compiler.hpp"
 #include "kernels/cpu/parallel.hpp"
+#include "kernels/loops/attention.hpp"
 #include "kernels/loops/rows.hpp"
 #include "kernels/loops/windows.hpp"
 #include "weft/error.hpp"
@@ -13,6 +14,7 @@ namespace {
 /// By the template that the body fits.
 loops::RowsKernel loops_for(const Graph& body, const Context& context) {
   const loops::RowsSchedule schedule{context.compiler->register_bytes()};
+  if (loops::is_attention(body)) return loops::make_attention(body, context.threads);
   return loops::is_windowed_body(body) ? loops::make_windows(body, schedule) : loops::make_rows(body, schedule);
 }
 
@@ -50,6 +52,7 @@ Claim claim_generated(const Graph& body, const Context& context) {
   spec.implementation = "generated";
   spec.scratch_bytes = made.scratch_bytes;
   spec.bytes = operand_bytes(spec.body);
+  spec.flops = made.flops;
   spec.overwrites_operands = made.overwrites_operands;
   return Claim::take(std::move(spec));
 }

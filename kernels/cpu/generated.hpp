@@ -1,4 +1,5 @@
-// Kernels generated for a body: elementwise chains, reductions, and rows of both (kernels/loops/rows.hpp).
+// Kernels generated for a body: elementwise chains, reductions, rows of both (kernels/loops/rows.hpp), and attention
+// (kernels/loops/attention.hpp).
 #pragma once
 
 #include <memory>

@@ -209,4 +209,11 @@ Stmt store(std::int32_t buffer, ExprId element, ExprId value) {
   return s;
 }
 
+Stmt tile_contract(Contraction contraction) {
+  Stmt s;
+  s.kind = StmtKind::tile_contract;
+  s.contraction.push_back(contraction);
+  return s;
+}
+
 }  // namespace weft::loops

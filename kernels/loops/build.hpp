@@ -46,5 +46,6 @@ Stmt loop_of(LoopKind kind, std::int32_t index, ExprId extent, std::vector<Stmt>
 Stmt declare(std::int32_t local, ExprId value);
 Stmt assign(std::int32_t local, ExprId value);
 Stmt store(std::int32_t buffer, ExprId element, ExprId value);
+Stmt tile_contract(Contraction contraction);
 
 }  // namespace weft::loops

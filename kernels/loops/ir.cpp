@@ -138,8 +138,19 @@ class Printer {
         case StmtKind::store:
           text_ += fmt::format("b{}[{}] = {}\n", s.slot, text_of(kernel_, s.index), text_of(kernel_, s.value));
           break;
+        case StmtKind::tile_contract: {
+          const Contraction& t = s.contraction.front();
+          text_ +=
+              fmt::format("tile {} {} {} x {}, rows {} columns {} depth {}\n", tile(t.c), t.accumulate ? "+=" : "=",
+                          tile(t.a), tile(t.b), text_of(kernel_, t.rows), t.columns, text_of(kernel_, t.depth));
+          break;
+        }
       }
     }
+  }
+
+  std::string tile(const Tile& t) const {
+    return fmt::format("b{}[{} + {} i + {} j]", t.buffer, text_of(kernel_, t.start), t.row, t.column);
   }
 
   const Kernel& kernel_;

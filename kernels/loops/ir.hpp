@@ -70,7 +70,25 @@ struct Local {
 };
 
 enum class LoopKind : std::uint8_t { serial, vector, unroll };
-enum class StmtKind : std::uint8_t { loop, declare, assign, store };
+enum class StmtKind : std::uint8_t { loop, declare, assign, store, tile_contract };
+
+/// A matrix in a buffer: element [i, j] is `start` + i * row + j * column.
+struct Tile {
+  std::int32_t buffer = -1;
+  ExprId start = -1;
+  std::int64_t row = 0, column = 1;
+};
+
+/// C[i, j] = (C[i, j], or 0) + the sum over p of A[i, p] * B[p, j], for i < rows, j < columns, p < depth, in f32. The
+/// tile C overlaps neither A nor B. How it is computed is the target's business (legalise.hpp): vectors of fused
+/// multiply-adds, units for small matrices, plain loops. Terms are added in the order of p, one rounding each, unless
+/// the target's own product joins neighbours first.
+struct Contraction {
+  Tile c, a, b;
+  ExprId rows = -1, depth = -1;  ///< i64
+  std::int64_t columns = 0;
+  bool accumulate = false;
+};
 
 struct Stmt {
   StmtKind kind = StmtKind::store;
@@ -82,6 +100,8 @@ struct Stmt {
   std::int32_t slot = -1;
   ExprId index = -1;
   ExprId value = -1;
+  /// tile_contract: the one; it stands outside vector loops.
+  std::vector<Contraction> contraction{};
 };
 
 struct Phase {

@@ -28,6 +28,7 @@ struct RowsKernel {
   Graph body;           ///< with a layout on every input and output
   Kernel kernel;        ///< arguments: the body's inputs, its outputs, scratch where there is some
   std::int64_t scratch_bytes = 0;
+  double flops = 0;                  ///< of contractions in it
   bool overwrites_operands = false;  ///< a result may lie exactly over an operand of its element size and layout
 };
 

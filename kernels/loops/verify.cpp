@@ -107,9 +107,32 @@ class Verifier {
       if (a >= 0) seek_outside(a);
   }
 
+  void contraction(const Contraction& t) {
+    for (const Tile* tile : {&t.c, &t.a, &t.b}) {
+      check(tile->buffer >= 0 && static_cast<std::size_t>(tile->buffer) < kernel_.buffers.size(),
+            "a tile of no buffer");
+      const DType held = kernel_.buffers[static_cast<std::size_t>(tile->buffer)].dtype;
+      check(held == DType::f32 || is_16_bit_float(held), "a tile of other than narrow floats");
+      check(tile->start >= 0 && type(tile->start) == DType::i64, "a tile without a start");
+      in_scope(tile->start);
+    }
+    check(kernel_.buffers[static_cast<std::size_t>(t.c.buffer)].dtype == DType::f32, "a tile product not into f32");
+    check(t.c.buffer != t.a.buffer && t.c.buffer != t.b.buffer, "a tile product over its own operand");
+    check(t.columns >= 1 && t.b.column == 1 && t.c.column == 1, "a tile product whose columns are not neighbours");
+    for (const ExprId extent : {t.rows, t.depth}) {
+      check(extent >= 0 && type(extent) == DType::i64, "a tile product's extent that is not i64");
+      in_scope(extent);
+    }
+  }
+
   void statements(const std::vector<Stmt>& body, bool in_vector) {
     std::vector<std::int32_t> declared;
     for (const Stmt& s : body) {
+      if (s.kind == StmtKind::tile_contract) {
+        check(!in_vector && s.contraction.size() == 1, "a tile product inside a vector loop, or none");
+        contraction(s.contraction.front());
+        continue;
+      }
       check(s.value >= 0, "a statement without a value");
       in_scope(s.value);
       switch (s.kind) {
@@ -144,6 +167,7 @@ class Verifier {
           check(type(s.value) == (is_16_bit_float(held) ? DType::f32 : held), "a store of another type");
           break;
         }
+        case StmtKind::tile_contract: break;
       }
     }
     for (const std::int32_t l : declared) locals_[static_cast<std::size_t>(l)] = false;

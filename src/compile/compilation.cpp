@@ -8,6 +8,7 @@
 #include <set>
 #include <tuple>
 
+#include "graph/ir/passes/attention.hpp"
 #include "graph/onnx/import.hpp"
 #include "graph/training/forward.hpp"
 #include "src/executor/executor.hpp"
@@ -96,6 +97,10 @@ Compilation compile_model(const std::string& path, const ModelSizes& sizes, Devi
     break;
   }
   Graph forward = inference_graph(model.forward);
+  if (std::find(wishes.without.begin(), wishes.without.end(), "attention") == wishes.without.end()) {
+    const auto phase = times.enter("passes");
+    forward = with_attention(forward);
+  }
   Lowered lowered = [&] {
     const auto phase = times.enter("passes");
     return lower(forward, TimedOracle(device.oracle(), &times), options);

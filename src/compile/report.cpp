@@ -24,7 +24,9 @@ std::int64_t arena_of(const Program& p) { return p.arena_bytes[0] + p.arena_byte
 
 const char* class_of_node(const Node& node) {
   switch (node.op) {
-    case Op::dot_general: return "matrix product";
+    case Op::dot_general:
+    case Op::attention:
+    case Op::attention_grad: return "matrix product";
     case Op::conv_general:
     case Op::conv_data_grad:
     case Op::conv_filter_grad: return "convolution";

@@ -8,6 +8,7 @@
 #include <memory>
 #include <ostream>
 
+#include "graph/ir/passes/attention.hpp"
 #include "graph/lowering/lower.hpp"
 #include "graph/onnx/import.hpp"
 #include "graph/training/forward.hpp"
@@ -200,7 +201,8 @@ void Prediction::compile() {
     if (c == &tail_ && tail_.samples == 0) continue;
     LoweringOptions lowering;
     lowering.role = whole_ ? "predict" : fmt::format("predict {}", c->samples);
-    programs.emplace_back(c, lower(inference_graph(c->model.forward), services_.device.oracle(), lowering).program);
+    programs.emplace_back(
+        c, lower(with_attention(inference_graph(c->model.forward)), services_.device.oracle(), lowering).program);
     check_memory(programs.back().second);
     for (const MemorySpace space : {MemorySpace::host, MemorySpace::pinned, MemorySpace::device})
       arena_->reserve(programs.back().second.arena_bytes[static_cast<int>(space)], space);

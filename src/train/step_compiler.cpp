@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "graph/ir/passes/attention.hpp"
 #include "graph/training/batch_norm_group.hpp"
 #include "graph/training/forward.hpp"
 #include "graph/training/loss.hpp"
@@ -53,7 +54,14 @@ const Model& StepCompiler::model(std::int64_t samples) {
   const auto found = models_.find(samples);
   if (found != models_.end()) return found->second;
   const PhaseTimes::Scope phase(times_, "import");
-  return models_[samples] = onnx::import_model(file_, bind_inputs(file_, job_, shapes_, samples));
+  Model made = onnx::import_model(file_, bind_inputs(file_, job_, shapes_, samples));
+  made.forward = recognised(std::move(made.forward));
+  return models_[samples] = std::move(made);
+}
+
+Graph StepCompiler::recognised(Graph graph) const {
+  const auto& without = job_.compile.without;
+  return std::find(without.begin(), without.end(), "attention") == without.end() ? with_attention(graph) : graph;
 }
 
 void StepCompiler::forget_initial_values() {
@@ -121,6 +129,7 @@ EvaluationProgram StepCompiler::evaluation(std::int64_t samples, const Plan& pla
   options.role = fmt::format("evaluate {}", samples);
   const Model& source = model(samples);
   Parameters parameters = choose_parameters(source, job_, trained_statistics(source.forward, job_.freeze));
+  evaluation.graph = recognised(std::move(evaluation.graph));  // dropout is gone from it
   Lowered program = lowered(evaluation.graph, options);
   return {std::move(program), std::move(evaluation.graph), std::move(evaluation.totals), std::move(parameters.tied)};
 }
@@ -130,7 +139,7 @@ Lowered StepCompiler::inference(std::int64_t samples) {
   options.without = job_.compile.without;
   options.compute = job_.precision;
   options.role = fmt::format("predict {}", samples);
-  return lowered(inference_graph(model(samples).forward), options);
+  return lowered(recognised(inference_graph(model(samples).forward)), options);
 }
 
 std::optional<TensorType> StepCompiler::target(std::int64_t samples) {

@@ -86,6 +86,8 @@ class StepCompiler {
  private:
   LoweringOptions options_for(const Plan& plan, int rank) const;
   Lowered lowered(const Graph& graph, const LoweringOptions& options) const;
+  /// With attention as an operator, unless the job leaves that pass out.
+  Graph recognised(Graph graph) const;
   /// The model for another number of samples, where that can be told and dropout needs it.
   std::optional<ResizedForward> resized(std::int64_t samples);
 

@@ -26,5 +26,6 @@ std::vector<OpRules> activation_rules();     ///< relu, sigmoid, softplus, gelu,
 std::vector<OpRules> softmax_rules();        ///< softmax, log_softmax, cross_entropy
 std::vector<OpRules> normalisation_rules();  ///< moments, batch_norm, batch_norm_grad, layer_norm
 std::vector<OpRules> dropout_rules();
+std::vector<OpRules> attention_rules();  ///< attention, attention_grad
 
 }  // namespace weft::ops

@@ -74,5 +74,6 @@ PlacementRule movement_placement(Op op);
 PlacementRule indexing_placement(Op op);
 PlacementRule reduction_placement(Op op);
 PlacementRule contraction_placement(Op op);
+PlacementRule attention_placement(Op op);
 
 }  // namespace weft::ops

@@ -48,8 +48,8 @@ PlacementAnswer pointwise(const Node& node, std::span<const TensorType> operand_
 PlacementRule pointwise_placement(Op op) { return is_pointwise(op) || op == Op::reorder ? pointwise : nullptr; }
 
 PlacementRule placement_rule(Op op) {
-  for (const auto family :
-       {pointwise_placement, movement_placement, indexing_placement, reduction_placement, contraction_placement})
+  for (const auto family : {pointwise_placement, movement_placement, indexing_placement, reduction_placement,
+                            contraction_placement, attention_placement})
     if (const PlacementRule rule = family(op)) return rule;
   return nullptr;
 }

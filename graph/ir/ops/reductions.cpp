@@ -32,7 +32,7 @@ ValueId spread(const GradientContext& c, ValueId v) {
 std::vector<ValueId> gradient_sum(const GradientContext& c) { return {spread(c, c.grad())}; }
 
 /// Shared evenly between the elements that equal the result.
-std::vector<ValueId> gradient_extreme(const GradientContext& c) {
+std::vector<ValueId> gradient_reduced_extreme(const GradientContext& c) {
   GraphBuilder& b = c.builder;
   const ValueId x = c.operand(0);
   const ValueId wins = b.binary(Op::equal, x, spread(c, c.result()));
@@ -58,8 +58,8 @@ std::vector<ValueId> gradient_prod(const GradientContext& c) {
 std::vector<OpRules> reduction_rules() {
   return {
       {.op = Op::reduce_sum, .infer = infer_reduce, .gradient = gradient_sum},
-      {.op = Op::reduce_max, .infer = infer_reduce, .gradient = gradient_extreme},
-      {.op = Op::reduce_min, .infer = infer_reduce, .gradient = gradient_extreme},
+      {.op = Op::reduce_max, .infer = infer_reduce, .gradient = gradient_reduced_extreme},
+      {.op = Op::reduce_min, .infer = infer_reduce, .gradient = gradient_reduced_extreme},
       {.op = Op::reduce_prod, .infer = infer_reduce, .gradient = gradient_prod},
   };
 }

@@ -52,8 +52,10 @@ ValueId mask_bias(OpContext& c, const Shape& scores, DType type) {
   return b.pad(mask, b.full(type, Shape{}, kMinusInfinity), zero, high, zero);
 }
 
-/// Everything that masks, as one additive bias; kNone when nothing does. `may_mask_all`: a query may have no key left.
-ValueId total_bias(OpContext& c, const Shape& scores, DType type, const Offset& offset, bool* may_mask_all) {
+/// Everything that masks, as one additive bias, but for what attention masks itself where `is_causal` is false; kNone
+/// when nothing does. `may_mask_all`: a query may have no key left.
+ValueId total_bias(OpContext& c, const Shape& scores, DType type, const Offset& offset, bool is_causal,
+                   bool* may_mask_all) {
   GraphBuilder& b = c.b;
   ValueId bias = c.has(3) ? mask_bias(c, scores, type) : kNone;
   *may_mask_all = c.has(3) || c.has(6) || offset.common < 0;
@@ -63,7 +65,7 @@ ValueId total_bias(OpContext& c, const Shape& scores, DType type, const Offset& 
     const ValueId distance = distances(b, scores, offset);
     bias = added(b, bias, bias_of(b, b.binary(compare, distance, b.like(distance, static_cast<double>(limit))), type));
   };
-  if (c.integer("is_causal", 0) != 0) within(Op::less_equal, 0);
+  if (is_causal) within(Op::less_equal, 0);
   if (left >= 0) within(Op::greater_equal, -left), *may_mask_all = true;
   if (right >= 0) within(Op::less_equal, right), *may_mask_all = true;
   if (c.has(6)) {
@@ -96,6 +98,38 @@ DType precision_of(OpContext& c, DType type) {
   return dtype_of_onnx(static_cast<std::int32_t>(c.integer("softmax_precision", 0)), "attribute 'softmax_precision'");
 }
 
+/// Whether the operator `attention` computes what the node says: its results, in f32 or wider.
+bool is_plain(OpContext& c, ValueId q, ValueId k) {
+  const DType type = c.b.dtype(q), precision = precision_of(c, type);
+  const Shape &queries = c.b.shape(q), &keys = c.b.shape(k);
+  const bool wide = precision == type || precision == DType::f32;
+  return !c.wants(3) && c.number("softcap", 0) == 0 && wide && queries.rank() == 4 && keys.rank() == 4 && keys[2] > 0 &&
+         queries[3] > 0 && keys[1] > 0 && queries[1] % keys[1] == 0;
+}
+
+/// y [batch, heads, queries, values] from operands of such dimensions.
+ValueId plain_attention(OpContext& c, ValueId q, ValueId k, ValueId v, double scale, const Offset& offset) {
+  GraphBuilder& b = c.b;
+  const auto positions_first = [&](ValueId x) { return b.transpose(x, {0, 2, 1, 3}); };
+  const Shape scores{b.shape(q)[0], b.shape(q)[1], b.shape(q)[2], b.shape(k)[2]};
+  const bool causal = c.integer("is_causal", 0) != 0, apart = causal && offset.each == kNone;
+  bool may_mask_all = false;
+  ValueId bias = total_bias(c, scores, b.dtype(q), offset, causal && !apart, &may_mask_all);
+  Values operands = {positions_first(q), positions_first(k), positions_first(v)};
+  if (bias != kNone) {
+    Dims extents(4 - b.shape(bias).extents().size(), 1);
+    for (const std::int64_t e : b.shape(bias)) extents.push_back(e);
+    bias = b.reshape(bias, Shape(extents));
+    operands.push_back(b.broadcast_to(bias, Shape{extents[0], extents[1], extents[2], scores[3]}));
+  }
+  const Values made = b.node(Op::attention, std::move(operands),
+                             {{"scale", scale},
+                              {"causal", std::int64_t{apart}},
+                              {"offset", offset.common},
+                              {"zero_masked", std::int64_t{may_mask_all}}});
+  return positions_first(made[0]);
+}
+
 Values import_attention(OpContext& c) {
   GraphBuilder& b = c.b;
   if (c.has(4) != c.has(5)) OpContext::unsupported("past_key and past_value come together");
@@ -106,9 +140,18 @@ Values import_attention(OpContext& c) {
   if (c.has(4)) k = b.concat({c.in(4), k}, 2), v = b.concat({c.in(5), v}, 2);
   const Values present = {k, v};
   const std::int64_t heads = b.shape(q)[1];
-  k = repeated_heads(b, k, heads), v = repeated_heads(b, v, heads);
   const DType type = b.dtype(q);
   const double scale = c.number("scale", 1 / std::sqrt(static_cast<double>(b.shape(q)[3])));
+  Offset offset;
+  if (c.has(4)) offset.common = c.shape(4)[2];
+  if (c.has(6))
+    offset.each =
+        b.sub(b.cast(c.in(6), DType::i64), b.full(DType::i64, c.shape(6), static_cast<double>(b.shape(q)[2])));
+  if (is_plain(c, q, k)) {
+    const ValueId y = plain_attention(c, q, k, v, scale, offset);
+    return {flat ? from_heads(b, y) : y, present[0], present[1], kNone};
+  }
+  k = repeated_heads(b, k, heads), v = repeated_heads(b, v, heads);
   // Half of the scale on each side: sums of 16-bit products stay in range.
   const auto scaled = [&](ValueId x) { return b.mul(x, b.like(x, std::sqrt(scale))); };
   ValueId scores = b.matmul(scaled(q), b.transpose(scaled(k), {0, 1, 3, 2}));
@@ -116,12 +159,8 @@ Values import_attention(OpContext& c) {
   if (const double cap = c.number("softcap", 0); cap > 0) scores = softcapped(b, scores, cap);
   const ValueId capped = scores;
   const Shape shape = b.shape(scores);
-  Offset offset;
-  if (c.has(4)) offset.common = c.shape(4)[2];
-  if (c.has(6))
-    offset.each = b.sub(b.cast(c.in(6), DType::i64), b.full(DType::i64, c.shape(6), static_cast<double>(shape[2])));
   bool may_mask_all = false;
-  const ValueId bias = total_bias(c, shape, type, offset, &may_mask_all);
+  const ValueId bias = total_bias(c, shape, type, offset, c.integer("is_causal", 0) != 0, &may_mask_all);
   const ValueId p = b.cast(probabilities(b, scores, bias, may_mask_all, precision_of(c, type)), type);
   const ValueId y = b.matmul(p, v);
   Values results = {flat ? from_heads(b, y) : y, present[0], present[1], kNone};

@@ -8,6 +8,7 @@
 
 #include "kernels/cpu/jit/codegen.hpp"
 #include "kernels/cpu/team.hpp"
+#include "kernels/loops/legalise.hpp"
 #include "weft/error.hpp"
 
 namespace weft::cpu {
@@ -15,8 +16,9 @@ namespace weft::cpu {
 KernelCompiler::KernelCompiler(CpuIsa isa, CodeCacheOptions cache)
     : target_(jit_target(isa)), cache_(std::move(cache)) {}
 
-std::shared_ptr<const KernelCode> KernelCompiler::compile(const loops::Kernel& kernel) {
-  kernel.verify();
+std::shared_ptr<const KernelCode> KernelCompiler::compile(const loops::Kernel& written) {
+  written.verify();
+  const loops::Kernel kernel = loops::legalised(written, {target_.register_bytes, target_.masked_memory ? 32 : 16});
   const std::string key = code_key(kernel, target_);
   std::unique_ptr<LinkedCode> code = link_cached(key, kernel.phases.size());
   if (!code) {

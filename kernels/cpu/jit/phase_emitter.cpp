@@ -165,6 +165,7 @@ void PhaseEmitter::emit_body(const std::vector<Stmt>& body) {
       case StmtKind::declare: emit_declare(stmt); break;
       case StmtKind::assign: emit_assign(stmt.slot, stmt.value); break;
       case StmtKind::store: emit_store(stmt); break;
+      case StmtKind::tile_contract: throw InternalError("loop IR: a tile product reached the emitter");
     }
 }
 

@@ -148,6 +148,26 @@ void composites(Cases& cases) {
                    {{"ratio", 0.4}, {"id", I{2}}, {"sample_dim", I{0}}}});
 }
 
+Attributes attention_of(double scale, bool causal, I offset, bool zero_masked) {
+  return {{"scale", scale}, {"causal", I{causal}}, {"offset", offset}, {"zero_masked", I{zero_masked}}};
+}
+
+void attention(Cases& cases) {
+  const GradientOperand q{{2, 3, 4, 2}}, k{{2, 5, 2, 2}}, v{{2, 5, 2, 3}}, y{{2, 3, 4, 3}}, lse{{2, 4, 3}, 1, 3};
+  const GradientOperand kept = fixed(Tensor::from<bool>({1, 1, 3, 5}, {true, false, true, false, false,  //
+                                                                       false, true, true, true, false,   //
+                                                                       true, true, true, true, true}));
+  const GradientOperand nothing = fixed(Tensor::from<bool>({2, 1, 1, 5}, {true, false, true, false, true,  //
+                                                                          false, false, false, false, false}));
+  cases.push_back({Op::attention, {q, k, v}, attention_of(0.7, false, 0, false)});
+  cases.push_back({Op::attention, {q, k, v}, attention_of(0.7, true, 2, false)});
+  cases.push_back({Op::attention, {q, k, v, {{2, 4, 1, 5}}}, attention_of(-0.5, false, 0, true)});
+  cases.push_back({Op::attention, {q, k, v, kept}, attention_of(0.7, true, 0, false)});
+  cases.push_back({Op::attention_grad, {y, q, k, v, y, lse}, attention_of(0.7, true, 1, false)});
+  cases.push_back({Op::attention_grad, {y, q, k, v, y, lse, {{1, 1, 3, 5}}}, attention_of(0.7, false, 0, false)});
+  cases.push_back({Op::attention_grad, {y, q, k, v, y, lse, nothing}, attention_of(0.7, false, 0, true)});
+}
+
 }  // namespace
 
 std::vector<GradientCase> gradient_cases() {
@@ -159,6 +179,7 @@ std::vector<GradientCase> gradient_cases() {
   reductions(cases);
   contractions(cases);
   composites(cases);
+  attention(cases);
   return cases;
 }
 

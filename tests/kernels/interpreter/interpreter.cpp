@@ -37,7 +37,24 @@ class Interpreter {
     for (const Stmt& stmt : body) statement(stmt);
   }
 
+  void contract(const Contraction& t) {
+    const auto at = [&](const Tile& tile, std::int64_t i, std::int64_t j) {
+      return element(tile.buffer, {0, evaluate(tile.start).integer + i * tile.row + j * tile.column});
+    };
+    const auto type = [&](const Tile& tile) { return kernel_.buffers[static_cast<std::size_t>(tile.buffer)].dtype; };
+    const std::int64_t rows = evaluate(t.rows).integer, depth = evaluate(t.depth).integer;
+    for (std::int64_t i = 0; i < rows; ++i)
+      for (std::int64_t j = 0; j < t.columns; ++j) {
+        Scalar sum = t.accumulate ? load(type(t.c), at(t.c, i, j)) : Scalar{};
+        for (std::int64_t p = 0; p < depth; ++p)
+          sum = multiply_add(DType::f32, load(type(t.a), at(t.a, i, p)), load(type(t.b), at(t.b, p, j)), sum,
+                             options_.fused_multiply_add);
+        store(type(t.c), sum, at(t.c, i, j));
+      }
+  }
+
   void statement(const Stmt& stmt) {
+    if (stmt.kind == StmtKind::tile_contract) return contract(stmt.contraction.front());
     const auto slot = static_cast<std::size_t>(stmt.slot);
     const Scalar x = evaluate(stmt.value);
     switch (stmt.kind) {
@@ -56,6 +73,7 @@ class Interpreter {
       }
       case StmtKind::assign: local(stmt.slot) = x; break;
       case StmtKind::store: store(kernel_.buffers[slot].dtype, x, element(stmt.slot, evaluate(stmt.index))); break;
+      case StmtKind::tile_contract: break;
     }
   }
 

@@ -11,13 +11,14 @@
 namespace weft::loops::testing {
 namespace {
 
-constexpr std::int64_t kElements = 1600;  // of an input: more than any index that `element` makes
+constexpr std::int64_t kElements = 1600;       // of an input: more than any index that `element` makes
+constexpr std::int64_t kMatrixElements = 600;  // more than any index of a product
 constexpr std::int64_t kLongestVector = 70;
 constexpr int kInputs = 3;
 
 class Generator {
  public:
-  explicit Generator(unsigned seed) : random_(seed), b_(result_.kernel) {}
+  explicit Generator(unsigned seed) : random_(seed), random_of_products_(seed + 1000), b_(result_.kernel) {}
 
   RandomKernel run() {
     for (int i = 0; i < kInputs; ++i) inputs_.push_back(argument(any_type(), kElements));
@@ -25,6 +26,10 @@ class Generator {
     for (std::size_t i = 0; i < kElements; ++i)
       store(DType::i32, {0, pick(0, 6)}, result_.arguments.back().data() + i * sizeof(std::int32_t));
     for (int i = 0; i < 2; ++i) outputs_.push_back(argument(any_type(), 0));
+    std::swap(random_, random_of_products_);
+    matrix_ = argument(chance(50) ? DType::f32 : chance(50) ? DType::bf16 : DType::f16, kMatrixElements);
+    products_ = argument(DType::f32, 0);
+    std::swap(random_, random_of_products_);
     for (std::int64_t phases = pick(1, 2); phases > 0; --phases) {
       Phase phase;
       phase.index = result_.kernel.add_index();
@@ -36,6 +41,8 @@ class Generator {
     for (std::size_t i = 0; i < outputs_.size(); ++i)
       result_.arguments[static_cast<std::size_t>(outputs_[i])].resize(static_cast<std::size_t>(written_[i]) *
                                                                       size_of(type_of_buffer(outputs_[i])));
+    result_.arguments[static_cast<std::size_t>(products_)].resize(static_cast<std::size_t>(products_written_) *
+                                                                  sizeof(float));
     return std::move(result_);
   }
 
@@ -184,6 +191,7 @@ class Generator {
   }
 
   void statement(int depth, std::vector<Stmt>& out) {
+    maybe_product(out);
     const std::int64_t kind = pick(0, 9);
     if (kind <= 2 && depth < 3) return out.push_back(loop(depth));
     if (kind <= 4 && depth < 3 && !in_vector()) return vector_loop(depth, out);
@@ -221,6 +229,37 @@ class Generator {
     const ExprId x = make(type == DType::f16 || type == DType::bf16 ? DType::f32 : type);
     stored_.emplace_back(buffer, index);
     return loops::store(buffer, index, x);
+  }
+
+  /// Products are drawn apart, so that all else is for a seed what it was before there were any.
+  void maybe_product(std::vector<Stmt>& out) {
+    std::swap(random_, random_of_products_);
+    if (!in_vector() && chance(20)) out.push_back(product());
+    std::swap(random_, random_of_products_);
+  }
+
+  /// Of two parts of one matrix, into elements of its own.
+  Stmt product() {
+    const std::int64_t rows = pick(1, 9), columns = pick(1, 40), deepest = pick(1, 6);
+    Contraction t;
+    ExprId start = b_.integer(0);
+    std::int64_t count = rows * columns;
+    for (const Around& a : around_) {
+      start = b_.add(b_.mul(start, b_.integer(a.most)), b_.index(a.index));
+      count *= a.most;
+    }
+    t.c = {products_, b_.add(b_.mul(start, b_.integer(rows * columns)), b_.integer(products_written_)), columns, 1};
+    products_written_ += count;
+    const auto begin = [&] { return b_.add(b_.integer(pick(0, 50)), b_.index(one_of(around_).index)); };
+    t.a = chance(50) ? Tile{matrix_, begin(), 1, pick(1, 20)} : Tile{matrix_, begin(), pick(1, 20), pick(1, 3)};
+    t.b = {matrix_, begin(), pick(1, 40), 1};
+    t.rows = b_.integer(rows);
+    t.depth = b_.integer(deepest);
+    if (chance(50))
+      t.depth = b_.binary(Op::minimum, b_.cast(b_.load(table_, element(true)), DType::i64), b_.integer(deepest));
+    t.columns = columns;
+    t.accumulate = chance(50);
+    return tile_contract(t);
   }
 
   Stmt loop(int depth) {
@@ -268,11 +307,12 @@ class Generator {
     values_.push_back({joined, false});
   }
 
-  std::mt19937_64 random_;
+  std::mt19937_64 random_, random_of_products_;
   RandomKernel result_;
   Builder b_;
   std::vector<std::int32_t> inputs_, outputs_;
-  std::int32_t table_ = -1;
+  std::int32_t table_ = -1, matrix_ = -1, products_ = -1;
+  std::int64_t products_written_ = 0;
   std::int64_t written_[2] = {0, 0};
   std::vector<Around> around_;
   std::vector<Named> values_, variables_;

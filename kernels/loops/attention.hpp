@@ -1,0 +1,26 @@
+// The template of generated kernels: attention and its gradient, without a matrix of scores in memory.
+//
+// Scores are made block by block and lie transposed, keys down and queries across, in a buffer of the thread's own: so
+// the maximum, the exponentials and their sum over keys run down, a query in each lane, and only the block of queries
+// has to be transposed before it is multiplied. Forward (Milakov and Gimelshein, arXiv 1805.02867; Dao, arXiv
+// 2307.08691): for each block of queries, over the blocks of keys, with the result rescaled when the maximum rises.
+// Gradient: a block of queries makes its probabilities again from the statistic, and adds to the gradients of all keys
+// and values before the next block does. What is masked as beyond a causal query is not computed, but for the corner of
+// a block. Operands and results are read and written as strided views (strided.hpp): heads lie wherever a projection
+// wrote them.
+//
+// Sums are in f32, in an order that extents and `parts` alone decide.
+#pragma once
+
+#include "kernels/loops/rows.hpp"
+
+namespace weft::loops {
+
+/// Whether `body` holds attention or its gradient.
+bool is_attention(const Graph& body);
+
+/// `threads` to keep busy: where samples times heads are fewer, the gradient's queries are cut into parts, whose sums
+/// for keys and values go through scratch and are joined in order.
+RowsKernel make_attention(const Graph& body, int threads);
+
+}  // namespace weft::loops

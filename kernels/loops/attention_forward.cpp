@@ -1,0 +1,169 @@
+// Attention: one task for each block of queries of each head of each sample.
+#include <limits>
+
+#include "kernels/loops/attention_problem.hpp"
+#include "kernels/loops/math.hpp"
+
+namespace weft::loops {
+namespace {
+
+constexpr double kAttentionInfinity = std::numeric_limits<double>::infinity();
+
+class Forward {
+ public:
+  Forward(Kernel& kernel, const AttentionProblem& problem, const StridedBody& body) : a_(kernel, problem), body_(body) {
+    const auto buffer = [&](const StridedView& view, DType type) {
+      return kernel.add_buffer({type, view.argument, 0});
+    };
+    const Graph& graph = body.body;
+    const auto type = [&](int i) { return graph.type(body.node->inputs[static_cast<std::size_t>(i)]).dtype; };
+    q_ = buffer(*problem.q, type(0));
+    k_ = buffer(*problem.k, type(1));
+    v_ = buffer(*problem.v, type(2));
+    if (problem.mask != nullptr) mask_ = buffer(*problem.mask, problem.mask_type);
+    if (body.results[0]) y_ = buffer(*body.results[0], type(0));
+    if (body.results[1]) lse_ = buffer(*body.results[1], DType::f32);
+    packed_ = a_.own(problem.features * problem.widest());
+    scores_ = a_.own(problem.tallest() * problem.widest());
+    sums_ = a_.own(problem.widest() * problem.values);
+    most_ = a_.own(problem.widest());
+    total_ = a_.own(problem.widest());
+    shrink_ = a_.own(problem.widest());
+  }
+
+  void run() {
+    const AttentionProblem& p = a_.p;
+    if (p.whole_blocks() > 0) phase(p.whole_blocks(), a_.number(0), p.query_block);
+    if (p.rest() > 0) phase(1, a_.number(p.whole_blocks() * p.query_block), p.rest());
+  }
+
+ private:
+  Builder& b() { return a_.b; }
+
+  void phase(std::int64_t blocks, ExprId first, std::int64_t count) {
+    const AttentionProblem& p = a_.p;
+    Phase phase;
+    phase.index = a_.new_index();
+    phase.extent = p.batch * p.heads * blocks;
+    phase.work = p.batch * p.heads * blocks * count * p.keys;
+    const ExprId task = b().index(phase.index);
+    const ExprId block = b().binary(Op::rem, task, a_.number(blocks));
+    const QueryBlock rows{a_.head_of(b().div(task, a_.number(blocks))), a_.add(first, a_.times(block, count)), count};
+    phase.body = statements(rows);
+    b().kernel().phases.push_back(std::move(phase));
+  }
+
+  std::vector<Stmt> statements(const QueryBlock& rows) {
+    const AttentionProblem& p = a_.p;
+    std::vector<Stmt> body;
+    body.push_back(a_.pack_transposed(a_.tile(*p.q, q_, rows.at.batch, rows.first, rows.at.head), packed_, rows.count,
+                                      p.features, p.scale));
+    body.push_back(a_.fill(a_.whole(most_, rows.count), a_.number(1), rows.count, -kAttentionInfinity));
+    body.push_back(a_.fill(a_.whole(total_, rows.count), a_.number(1), rows.count, 0));
+    body.push_back(a_.fill(a_.whole(sums_, p.values), a_.number(rows.count), p.values, 0));
+    const ExprId visible = a_.visible_keys(rows);
+    const ExprId blocks = b().div(a_.add(visible, a_.number(p.key_block - 1)), a_.number(p.key_block));
+    body.push_back(a_.loop(blocks, [&](ExprId j) { return block_of_keys(rows, a_.key_block(j, visible)); }));
+    finish(rows, body);
+    return body;
+  }
+
+  std::vector<Stmt> block_of_keys(const QueryBlock& rows, const KeyBlock& keys) {
+    const AttentionProblem& p = a_.p;
+    std::vector<Stmt> body;
+    body.push_back(a_.products(a_.tile(*p.k, k_, rows.at.batch, keys.first, rows.at.group), packed_, scores_, rows,
+                               keys, p.features));
+    body.push_back(a_.vector(rows.count, kAttentionLanes, [&](ExprId c) { return probabilities(rows, keys, c); }));
+    if (p.key_blocks() > 1) body.push_back(rescale(rows));
+    Contraction t;
+    t.c = a_.whole(sums_, p.values);
+    t.a = AttentionBuilder::transposed(a_.whole(scores_, rows.count));
+    t.b = a_.tile(*p.v, v_, rows.at.batch, keys.first, rows.at.group);
+    t.rows = a_.number(rows.count);
+    t.depth = keys.count;
+    t.columns = p.values;
+    t.accumulate = true;
+    body.push_back(tile_contract(t));
+    return body;
+  }
+
+  /// Scores less their maximum so far become exponentials; the sum follows the maximum.
+  std::vector<Stmt> probabilities(const QueryBlock& rows, const KeyBlock& keys, ExprId c) {
+    std::vector<Stmt> body;
+    const std::int32_t most = a_.variable(), sum = a_.variable();
+    const ExprId former = b().load(most_, c);
+    body.push_back(declare(most, former));
+    body.push_back(a_.loop(keys.count, [&](ExprId r) {
+      const ExprId s = a_.score(scores_, mask_, rows, keys, r, c);
+      std::vector<Stmt> each = {assign(most, b().binary(Op::maximum, b().local(most), s))};
+      if (a_.masks()) each.insert(each.begin(), store(scores_, a_.add(a_.times(r, rows.count), c), s));
+      return each;
+    }));
+    // Where everything was masked so far, exponentials are of -infinity, and 0.
+    const std::int32_t shift = a_.b.kernel().add_local({DType::f32, false, 0});
+    const ExprId all_masked = b().binary(Op::equal, b().local(most), b().real(-kAttentionInfinity));
+    body.push_back(declare(shift, b().select(all_masked, b().real(0), b().local(most))));
+    body.push_back(declare(sum, b().real(0)));
+    body.push_back(a_.loop(keys.count, [&](ExprId r) {
+      const ExprId at = a_.add(a_.times(r, rows.count), c);
+      const std::int32_t e = a_.b.kernel().add_local({DType::f32, false, 0});
+      return std::vector{declare(e, a_.exp(b().sub(b().load(scores_, at), b().local(shift)))),
+                         store(scores_, at, b().local(e)), assign(sum, b().add(b().local(sum), b().local(e)))};
+    }));
+    const std::int32_t factor = a_.b.kernel().add_local({DType::f32, false, 0});
+    body.push_back(declare(factor, a_.exp(b().sub(former, b().local(shift)))));
+    body.push_back(store(total_, c, b().fma(b().load(total_, c), b().local(factor), b().local(sum))));
+    body.push_back(store(shrink_, c, b().local(factor)));
+    body.push_back(store(most_, c, b().local(most)));
+    return body;
+  }
+
+  Stmt rescale(const QueryBlock& rows) {
+    return a_.loop(a_.number(rows.count), [&](ExprId row) {
+      return std::vector{a_.vector(a_.p.values, kAttentionLanes, [&](ExprId e) {
+        const ExprId at = a_.add(a_.times(row, a_.p.values), e);
+        return std::vector{store(sums_, at, b().mul(b().load(sums_, at), b().load(shrink_, row)))};
+      })};
+    });
+  }
+
+  void finish(const QueryBlock& rows, std::vector<Stmt>& body) {
+    const ExprId zero = b().real(0);
+    if (y_ >= 0)
+      body.push_back(a_.loop(a_.number(rows.count), [&](ExprId row) {
+        const ExprId sum = b().load(total_, row);
+        ExprId inverse = b().div(b().real(1), sum);
+        if (a_.p.zero_masked) inverse = b().select(b().binary(Op::equal, sum, zero), zero, inverse);
+        return std::vector{a_.vector(a_.p.values, kAttentionLanes, [&](ExprId e) {
+          const ExprId to = a_.element(*body_.results[0], rows.at.batch, a_.add(rows.first, row), rows.at.head, e);
+          return std::vector{store(y_, to, b().mul(b().load(sums_, a_.add(a_.times(row, a_.p.values), e)), inverse))};
+        })};
+      }));
+    if (lse_ < 0) return;
+    const StridedView& view = *body_.results[1];
+    body.push_back(a_.vector(rows.count, kAttentionLanes, [&](ExprId c) {
+      const ExprId sum = b().load(total_, c);
+      Node log;
+      log.op = Op::log;
+      ExprId lse = b().add(b().load(most_, c), pointwise(b(), log, {sum}));
+      if (a_.p.zero_masked) lse = b().select(b().binary(Op::equal, sum, zero), b().real(kAttentionInfinity), lse);
+      const ExprId at =
+          a_.add(a_.add(a_.number(view.offset), a_.times(rows.at.batch, view.strides[0])),
+                 a_.add(a_.times(rows.at.head, view.strides[1]), a_.times(a_.add(rows.first, c), view.strides[2])));
+      return std::vector{store(lse_, at, lse)};
+    }));
+  }
+
+  AttentionBuilder a_;
+  const StridedBody& body_;
+  std::int32_t q_ = -1, k_ = -1, v_ = -1, mask_ = -1, y_ = -1, lse_ = -1;
+  std::int32_t packed_, scores_, sums_, most_, total_, shrink_;  ///< the thread's own
+};
+
+}  // namespace
+
+void build_attention(Kernel& kernel, const AttentionProblem& problem, const StridedBody& body) {
+  Forward(kernel, problem, body).run();
+}
+
+}  // namespace weft::loops

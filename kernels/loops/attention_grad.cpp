@@ -1,0 +1,234 @@
+// Attention's gradient: one task for each head of k and v of each sample, or for a part of its queries.
+#include "kernels/loops/attention_problem.hpp"
+
+namespace weft::loops {
+namespace {
+
+class Gradient {
+ public:
+  Gradient(Kernel& kernel, const AttentionProblem& problem, const StridedBody& body, int threads)
+      : a_(kernel, problem), body_(body) {
+    const Graph& graph = body.body;
+    const auto operand = [&](std::size_t i) {
+      return kernel.add_buffer({graph.type(body.node->inputs[i]).dtype, body.operands[i].argument, 0});
+    };
+    dy_ = operand(0), q_ = operand(1), k_ = operand(2), v_ = operand(3), y_ = operand(4), lse_ = operand(5);
+    if (problem.mask != nullptr) mask_ = operand(6);
+    type_ = graph.type(body.node->inputs[1]).dtype;
+    const auto result = [&](std::size_t i) {
+      return body.results[i] ? kernel.add_buffer({type_, body.results[i]->argument, 0}) : -1;
+    };
+    dq_ = result(0), dk_ = result(1), dv_ = result(2);
+    choose_parts(threads, static_cast<int>(graph.inputs().size() + graph.outputs().size()));
+    const AttentionProblem& p = problem;
+    packed_q_ = a_.own(p.features * p.widest());
+    packed_dy_ = a_.own(p.values * p.widest());
+    scores_ = a_.own(p.tallest() * p.widest());
+    slopes_ = a_.own(p.tallest() * p.widest());
+    delta_ = a_.own(p.widest());
+    sums_ = a_.own(p.widest() * p.features);
+  }
+
+  /// Returns the bytes of scratch.
+  std::int64_t run() {
+    const AttentionProblem& p = a_.p;
+    Phase phase;
+    phase.index = a_.new_index();
+    phase.extent = p.batch * p.groups * parts_;
+    phase.work = p.batch * p.heads * p.queries * p.keys;
+    phase.body = task(b().index(phase.index));
+    b().kernel().phases.push_back(std::move(phase));
+    if (scratch_ >= 0 && dk_ >= 0) join(*body_.results[1], dk_, 0, p.features);
+    if (scratch_ >= 0 && dv_ >= 0) join(*body_.results[2], dv_, part_elements() * p.features, p.values);
+    return scratch_ < 0 ? 0 : part_elements() * (p.features + p.values) * 4;
+  }
+
+ private:
+  Builder& b() { return a_.b; }
+  std::int64_t share() const { return a_.p.heads / a_.p.groups; }
+  std::int64_t units() const { return share() * a_.p.blocks(); }  ///< blocks of queries that one head of k and v meets
+  std::int64_t part_elements() const { return a_.p.batch * a_.p.groups * parts_ * a_.p.keys; }
+
+  void choose_parts(int threads, int next_argument) {
+    const std::int64_t tasks = std::max<std::int64_t>(1, a_.p.batch * a_.p.groups);
+    if (tasks < 2 * threads && threads > 1) parts_ = std::min(units(), (2 * threads + tasks - 1) / tasks);
+    if (parts_ > 1 || type_ != DType::f32) scratch_ = b().kernel().add_buffer({DType::f32, next_argument, 0});
+  }
+
+  /// Where a task sums the gradient of keys or values.
+  struct Target {
+    std::int32_t buffer = -1;
+    ExprId start = -1;  ///< of key 0
+    std::int64_t row = 0;
+
+    Tile at(Builder& builder, ExprId key) const {
+      return {buffer, builder.add(start, builder.mul(key, builder.integer(row))), row, 1};
+    }
+  };
+
+  Target target(std::size_t result, std::int32_t buffer, const HeadIndex& at, ExprId task, std::int64_t columns) {
+    if (buffer < 0) return {};
+    const std::int64_t before = result == 2 ? part_elements() * a_.p.features : 0;
+    if (scratch_ >= 0) return {scratch_, a_.add(a_.number(before), a_.times(task, a_.p.keys * columns)), columns};
+    const Tile tile = a_.tile(*body_.results[result], buffer, at.batch, a_.number(0), at.group);
+    return {buffer, tile.start, tile.row};
+  }
+
+  std::vector<Stmt> task(ExprId index) {
+    const AttentionProblem& p = a_.p;
+    const ExprId part = b().binary(Op::rem, index, a_.number(parts_)), head = b().div(index, a_.number(parts_));
+    const ExprId group = b().binary(Op::rem, head, a_.number(p.groups));
+    HeadIndex at{b().div(head, a_.number(p.groups)), -1, group};
+    keys_ = target(1, dk_, at, index, p.features);
+    values_ = target(2, dv_, at, index, p.values);
+    std::vector<Stmt> body;
+    if (dk_ >= 0) body.push_back(a_.fill(keys_.at(b(), a_.number(0)), a_.number(p.keys), p.features, 0));
+    if (dv_ >= 0) body.push_back(a_.fill(values_.at(b(), a_.number(0)), a_.number(p.keys), p.values, 0));
+    const auto bound = [&](ExprId i) { return b().div(a_.times(i, units()), a_.number(parts_)); };
+    const ExprId first = bound(part), count = b().sub(bound(a_.add(part, a_.number(1))), first);
+    body.push_back(a_.loop(count, [&](ExprId u) {
+      const ExprId unit = a_.add(first, u), block = b().binary(Op::rem, unit, a_.number(p.blocks()));
+      at.head = a_.add(a_.times(group, share()), b().div(unit, a_.number(p.blocks())));
+      return blocks_of_queries(at, block);
+    }));
+    return body;
+  }
+
+  /// A whole block, or the smaller last one: one of two loops runs, once.
+  std::vector<Stmt> blocks_of_queries(const HeadIndex& at, ExprId block) {
+    const AttentionProblem& p = a_.p;
+    const ExprId first = a_.times(block, p.query_block);
+    if (p.rest() == 0) return block_of_queries({at, first, p.query_block});
+    if (p.whole_blocks() == 0) return block_of_queries({at, first, p.rest()});
+    const ExprId is_last = b().cast(b().binary(Op::equal, block, a_.number(p.whole_blocks())), DType::i64);
+    return {a_.loop(b().sub(a_.number(1), is_last),
+                    [&](ExprId) {
+                      return block_of_queries({at, first, p.query_block});
+                    }),
+            a_.loop(is_last, [&](ExprId) {
+              return block_of_queries({at, first, p.rest()});
+            })};
+  }
+
+  std::vector<Stmt> block_of_queries(const QueryBlock& rows) {
+    const AttentionProblem& p = a_.p;
+    const Tile dy = query_tile(0, dy_, rows);
+    std::vector<Stmt> body;
+    body.push_back(a_.pack_transposed(query_tile(1, q_, rows), packed_q_, rows.count, p.features, p.scale));
+    body.push_back(a_.pack_transposed(dy, packed_dy_, rows.count, p.values, 1));
+    body.push_back(deltas(dy, query_tile(4, y_, rows), rows));
+    if (dq_ >= 0) body.push_back(a_.fill(a_.whole(sums_, p.features), a_.number(rows.count), p.features, 0));
+    const ExprId visible = a_.visible_keys(rows);
+    const ExprId blocks = b().div(a_.add(visible, a_.number(p.key_block - 1)), a_.number(p.key_block));
+    body.push_back(a_.loop(blocks, [&](ExprId j) { return block_of_keys(rows, a_.key_block(j, visible)); }));
+    if (dq_ >= 0) body.push_back(write_queries(rows));
+    return body;
+  }
+
+  /// Rows of dy, q or y.
+  Tile query_tile(std::size_t operand, std::int32_t buffer, const QueryBlock& rows) {
+    return a_.tile(body_.operands[operand], buffer, rows.at.batch, rows.first, rows.at.head);
+  }
+
+  Stmt deltas(const Tile& dy, const Tile& y, const QueryBlock& rows) {
+    return a_.loop(a_.number(rows.count), [&](ExprId row) {
+      const int lanes = 16;
+      const std::int32_t sum = b().kernel().add_local({DType::f32, true, lanes});
+      const auto at = [&](const Tile& t, ExprId column) {
+        return b().load(t.buffer, a_.add(a_.add(t.start, a_.times(row, t.row)), a_.times(column, t.column)));
+      };
+      return std::vector{
+          declare(sum, b().real(0)),
+          a_.vector(a_.p.values, lanes,
+                    [&](ExprId e) { return std::vector{assign(sum, b().fma(at(dy, e), at(y, e), b().local(sum)))}; }),
+          store(delta_, row, b().join_lanes(sum, Op::add))};
+    });
+  }
+
+  std::vector<Stmt> block_of_keys(const QueryBlock& rows, const KeyBlock& keys) {
+    const AttentionProblem& p = a_.p;
+    const Tile k = a_.tile(*p.k, k_, rows.at.batch, keys.first, rows.at.group);
+    const Tile v = a_.tile(*p.v, v_, rows.at.batch, keys.first, rows.at.group);
+    const Tile scores = a_.whole(scores_, rows.count), slopes = a_.whole(slopes_, rows.count);
+    std::vector<Stmt> body;
+    body.push_back(a_.products(k, packed_q_, scores_, rows, keys, p.features));
+    body.push_back(a_.products(v, packed_dy_, slopes_, rows, keys, p.values));
+    body.push_back(a_.vector(rows.count, kAttentionLanes, [&](ExprId c) { return slopes_of(rows, keys, c); }));
+    const auto add_product = [&](const Tile& c, const Tile& a, const Tile& of, ExprId height, ExprId depth,
+                                 std::int64_t columns) {
+      body.push_back(tile_contract({c, a, of, height, depth, columns, true}));
+    };
+    const ExprId count = a_.number(rows.count);
+    if (dv_ >= 0)
+      add_product(values_.at(b(), keys.first), scores, query_tile(0, dy_, rows), keys.count, count, p.values);
+    if (dk_ >= 0)
+      add_product(keys_.at(b(), keys.first), slopes, query_tile(1, q_, rows), keys.count, count, p.features);
+    if (dq_ >= 0)
+      add_product(a_.whole(sums_, p.features), AttentionBuilder::transposed(slopes), k, count, keys.count, p.features);
+    return body;
+  }
+
+  /// Scores become probabilities, and gradients of probabilities those of scores.
+  std::vector<Stmt> slopes_of(const QueryBlock& rows, const KeyBlock& keys, ExprId c) {
+    const StridedView& view = body_.operands[5];
+    const ExprId lse = b().load(lse_, a_.add(a_.add(a_.number(view.offset), a_.times(rows.at.batch, view.strides[0])),
+                                             a_.add(a_.times(rows.at.head, view.strides[1]),
+                                                    a_.times(a_.add(rows.first, c), view.strides[2]))));
+    const ExprId delta = b().load(delta_, c);
+    return {a_.loop(keys.count, [&](ExprId r) {
+      const ExprId at = a_.add(a_.times(r, rows.count), c);
+      const std::int32_t e = b().kernel().add_local({DType::f32, false, 0});
+      const ExprId x = b().sub(b().load(slopes_, at), delta);
+      return std::vector{declare(e, a_.exp(b().sub(a_.score(scores_, mask_, rows, keys, r, c), lse))),
+                         store(scores_, at, b().local(e)),
+                         store(slopes_, at, b().mul(b().mul(b().local(e), x), b().real(a_.p.scale)))};
+    })};
+  }
+
+  Stmt write_queries(const QueryBlock& rows) {
+    return a_.loop(a_.number(rows.count), [&](ExprId row) {
+      return std::vector{a_.vector(a_.p.features, kAttentionLanes, [&](ExprId d) {
+        const ExprId to = a_.element(*body_.results[0], rows.at.batch, a_.add(rows.first, row), rows.at.head, d);
+        return std::vector{store(dq_, to, b().load(sums_, a_.add(a_.times(row, a_.p.features), d)))};
+      })};
+    });
+  }
+
+  /// A phase that adds up the parts of each key's gradient, in order.
+  void join(const StridedView& view, std::int32_t to, std::int64_t before, std::int64_t columns) {
+    const AttentionProblem& p = a_.p;
+    Phase phase;
+    phase.index = a_.new_index();
+    phase.extent = p.batch * p.groups * p.keys;
+    phase.work = part_elements() * columns;
+    const ExprId row = b().index(phase.index), key = b().binary(Op::rem, row, a_.number(p.keys));
+    const ExprId head = b().div(row, a_.number(p.keys)), group = b().binary(Op::rem, head, a_.number(p.groups));
+    phase.body.push_back(a_.vector(columns, kAttentionLanes, [&](ExprId d) {
+      const ExprId first = a_.add(a_.number(before),
+                                  a_.add(a_.times(head, parts_ * p.keys * columns), a_.add(a_.times(key, columns), d)));
+      ExprId sum = b().load(scratch_, first);
+      for (std::int64_t part = 1; part < parts_; ++part)
+        sum = b().add(sum, b().load(scratch_, a_.add(first, a_.number(part * p.keys * columns))));
+      return std::vector{store(to, a_.element(view, b().div(head, a_.number(p.groups)), key, group, d), sum)};
+    }));
+    b().kernel().phases.push_back(std::move(phase));
+  }
+
+  AttentionBuilder a_;
+  const StridedBody& body_;
+  DType type_ = DType::f32;
+  std::int64_t parts_ = 1;
+  std::int32_t dy_ = -1, q_ = -1, k_ = -1, v_ = -1, y_ = -1, lse_ = -1, mask_ = -1, dq_ = -1, dk_ = -1, dv_ = -1;
+  std::int32_t scratch_ = -1;
+  std::int32_t packed_q_, packed_dy_, scores_, slopes_, delta_, sums_;  ///< the thread's own
+  Target keys_, values_;
+};
+
+}  // namespace
+
+std::int64_t build_attention_grad(Kernel& kernel, const AttentionProblem& problem, const StridedBody& body,
+                                  int threads) {
+  return Gradient(kernel, problem, body, threads).run();
+}
+
+}  // namespace weft::loops

@@ -1,0 +1,194 @@
+// Attention and its gradient as generated kernels, against their decompositions on the interpreter.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "graph/ir/interpret.hpp"
+#include "tests/kernels/cpu/check_body.hpp"
+
+namespace weft {
+namespace {
+
+using testing::Body;
+using testing::check;
+using testing::random_tensor;
+using I = std::int64_t;
+
+struct Sizes {
+  I batch = 2, queries = 7, keys = 7, heads = 2, groups = 2, features = 8, values = 8;
+};
+
+Attributes attention_of(const Sizes& s, bool causal = false, I offset = 0, bool zero_masked = false) {
+  return {{"scale", 1 / std::sqrt(static_cast<double>(s.features))},
+          {"causal", I{causal}},
+          {"offset", offset},
+          {"zero_masked", I{zero_masked}}};
+}
+
+/// q, k and v, and what follows from the results of attention: y, or, with a gradient of y, dq, dk and dv.
+std::string check_attention(const Sizes& s, const Attributes& attributes, bool gradient, DType type = DType::f32,
+                            const std::vector<Tensor>& mask = {}, int threads = 2, CpuIsa isa = CpuIsa::automatic) {
+  SCOPED_TRACE(fmt::format("{}x{}x{} queries of {}, {} keys of {} heads, {} values, {}{}", s.batch, s.heads, s.queries,
+                           s.features, s.keys, s.groups, s.values, attributes.str(), gradient ? ", gradient" : ""));
+  const double tolerance = type == DType::f32 ? 1e-5 : type == DType::bf16 ? 1.6e-2 : 2e-3;
+  const Tensor q = random_tensor(type, Shape{s.batch, s.queries, s.heads, s.features}, 1);
+  const Tensor k = random_tensor(type, Shape{s.batch, s.keys, s.groups, s.features}, 2);
+  const Tensor v = random_tensor(type, Shape{s.batch, s.keys, s.groups, s.values}, 3);
+  Body body;
+  if (!gradient) {
+    std::vector<ValueId> operands = {body.in(q), body.in(k), body.in(v)};
+    for (const Tensor& m : mask) operands.push_back(body.in(m));
+    for (const ValueId y : body.b.node(Op::attention, operands, attributes)) body.out(y);
+    return check(std::move(body), tolerance, {threads, isa, true});
+  }
+  // y and its statistic as the interpreter makes them.
+  GraphBuilder forward;
+  std::map<std::string, Tensor> given;
+  std::vector<ValueId> inputs;
+  std::vector<Tensor> operands = {q, k, v};
+  operands.insert(operands.end(), mask.begin(), mask.end());
+  for (const Tensor& t : operands) {
+    const std::string name = fmt::format("x{}", inputs.size());
+    inputs.push_back(forward.input(name, InputRole::feed, {t.dtype(), t.shape()}));
+    given.emplace(name, t);
+  }
+  const std::vector<ValueId> made = forward.node(Op::attention, inputs, attributes);
+  forward.output("y", OutputRole::fetch, made[0]);
+  forward.output("lse", OutputRole::fetch, made[1]);
+  std::map<std::string, Tensor> results = interpret(forward.graph(), given);
+  std::vector<ValueId> args = {body.in(random_tensor(type, Shape{s.batch, s.queries, s.heads, s.values}, 4)),
+                               body.in(q),
+                               body.in(k),
+                               body.in(v),
+                               body.in(results.at("y")),
+                               body.in(results.at("lse"))};
+  for (const Tensor& m : mask) args.push_back(body.in(m));
+  for (const ValueId g : body.b.node(Op::attention_grad, args, attributes)) body.out(g);
+  return check(std::move(body), 4 * tolerance, {threads, isa, true});
+}
+
+void expect_generated(const Sizes& s, const Attributes& attributes, DType type = DType::f32,
+                      const std::vector<Tensor>& mask = {}, int threads = 2, CpuIsa isa = CpuIsa::automatic) {
+  EXPECT_EQ(check_attention(s, attributes, false, type, mask, threads, isa), "generated");
+  EXPECT_EQ(check_attention(s, attributes, true, type, mask, threads, isa), "generated");
+}
+
+TEST(CpuAttention, AnyNumberOfPositionsAndFeaturesAgrees) {
+  for (const I positions : {1, 7, 64, 70, 197})
+    for (const I features : {8, 40}) {
+      const Sizes s{1, positions, positions, 2, 2, features, features};
+      expect_generated(s, attention_of(s));
+    }
+  for (const I features : {1, 64, 80, 128}) {
+    const Sizes s{2, 33, 65, 1, 1, features, 24};
+    expect_generated(s, attention_of(s));
+  }
+}
+
+TEST(CpuAttention, CausalQueriesSeeTheKeysUpToTheirOwnPosition) {
+  for (const auto& [queries, keys, offset] : {std::tuple<I, I, I>{1, 1, 0},
+                                              {7, 7, 0},
+                                              {128, 128, 0},
+                                              {130, 130, 0},
+                                              {5, 90, 85},
+                                              {70, 66, 3},
+                                              {64, 200, 10}}) {
+    const Sizes s{2, queries, keys, 2, 2, 16, 16};
+    expect_generated(s, attention_of(s, true, offset));
+  }
+}
+
+TEST(CpuAttention, HeadsOfQueriesShareThoseOfKeysAndValues) {
+  const Sizes s{2, 70, 66, 6, 2, 16, 8};
+  expect_generated(s, attention_of(s));
+  const Sizes one{1, 20, 20, 4, 1, 8, 8};
+  expect_generated(one, attention_of(one, true));
+}
+
+TEST(CpuAttention, MasksOfFloatsAndOfBooleansBroadcast) {
+  const Sizes s{2, 9, 70, 3, 3, 8, 8};
+  for (const Shape& shape : {Shape{2, 3, 9, 70}, Shape{2, 1, 1, 70}, Shape{1, 1, 9, 70}, Shape{1, 3, 1, 70}}) {
+    expect_generated(s, attention_of(s), DType::f32, {random_tensor(DType::f32, shape, 9, -3, 3)});
+    Tensor keep(DType::boolean, shape);
+    const Tensor draw = random_tensor(DType::f32, shape, 5, -1, 2);
+    for (I i = 0; i < keep.elements(); ++i)
+      keep.mutable_values<bool>()[static_cast<std::size_t>(i)] = draw.as_double(i) > 0;
+    expect_generated(s, attention_of(s), DType::f32, {keep});
+  }
+}
+
+TEST(CpuAttention, QueriesWithoutAKeyGiveNanOrZeroAsAsked) {
+  const Sizes s{2, 5, 70, 2, 2, 8, 8};
+  Tensor keep = Tensor::full(DType::boolean, Shape{2, 1, 5, 70}, 1);
+  for (std::size_t i = 0; i < 70; ++i) keep.mutable_values<bool>()[70 + i] = false;
+  EXPECT_EQ(check_attention(s, attention_of(s, false, 0, true), false, DType::f32, {keep}), "generated");
+  EXPECT_EQ(check_attention(s, attention_of(s, false, 0, true), true, DType::f32, {keep}), "generated");
+  EXPECT_EQ(check_attention(s, attention_of(s, true, -2, true), true), "generated");
+  Body body;
+  std::vector<ValueId> in;
+  for (unsigned i = 1; i < 4; ++i) in.push_back(body.in(random_tensor(DType::f32, Shape{2, i == 1 ? 5 : 70, 2, 8}, i)));
+  in.push_back(body.in(keep));
+  body.out(body.b.node(Op::attention, in, attention_of(s))[0]);
+  EXPECT_EQ(check(std::move(body), 1e-5), "generated");
+}
+
+TEST(CpuAttention, SixteenBitFloatsAreSummedInThirtyTwo) {
+  for (const DType type : {DType::bf16, DType::f16}) {
+    const Sizes s{2, 70, 66, 4, 2, 16, 24};
+    expect_generated(s, attention_of(s), type);
+  }
+}
+
+TEST(CpuAttention, EveryIsaAndAnyNumberOfThreadsAgrees) {
+  const Sizes s{1, 150, 70, 2, 1, 24, 40};
+  for (const CpuIsa isa : {CpuIsa::automatic, CpuIsa::avx2, CpuIsa::baseline})
+    expect_generated(s, attention_of(s), DType::f32, {}, 2, isa);
+  for (const int threads : {1, 3, 8}) expect_generated(s, attention_of(s, true), DType::f32, {}, threads);
+}
+
+/// q, k and v of 3 heads of 8 from one projection, as exporters write it: slices, reshapes and transposes around.
+TEST(CpuAttention, HeadsAreReadAndWrittenInsideOneProjection) {
+  const Sizes s{2, 70, 70, 3, 3, 8, 8};
+  Body body;
+  GraphBuilder& b = body.b;
+  const ValueId all = body.in(random_tensor(DType::f32, Shape{2, 70, 72}, 1));
+  std::vector<ValueId> parts;
+  for (I i = 0; i < 3; ++i)
+    parts.push_back(b.reshape(b.slice(all, {0, 0, 24 * i}, {2, 70, 24 * (i + 1)}, {1, 1, 1}), {2, 70, 3, 8}));
+  const std::vector<ValueId> made = b.node(Op::attention, parts, attention_of(s, true));
+  body.out(b.reshape(made[0], {2, 70, 24}));
+  body.out(made[1]);
+  EXPECT_EQ(check(std::move(body), 1e-5), "generated");
+}
+
+TEST(CpuAttention, GradientsAreWrittenSideBySide) {
+  const Sizes s{2, 70, 70, 3, 3, 8, 8};
+  Body body;
+  GraphBuilder& b = body.b;
+  const ValueId all = body.in(random_tensor(DType::f32, Shape{70, 2, 72}, 1));
+  std::vector<ValueId> operands = {b.reshape(body.in(random_tensor(DType::f32, Shape{2, 70, 24}, 2)), {2, 70, 3, 8})};
+  for (I i = 0; i < 3; ++i) {
+    const ValueId part = b.slice(all, {0, 0, 24 * i}, {70, 2, 24 * (i + 1)}, {1, 1, 1});
+    operands.push_back(b.transpose(b.reshape(part, {70, 2, 3, 8}), {1, 0, 2, 3}));
+  }
+  operands.push_back(body.in(random_tensor(DType::f32, Shape{2, 70, 3, 8}, 3)));
+  operands.push_back(body.in(random_tensor(DType::f32, Shape{2, 3, 70}, 4, 4, 6)));
+  std::vector<ValueId> grads = b.node(Op::attention_grad, operands, attention_of(s));
+  for (ValueId& g : grads) g = b.reshape(b.transpose(g, {1, 0, 2, 3}), {70, 2, 24});
+  body.out(b.concat(grads, 2));
+  EXPECT_EQ(check(std::move(body), 4e-5), "generated");
+}
+
+TEST(CpuAttention, DoublesAreRefused) {
+  testing::Body body;
+  const Sizes s{1, 4, 4, 1, 1, 4, 4};
+  std::vector<ValueId> in;
+  for (unsigned i = 1; i < 4; ++i) in.push_back(body.in(random_tensor(DType::f64, Shape{1, 4, 1, 4}, i)));
+  body.out(body.b.node(Op::attention, in, attention_of(s))[0]);
+  EXPECT_FALSE(make_cpu_device({2, CpuIsa::automatic, true})->oracle().ask(body.b.graph()).offer.has_value());
+}
+
+}  // namespace
+}  // namespace weft
