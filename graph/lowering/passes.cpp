@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "graph/ir/op_rules.hpp"
+#include "graph/ir/passes/accumulate.hpp"
 #include "graph/ir/passes/prune.hpp"
 #include "graph/ir/passes/recompute.hpp"
 #include "graph/ir/passes/simplify.hpp"
@@ -53,6 +54,8 @@ void decompose_for_device(StepIr& s, const PassContext& c) {
     }
   if (!claimed) s.graph = decompose(s.graph, [](const Node& node) { return is_pointwise(node.op); });
 }
+
+void accumulate(StepIr& s, const PassContext&) { s.graph = pruned(accumulate_in_place(s.graph)); }
 
 void recompute_nothing(StepIr& s, const PassContext&) { s.once = s.graph; }
 void recompute(StepIr& s, const PassContext&) {
@@ -118,6 +121,7 @@ constexpr Pass kPasses[] = {
     {"algebra", "again", apply_identities, true},
     {"cse", "again", merge_equal, true},
     {"dce", "again", drop_dead, true},
+    {"accumulate", "sums by index that are added to a tensor go straight into it", accumulate, true},
     {"recompute", "cheap results that only distant kernels need are made again there", recompute, true, recompute_nothing},
     {"buckets", "all-reduces of gradients that travel together", bucket, true, bucket_alone},
     {"layouts", "the order of memory that suits convolutions and what lies between them, chosen together", prefer_layouts, true},
