@@ -16,6 +16,7 @@
 #include "graph/lowering/layouts.hpp"
 #include "graph/lowering/liveness.hpp"
 #include "graph/lowering/memory.hpp"
+#include "graph/lowering/merge_updates.hpp"
 #include "graph/lowering/preferences.hpp"
 #include "graph/lowering/reuse.hpp"
 #include "graph/lowering/schedule.hpp"
@@ -99,6 +100,8 @@ void make_schedule(StepIr& s, std::vector<Step> steps) {
 void order(StepIr& s, const PassContext&) { make_schedule(s, schedule(s.lowered)); }
 void keep_order(StepIr& s, const PassContext&) { make_schedule(s, schedule_as_written(s.lowered)); }
 
+void merge_updates(StepIr& s, const PassContext& c) { merge_small_updates(s.lowered, s.steps, c.oracle); }
+
 void reuse_operands(StepIr& s, const PassContext&) { s.lowered = reuse_dying_operands(std::move(s.lowered), s.steps); }
 
 void emit_program(StepIr& s, const PassContext& c) {
@@ -130,6 +133,7 @@ constexpr Pass kPasses[] = {
     {"collectives", "members of a bucket become windows of one tensor", merge_buckets},
     {"updates", "states are updated where they are", update_in_place, true},
     {"schedule", "order for memory and exposed communication", order, true, keep_order},
+    {"launches", "small updates of states that run near each other share a launch", merge_updates, true},
     {"reuse", "results take the memory of operands that end with them", reuse_operands, true},
     {"emit", "buffers and instructions", emit_program},
     {"memory", "buffers that do not live at once share the arena", plan_memory, true},

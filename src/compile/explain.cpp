@@ -32,13 +32,15 @@ std::vector<std::string> operators_of(const Graph& body) {
   return names;
 }
 
-std::string operands(const std::vector<View>& views) {
+std::vector<std::string> types(const std::vector<View>& views) {
   std::vector<std::string> texts;
   for (const View& v : views)
     texts.push_back(
         fmt::format("{}{}", name_of(v.dtype), v.layout.is_row_major() ? v.layout.shape.str() : v.layout.str()));
-  return fmt::format("{}", fmt::join(texts, ", "));
+  return texts;
 }
+
+std::string operands(const std::vector<View>& views) { return fmt::format("{}", fmt::join(types(views), ", ")); }
 
 /// The first few, and how many more there are.
 std::string some_of(const std::vector<std::string>& names, std::size_t most) {
@@ -55,7 +57,7 @@ std::string group_text(const Program& p, const KernelGroup& g, double total) {
                                  total > 0 ? 100 * g.seconds / total : 0, g.instructions.size(), spec.implementation,
                                  some_of(g.operators, 12));
   constexpr const char* kIndent = "                                ";
-  text += fmt::format("{}{} <- {}\n", kIndent, operands(first.writes), operands(first.reads));
+  text += fmt::format("{}{} <- {}\n", kIndent, some_of(types(first.writes), 12), some_of(types(first.reads), 12));
   std::vector<std::string> names;
   for (const int i : g.instructions) names.push_back(p.instructions[at(i)].name);
   text += fmt::format("{}for {}\n", kIndent, some_of(names, 3));
