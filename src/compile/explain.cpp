@@ -87,6 +87,13 @@ std::string totals_text(const Lowered& lowered, double total) {
   return text;
 }
 
+std::string windows_text(const Lowered& lowered) {
+  const auto windows = std::count_if(lowered.decisions.begin(), lowered.decisions.end(),
+                                     [](const lowering::Decision& d) { return d.implementation == "window"; });
+  if (windows == 0) return {};
+  return fmt::format("  {} slices and concatenations are windows of other tensors: no kernel copies them\n", windows);
+}
+
 std::string memory_text(const Program& p) {
   const std::int64_t arena = p.arena_bytes[0] + p.arena_bytes[1] + p.arena_bytes[2];
   std::string text = fmt::format(
@@ -232,6 +239,7 @@ std::string explain_text(const Lowered& lowered) {
   text += totals_text(lowered, total);
   text += fmt::format("  {} reorders move {:.2f} MiB in {:.3f} ms\n", reorders.launches, mebibytes(reorders.bytes),
                       1e3 * reorders.seconds);
+  text += windows_text(lowered);
   text += memory_text(p);
   text += fmt::format("\n  {:>10} {:>7} {:>6} {:<28} {}\n", "ms", "share", "count", "implementation", "operators");
   for (const KernelGroup& g : groups) text += group_text(p, g, total);
