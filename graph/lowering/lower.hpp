@@ -46,7 +46,7 @@ struct PassRecord {
 
 struct Lowered {
   Program program;
-  std::vector<lowering::Decision> decisions;  ///< per kernel: who took it, and who refused
+  std::vector<lowering::Decision> decisions;  ///< per kernel: who took it, and who refused; windows
   std::vector<PassRecord> passes;             ///< in the order in which they ran
   Graph graph;                                ///< what there is to compute: decomposed, simplified, nothing twice
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "graph/ir/op_rules.hpp"
+#include "graph/ir/passes/accumulate.hpp"
 #include "graph/ir/passes/precision.hpp"
 #include "graph/ir/passes/prune.hpp"
 #include "graph/ir/passes/recompute.hpp"
@@ -17,6 +18,7 @@
 #include "graph/lowering/layouts.hpp"
 #include "graph/lowering/liveness.hpp"
 #include "graph/lowering/memory.hpp"
+#include "graph/lowering/merge_updates.hpp"
 #include "graph/lowering/preferences.hpp"
 #include "graph/lowering/reuse.hpp"
 #include "graph/lowering/schedule.hpp"
@@ -108,6 +110,8 @@ void narrow(StepIr& s, const PassContext& c) {
                      [&](const Node& n, DType result) { return takes_narrow(s.graph, n, type, result, c.oracle); });
 }
 
+void accumulate(StepIr& s, const PassContext&) { s.graph = pruned(accumulate_in_place(s.graph)); }
+
 void recompute_nothing(StepIr& s, const PassContext&) { s.once = s.graph; }
 void recompute(StepIr& s, const PassContext&) {
   s.once = s.graph;
@@ -150,6 +154,8 @@ void make_schedule(StepIr& s, std::vector<Step> steps) {
 void order(StepIr& s, const PassContext&) { make_schedule(s, schedule(s.lowered)); }
 void keep_order(StepIr& s, const PassContext&) { make_schedule(s, schedule_as_written(s.lowered)); }
 
+void merge_updates(StepIr& s, const PassContext& c) { merge_small_updates(s.lowered, s.steps, c.oracle); }
+
 void reuse_operands(StepIr& s, const PassContext&) { s.lowered = reuse_dying_operands(std::move(s.lowered), s.steps); }
 
 void emit_program(StepIr& s, const PassContext& c) {
@@ -174,6 +180,7 @@ constexpr Pass kPasses[] = {
     {"cse", "again", merge_equal, true},
     {"dce", "again", drop_dead, true},
     {"precision", "what contractions read is stored in 16 bits where the job asks for it", narrow, true},
+    {"accumulate", "sums by index that are added to a tensor go straight into it", accumulate, true},
     {"recompute", "cheap results that only distant kernels need are made again there", recompute, true, recompute_nothing},
     {"buckets", "all-reduces of gradients that travel together", bucket, true, bucket_alone},
     {"layouts", "the order of memory that suits convolutions and what lies between them, chosen together", prefer_layouts, true},
@@ -182,6 +189,7 @@ constexpr Pass kPasses[] = {
     {"collectives", "members of a bucket become windows of one tensor", merge_buckets},
     {"updates", "states are updated where they are", update_in_place, true},
     {"schedule", "order for memory and exposed communication", order, true, keep_order},
+    {"launches", "small updates of states that run near each other share a launch", merge_updates, true},
     {"reuse", "results take the memory of operands that end with them", reuse_operands, true},
     {"emit", "buffers and instructions", emit_program},
     {"memory", "buffers that do not live at once share the arena", plan_memory, true},

@@ -7,6 +7,8 @@
 #include <tuple>
 
 #include "graph/lowering/dependencies.hpp"
+#include "graph/lowering/liveness.hpp"
+#include "graph/lowering/reuse.hpp"
 #include "weft/error.hpp"
 
 namespace weft::lowering {
@@ -201,9 +203,36 @@ class Scheduler {
   std::vector<Step> steps_;
 };
 
+/// Edges after which a tensor that is only accumulated into is made when what is added to it is there: it lives for a
+/// shorter time, and what it is made of for a longer one.
+std::vector<std::pair<int, int>> late_accumulations(const LoweredGraph& graph) {
+  const Dependencies dependencies(graph);
+  std::vector<std::pair<int, int>> order;
+  for (const LoweredUnit& unit : graph.units) {
+    const auto& nodes = unit.spec.body.nodes();
+    if (nodes.size() != 1 || nodes.front().op != Op::scatter_nd || unit.inputs.size() != 3) continue;
+    const int whole = dependencies.maker(unit.inputs[0]), updates = dependencies.maker(unit.inputs[2]);
+    if (whole >= 0 && updates >= 0 && whole != updates && dependencies.after(whole).size() == 1)
+      order.emplace_back(updates, whole);
+  }
+  return order;
+}
+
 }  // namespace
 
-std::vector<Step> schedule(const LoweredGraph& graph) { return Scheduler(graph).run(); }
+std::vector<Step> schedule(const LoweredGraph& graph) {
+  std::vector<Step> early = Scheduler(graph).run();
+  const std::vector<std::pair<int, int>> order = late_accumulations(graph);
+  if (order.empty()) return early;
+  LoweredGraph ordered = graph;
+  ordered.order.insert(ordered.order.end(), order.begin(), order.end());
+  std::vector<Step> late = Scheduler(ordered).run();
+  // What later takes the memory of its operands counts once.
+  const auto peak = [&](const std::vector<Step>& steps) {
+    return peak_bytes(reuse_dying_operands(graph, steps), steps);
+  };
+  return peak(late) < peak(early) ? late : early;
+}
 
 std::vector<Step> schedule_as_written(const LoweredGraph& graph) {
   const Dependencies dependencies(graph);

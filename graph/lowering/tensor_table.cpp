@@ -110,6 +110,7 @@ bool WindowTable::place_slice(const Unit& unit) {
   const int t = window_in(from, *window, name_of_value(node.outputs[0]));
   result_.tensors[index(t)].view_of = from;
   tensor_of_[index(node.outputs[0])] = t;
+  result_.decisions.push_back({unit.name, "window", "", 0, {}});
   return true;
 }
 
@@ -143,6 +144,7 @@ bool WindowTable::place_concat(const Unit& unit) {
   join.outputs = {whole};
   tensor_of_[index(v)] = whole;
   result_.units.push_back(std::move(join));
+  result_.decisions.push_back({unit.name, "window", "", 0, {}});
   return true;
 }
 

@@ -30,7 +30,8 @@ struct Unit {
   std::string name;
 };
 
-/// Why a kernel was chosen and who refused, for `weft compile --explain`.
+/// Why a kernel was chosen and who refused, for `weft compile --explain`; or that there is none, for a value lies in
+/// another's memory: implementation "window", without a key.
 struct Decision {
   std::string unit;
   std::string implementation;

@@ -108,8 +108,7 @@ WindowPlan::WindowPlan(const Graph& graph, const std::vector<Unit>& units)
     : graph_(graph),
       users_(graph.users()),
       made_anywhere_(graph.values().size(), 0),
-      is_output_(graph.values().size(), 0),
-      sliced_elements_(graph.values().size(), 0) {
+      is_output_(graph.values().size(), 0) {
   for (const GraphOutput& o : graph.outputs()) is_output_[index(o.value)] = 1;
   for (const Unit& unit : units) {
     if (unit.kind != UnitKind::kernel) continue;
@@ -117,17 +116,48 @@ WindowPlan::WindowPlan(const Graph& graph, const std::vector<Unit>& units)
         std::any_of(unit.nodes.begin(), unit.nodes.end(), [&](NodeId n) { return has_own_layouts(graph.node(n).op); });
     for (const ValueId v : unit.outputs) made_anywhere_[index(v)] = own ? 0 : 1;
   }
-  for (const Node& node : graph.nodes())
-    if (node.op == Op::slice) sliced_elements_[index(node.inputs[0])] += graph.type(node.outputs[0]).shape.elements();
+  survey_slices();
   for (const Node& node : graph.nodes())
     if (node.op == Op::concat) plan(node);
+}
+
+/// The last node that reads the value, as a whole or in part. Nodes are in the order of the step.
+NodeId WindowPlan::last_reader(ValueId value) const {
+  NodeId last = is_output_[index(value)] != 0 ? static_cast<NodeId>(graph_.nodes().size()) : 0;
+  for (const NodeId u : users_[index(value)]) {
+    const Op op = graph_.node(u).op;
+    last = std::max(last, op == Op::reshape || op == Op::slice ? last_reader(graph_.node(u).outputs[0]) : u);
+  }
+  return last;
+}
+
+void WindowPlan::survey_slices() {
+  std::map<ValueId, std::map<NodeId, std::int64_t>> ends;  // per operand: elements that are read no more after a node
+  for (NodeId n = 0; n < static_cast<NodeId>(graph_.nodes().size()); ++n) {
+    const Node& node = graph_.node(n);
+    if (node.op != Op::slice) continue;
+    Sliced& sliced = sliced_.try_emplace(node.inputs[0], Sliced{0, n, 0}).first->second;
+    const std::int64_t elements = graph_.type(node.outputs[0]).shape.elements();
+    sliced.elements += elements;
+    ends[node.inputs[0]][last_reader(node.outputs[0])] += elements;
+  }
+  for (auto& [whole, sliced] : sliced_) {
+    std::int64_t done = 0;
+    for (const auto& [reader, elements] : ends.at(whole)) {
+      done += elements;
+      sliced.most_done = reader;
+      if (8 * done >= 7 * sliced.elements) break;
+    }
+  }
 }
 
 bool WindowPlan::is_window(const Node& slice) const {
   const ValueId whole = slice.inputs[0];
   const Node* maker = graph_.producer(whole);
   if (maker == nullptr || maker->op == Op::constant) return true;
-  return 2 * sliced_elements_[index(whole)] >= graph_.type(whole).shape.elements();
+  const Sliced& sliced = sliced_.at(whole);
+  if (2 * sliced.elements < graph_.type(whole).shape.elements()) return false;
+  return last_reader(slice.outputs[0]) - sliced.most_done <= sliced.most_done - sliced.first;
 }
 
 bool WindowPlan::can_be_written_in_place(ValueId part) const {

@@ -29,8 +29,9 @@ std::optional<Layout> reshaped(const Layout& layout, const Shape& shape);
 bool are_apart(const Window& a, const Window& b);
 
 /// Which slices and concatenations of a graph shall be windows. A slice keeps the whole of its operand alive: it is one
-/// where the operand lives anyway, or where slices together hold most of it. A concatenation's parts are written in
-/// place where most of it can be: what convolutions and windowed operators make or read has layouts of its own.
+/// where the operand lives anyway, or where slices together hold most of it and this one is not read long after them. A
+/// concatenation's parts are written in place where most of it can be: what convolutions and windowed operators make or
+/// read has layouts of its own.
 class WindowPlan {
  public:
   WindowPlan(const Graph& graph, const std::vector<Unit>& units);
@@ -48,14 +49,21 @@ class WindowPlan {
   bool is_planned(ValueId whole) const { return planned_.count(whole) != 0; }
 
  private:
+  NodeId last_reader(ValueId value) const;
+  void survey_slices();
   void plan(const Node& concat);
   bool can_be_written_in_place(ValueId part) const;
 
   const Graph& graph_;
   std::vector<std::vector<NodeId>> users_;
-  std::vector<char> made_anywhere_;            ///< per value: by a kernel that can write it with any strides
-  std::vector<char> is_output_;                ///< per value
-  std::vector<std::int64_t> sliced_elements_;  ///< per value: in all slices of it
+  std::vector<char> made_anywhere_;  ///< per value: by a kernel that can write it with any strides
+  std::vector<char> is_output_;      ///< per value
+  struct Sliced {
+    std::int64_t elements = 0;  ///< in all slices
+    NodeId first = 0;           ///< the first reader of any
+    NodeId most_done = 0;       ///< the reader after which slices that hold most of `elements` are read no more
+  };
+  std::map<ValueId, Sliced> sliced_;
   std::map<ValueId, Place> places_;
   std::map<ValueId, int> planned_;  ///< concatenations -> parts in place
 };

@@ -148,7 +148,14 @@ bool is_row_major(const Graph& body) {
 
 double operand_bytes(const Graph& body) {
   double bytes = 0;
-  const auto count = [&](ValueId v) { bytes += static_cast<double>(body.layout(v).bytes(body.type(v).dtype)); };
+  // Of a window of another tensor, what lies between its rows does not count.
+  const auto count = [&](ValueId v) {
+    const Layout& layout = body.layout(v);
+    std::int64_t elements = 1;
+    for (int d = 0; d < layout.shape.rank(); ++d) elements *= layout.padded(d);
+    bytes += static_cast<double>(std::min(elements, layout.storage_elements())) *
+             static_cast<double>(size_of(body.type(v).dtype));
+  };
   for (const GraphInput& i : body.inputs()) count(i.value);
   for (const GraphOutput& o : body.outputs()) count(o.value);
   return bytes;

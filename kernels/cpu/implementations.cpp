@@ -1,5 +1,6 @@
 // The table of kernel families, best first.
 #include "kernels/cpu/generated.hpp"
+#include "kernels/cpu/generated_segments.hpp"
 #include "kernels/cpu/implementation.hpp"
 #include "kernels/cpu/loop_contraction.hpp"
 #include "kernels/cpu/loop_copy.hpp"
@@ -25,6 +26,7 @@ std::span<const Implementation> implementations() {
       {"onednn.merged_groups", claim_merged_groups, compile_merged_groups},
       {"onednn.reorder", claim_reorder, compile_reorder},
       {"loop.copy", claim_copy, compile_copy},
+      {"generated.segments", claim_segments, compile_segments},
       {"generated", claim_generated, compile_generated},
       {"loop.contraction", claim_contraction, compile_contraction},
       {"reference", claim_reference, compile_reference},

@@ -104,6 +104,20 @@ class ReferenceKernel final : public CpuKernel {
   std::size_t inputs_;
 };
 
+/// The kernel's flag holds for all operands alike: none but the one that the routine can write over may look like the
+/// result.
+bool overwrites(const Bound& bound, const Routine& routine) {
+  const int below = routine.operand_below();
+  if (below < 0 || bound.problem.results.size() != 1) return false;
+  const auto alike = [&](const TensorType& type) {
+    return type.shape.elements() == bound.problem.results[0].shape.elements() &&
+           size_of(type.dtype) == size_of(bound.problem.results[0].dtype);
+  };
+  for (std::size_t i = 0; i < bound.operands.size(); ++i)
+    if (static_cast<int>(i) != below && alike(bound.problem.operands[i])) return false;
+  return !bound.operands[static_cast<std::size_t>(below)].constant;
+}
+
 }  // namespace
 
 Claim claim_reference(const Graph& body, const Context& context) {
@@ -113,6 +127,7 @@ Claim claim_reference(const Graph& body, const Context& context) {
   if (!routine) return Claim::refuse(fmt::format("{} is not supported", name_of(bound.problem.op)));
   KernelSpec spec = row_major_spec(body, "reference");
   spec.scratch_bytes = routine->scratch_bytes();
+  spec.overwrites_operands = overwrites(bound, *routine);
   return Claim::take(std::move(spec), 0.05);
 }
 

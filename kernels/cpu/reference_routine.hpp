@@ -35,6 +35,8 @@ class Routine {
  public:
   virtual ~Routine() = default;
   virtual std::int64_t scratch_bytes() const { return 0; }
+  /// The operand over which the result may lie; -1: none.
+  virtual int operand_below() const { return -1; }
   virtual void run(const Buffers& buffers) const = 0;
 };
 

@@ -73,6 +73,7 @@ class Scatter final : public Routine {
         ops_(context.tiles.get()),
         threads_(context.threads) {}
 
+  int operand_below() const override { return copies_ ? 0 : -1; }
   std::int64_t scratch_bytes() const override { return (slots_.slots() + slots_.runs()) * 8; }
 
   void run(const Buffers& buffers) const override {
@@ -145,6 +146,7 @@ class Scatter final : public Routine {
     const std::size_t size = size_of(type_);
     const auto put = [&](std::int64_t at, std::int64_t count) {
       const std::size_t offset = static_cast<std::size_t>(at) * size, bytes = static_cast<std::size_t>(count) * size;
+      if (x == to) return;  // in place
       if (x != nullptr)
         std::memcpy(to + offset, x + offset, bytes);
       else

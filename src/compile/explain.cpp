@@ -33,13 +33,15 @@ std::vector<std::string> operators_of(const Graph& body) {
   return names;
 }
 
-std::string operands(const std::vector<View>& views) {
+std::vector<std::string> types(const std::vector<View>& views) {
   std::vector<std::string> texts;
   for (const View& v : views)
     texts.push_back(
         fmt::format("{}{}", name_of(v.dtype), v.layout.is_row_major() ? v.layout.shape.str() : v.layout.str()));
-  return fmt::format("{}", fmt::join(texts, ", "));
+  return texts;
 }
+
+std::string operands(const std::vector<View>& views) { return fmt::format("{}", fmt::join(types(views), ", ")); }
 
 /// The first few, and how many more there are.
 std::string some_of(const std::vector<std::string>& names, std::size_t most) {
@@ -56,7 +58,7 @@ std::string group_text(const Program& p, const KernelGroup& g, double total) {
                                  total > 0 ? 100 * g.seconds / total : 0, g.instructions.size(), spec.implementation,
                                  some_of(g.operators, 12));
   constexpr const char* kIndent = "                                ";
-  text += fmt::format("{}{} <- {}\n", kIndent, operands(first.writes), operands(first.reads));
+  text += fmt::format("{}{} <- {}\n", kIndent, some_of(types(first.writes), 12), some_of(types(first.reads), 12));
   std::vector<std::string> names;
   for (const int i : g.instructions) names.push_back(p.instructions[at(i)].name);
   text += fmt::format("{}for {}\n", kIndent, some_of(names, 3));
@@ -84,6 +86,13 @@ std::string totals_text(const Lowered& lowered, double total) {
                         t.launches, 1e3 * t.seconds, total > 0 ? 100 * t.seconds / total : 0, t.flops / 1e9,
                         t.bytes / (1 << 20));
   return text;
+}
+
+std::string windows_text(const Lowered& lowered) {
+  const auto windows = std::count_if(lowered.decisions.begin(), lowered.decisions.end(),
+                                     [](const lowering::Decision& d) { return d.implementation == "window"; });
+  if (windows == 0) return {};
+  return fmt::format("  {} slices and concatenations are windows of other tensors: no kernel copies them\n", windows);
 }
 
 std::string memory_text(const Program& p) {
@@ -264,6 +273,7 @@ std::string explain_text(const Lowered& lowered) {
   text += fmt::format("  {} reorders move {:.2f} MiB in {:.3f} ms\n", reorders.launches, mebibytes(reorders.bytes),
                       1e3 * reorders.seconds);
   text += narrow_text(p);
+  text += windows_text(lowered);
   text += memory_text(p);
   text += fmt::format("\n  {:>10} {:>7} {:>6} {:<28} {}\n", "ms", "share", "count", "implementation", "operators");
   for (const KernelGroup& g : groups) text += group_text(p, g, total);

@@ -149,6 +149,20 @@ TEST(Windows, ASmallSliceDoesNotKeepItsOperandAlive) {
   EXPECT_TRUE(plan.is_window(*graph.producer(of_feed)));
 }
 
+TEST(Windows, ASliceThatIsReadLongAfterTheOthersIsCopied) {
+  GraphBuilder b;
+  const ValueId x = b.unary(Op::exp, b.input("x", InputRole::feed, {DType::f32, {16, 64}}));
+  std::vector<ValueId> rows;
+  for (std::int64_t i = 0; i < 16; ++i) rows.push_back(b.slice(x, {i, 0}, {i + 1, 64}, {1, 1}));
+  ValueId sum = rows[0];
+  for (const ValueId row : rows) sum = b.add(sum, row);
+  for (int i = 0; i < 40; ++i) sum = b.unary(Op::tanh, sum);
+  b.output("y", OutputRole::fetch, b.add(sum, rows[3]));
+  const Graph graph = std::move(b).take();
+  const WindowPlan plan(graph, {});
+  for (std::size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(plan.is_window(*graph.producer(rows[i])), i != 3) << i;
+}
+
 TEST(Windows, WeightsThatManyProductsReadTransposedAreReorderedOnce) {
   GraphBuilder b;
   const ValueId w = b.input("w", InputRole::state, {DType::f32, {128, 128}});
