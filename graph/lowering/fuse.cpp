@@ -2,8 +2,10 @@
 #include "graph/lowering/fuse.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
+#include <unordered_map>
 
 #include "graph/lowering/body.hpp"
 #include "graph/lowering/fuse_attention.hpp"
@@ -19,6 +21,8 @@ constexpr int kMaxPrologueNodes = 24;
 // One elementwise kernel: tiles of all operands must fit the first-level cache together.
 constexpr int kMaxGroupOperands = 16;
 constexpr int kMaxGroupNodes = 48;
+// Of the reductions before one, so many of the nearest are looked at to join.
+constexpr int kMostReductionsTried = 16;
 
 class Fusion {
  public:
@@ -113,8 +117,13 @@ class Fusion {
     }
   }
 
-  /// Whether `v` has to be in memory whatever reductions and elementwise kernels do.
-  bool materialised(ValueId v) const {
+  /// Whether `v` has to be in memory whatever reductions and elementwise kernels do. Found out once: while reductions
+  /// are claimed, which is when it is asked, elementwise nodes stay as they are.
+  bool materialised(ValueId v) {
+    const auto known = materialised_.find(v);
+    return known != materialised_.end() ? known->second : materialised_.emplace(v, is_materialised(v)).first->second;
+  }
+  bool is_materialised(ValueId v) const {
     if (groups_.is_output(v)) return true;
     return std::any_of(groups_.users(v).begin(), groups_.users(v).end(),
                        [&](NodeId u) { return !groups_.inlineable(u) && !is_reduction(u) && !free_elementwise(u); });
@@ -124,15 +133,19 @@ class Fusion {
 
   struct Cone {
     std::set<NodeId> nodes;
+    int computed = 0;            ///< nodes that are not merely copied
     std::set<ValueId> operands;  ///< of the iteration shape
   };
 
   /// The elementwise nodes that make `v`, as far as they need not be in memory; empty when recomputing costs too much.
-  Cone cone_of(ValueId v, const Shape& iteration) const {
+  Cone cone_of(ValueId v, const Shape& iteration) {
+    const auto is_small = [](const Cone& c) {
+      return static_cast<int>(c.operands.size()) <= kMaxPrologueOperands && c.computed <= kMaxPrologueNodes;
+    };
     Cone cone;
     std::vector<ValueId> stack{v};
     std::set<ValueId> seen;
-    while (!stack.empty()) {
+    while (!stack.empty() && is_small(cone)) {
       const ValueId value = stack.back();
       stack.pop_back();
       if (!seen.insert(value).second) continue;
@@ -144,51 +157,50 @@ class Fusion {
         continue;
       }
       cone.nodes.insert(n);
+      if (!groups_.inlineable(n)) ++cone.computed;
       if (!groups_.inlineable(n) || groups_.is_widening(n))
         stack.insert(stack.end(), node(n).inputs.begin(), node(n).inputs.end());
     }
-    const auto computed =
-        std::count_if(cone.nodes.begin(), cone.nodes.end(), [&](NodeId n) { return !groups_.inlineable(n); });
-    if (static_cast<int>(cone.operands.size()) > kMaxPrologueOperands || computed > kMaxPrologueNodes) return {{}, {v}};
-    return cone;
+    return is_small(cone) ? cone : Cone{{}, 0, {v}};
   }
 
   void claim_reductions() {
-    std::vector<int> open;  // reduction groups that later ones may join
-    std::map<int, std::set<ValueId>> operands;
+    std::map<ValueId, std::set<int>> open;  // reduction groups that later ones may join, by what they read
     for (NodeId n = 0; n < groups_.node_count(); ++n) {
       if (!is_reduction(n) || !groups_.free(n)) continue;
       const ValueId v = node(n).inputs[0];
       Cone cone = cone_of(v, shape(v));
       Group group{cone.nodes, {n}, shape(v), node(n).attributes.integers("dims"), UnitKind::kernel};
       group.nodes.insert(n);
-      const int joined = node(n).op == Op::moments ? kUngrouped : reduction_to_join(group, cone, open, operands);
+      const int joined = node(n).op == Op::moments ? kUngrouped : reduction_to_join(group, cone, open);
       if (joined != kUngrouped) {
         groups_.join(joined, group.nodes, {n});
-        operands[joined].insert(cone.operands.begin(), cone.operands.end());
+        for (const ValueId operand : cone.operands) open[operand].insert(joined);
         continue;
       }
       if (!accepted(group)) group.nodes = {n};
       const bool mergeable = node(n).op != Op::moments;
       const int id = groups_.add(std::move(group));
-      operands[id] = cone.operands;
-      if (mergeable) open.push_back(id);
+      if (mergeable)
+        for (const ValueId operand : cone.operands) open[operand].insert(id);
     }
   }
 
-  int reduction_to_join(const Group& mine, const Cone& cone, const std::vector<int>& open,
-                        const std::map<int, std::set<ValueId>>& operands) {
-    for (auto it = open.rbegin(); it != open.rend(); ++it) {
-      const Group& theirs = groups_[*it];
+  int reduction_to_join(const Group& mine, const Cone& cone, const std::map<ValueId, std::set<int>>& open) {
+    std::set<int, std::greater<>> nearest;
+    for (const ValueId operand : cone.operands)
+      if (const auto found = open.find(operand); found != open.end()) {
+        auto it = found->second.rbegin();
+        for (int i = 0; i < kMostReductionsTried && it != found->second.rend(); ++i, ++it) nearest.insert(*it);
+      }
+    for (const int id : nearest) {
+      const Group& theirs = groups_[id];
       if (theirs.iteration != mine.iteration || theirs.reduced != mine.reduced) continue;
-      const auto& held = operands.at(*it);
-      if (std::none_of(cone.operands.begin(), cone.operands.end(), [&](ValueId v) { return held.count(v) != 0; }))
-        continue;
-      if (groups_.makes_cycle(*it, mine.nodes, mine.owned)) continue;
+      if (groups_.makes_cycle(id, mine.nodes, mine.owned)) continue;
       Group merged = theirs;
       merged.nodes.insert(mine.nodes.begin(), mine.nodes.end());
       merged.owned.insert(mine.owned.begin(), mine.owned.end());
-      if (static_cast<int>(merged.nodes.size()) <= kMaxGroupNodes && accepted(merged)) return *it;
+      if (static_cast<int>(merged.nodes.size()) <= kMaxGroupNodes && accepted(merged)) return id;
     }
     return kUngrouped;
   }
@@ -295,16 +307,18 @@ class Fusion {
   bool joinable(int g, const std::set<NodeId>& added, const std::set<NodeId>& owned, const Shape& iteration) {
     const Group& group = groups_[g];
     if (group.iteration != iteration || !is_elementwise(group)) return false;
-    Group merged = group;
-    merged.nodes.insert(added.begin(), added.end());
-    if (static_cast<int>(merged.nodes.size()) > kMaxGroupNodes) return false;
-    if (static_cast<int>(groups_.operands(merged.nodes).size()) > kMaxGroupOperands) return false;
+    if (group.nodes.size() >= kMaxGroupNodes) return false;  // most often: nothing need be copied to know
+    std::set<NodeId> nodes = group.nodes;
+    nodes.insert(added.begin(), added.end());
+    if (static_cast<int>(nodes.size()) > kMaxGroupNodes) return false;
+    if (static_cast<int>(groups_.operands(nodes).size()) > kMaxGroupOperands) return false;
     return !groups_.makes_cycle(g, added, owned);
   }
 
   Groups groups_;
   const KernelOracle& oracle_;
   std::vector<bool> copied_;  ///< nodes that every kernel which reads them holds a copy of
+  std::unordered_map<ValueId, bool> materialised_;
 };
 
 }  // namespace

@@ -11,6 +11,9 @@ namespace {
 
 constexpr std::size_t kMostRowNodes = 128;
 constexpr std::size_t kMostRowOperands = 24;
+// Of a group's readers, and of the groups of one value a row around it, so many are looked at: a number that everybody
+// reads has more of them than can be fused.
+constexpr std::size_t kMostNeighbours = 128;
 
 class RowFusion {
  public:
@@ -76,8 +79,10 @@ class RowFusion {
     for (const NodeId n : groups_[id].owned)
       for (const ValueId v : groups_.node(n).outputs)
         for (const NodeId u : groups_.users(v))
-          for (const int h : holders_[index(u)])
+          for (const int h : holders_[index(u)]) {
+            if (result.size() >= kMostNeighbours) return result;
             if (h != id) result.insert(h);
+          }
     return result;
   }
 
@@ -99,7 +104,7 @@ class RowFusion {
       for (const int reader : readers_of(from)) {
         if (is_along(rows, groups_[reader]))
           along.insert(reader);
-        else if (is_beside(rows, groups_[reader]) && beside.insert(reader).second)
+        else if (beside.size() < kMostNeighbours && is_beside(rows, groups_[reader]) && beside.insert(reader).second)
           stack.push_back(reader);
       }
     }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "graph/ir/passes/precision.hpp"
+#include "graph/lowering/order.hpp"
 #include "graph/lowering/units.hpp"
 #include "weft/graph.hpp"
 #include "weft/kernel.hpp"
@@ -24,6 +25,9 @@ struct Group {
 
 /// Every node is owned by at most one group. Groups run whole: who reads one result of a group depends on all that it
 /// reads, whatever the order of the nodes was.
+///
+/// Groups and the nodes that none owns are kept in an order in which each follows what it reads. So the search for
+/// cycles looks at what lies between the things that shall become one, and not at all that came before.
 class Groups {
  public:
   explicit Groups(const Graph& graph);
@@ -54,7 +58,7 @@ class Groups {
   /// To the search for cycles a bucket's collectives, already groups, start together, after the buckets before it.
   void order_collectives(const std::vector<std::vector<NodeId>>& buckets);
   /// Whether `id`, with `nodes` (of which `owned` its own, the rest copies) joined to it, would depend on itself
-  /// through something outside.
+  /// through something outside. May say so, too, where finding out would take long.
   bool makes_cycle(int id, const std::set<NodeId>& nodes, const std::set<NodeId>& owned) const;
 
   /// Values that `nodes` read from outside, scalar constants aside.
@@ -62,12 +66,22 @@ class Groups {
 
  private:
   std::vector<NodeId> makers(const std::set<NodeId>& nodes) const;
+  /// Its place in the order: its group's, or its own.
+  int item_of(NodeId n) const { return free(n) ? n : group_item_[static_cast<std::size_t>(owner(n))]; }
+  /// `items`, which are about to be one, leave the order to one new item at the first one's place.
+  int joined_item(const std::set<int>& items);
+  /// Puts everything that group `id` depends on before it.
+  void put_makers_before(int id);
+  template <class F>
+  void for_each_maker(NodeId n, const F& visit) const;
 
   const Graph& graph_;
   std::vector<std::vector<NodeId>> users_;
   std::vector<bool> is_output_;  ///< per value
   std::vector<int> owner_;       ///< per node
   std::vector<Group> groups_;
+  Order order_;  ///< of nodes, by their ids, and of groups
+  std::vector<int> group_item_;
   // Visited in search number `stamp_`.
   mutable std::vector<int> node_seen_, group_seen_;
   mutable int stamp_ = 0;

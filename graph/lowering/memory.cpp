@@ -7,17 +7,19 @@
 #include <numeric>
 
 #include "graph/lowering/liveness.hpp"
+#include "graph/lowering/sweep_packer.hpp"
 
 namespace weft::lowering {
 namespace {
 
-std::int64_t rounded(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
+// Beyond, every block is not compared with every other: no model that is trained comes near.
+constexpr std::size_t kMostCompared = 16384;
 
 std::int64_t liveness_bound(const std::vector<Block>& blocks) {
   std::map<int, std::int64_t> change;
   for (const Block& b : blocks) {
-    change[b.first] += rounded(b.bytes);
-    change[b.last + 1] -= rounded(b.bytes);
+    change[b.first] += arena_size(b);
+    change[b.last + 1] -= arena_size(b);
   }
   std::int64_t live = 0, bound = 0;
   for (const auto& [step, delta] : change) bound = std::max(bound, live += delta);
@@ -30,14 +32,14 @@ Packing pack_in_order(const std::vector<Block>& blocks, const std::vector<std::s
   packing.offsets.assign(blocks.size(), 0);
   std::vector<std::size_t> placed;  // by offset
   for (const std::size_t b : order) {
-    const std::int64_t size = rounded(blocks[b].bytes);
+    const std::int64_t size = arena_size(blocks[b]);
     if (size == 0) continue;
     std::int64_t cursor = 0, best = -1, best_gap = std::numeric_limits<std::int64_t>::max();
     for (const std::size_t other : placed) {
       if (blocks[other].last < blocks[b].first || blocks[b].last < blocks[other].first) continue;
       const std::int64_t gap = packing.offsets[other] - cursor;
       if (gap >= size && gap < best_gap) best = cursor, best_gap = gap;
-      cursor = std::max(cursor, packing.offsets[other] + rounded(blocks[other].bytes));
+      cursor = std::max(cursor, packing.offsets[other] + arena_size(blocks[other]));
     }
     packing.offsets[b] = best >= 0 ? best : cursor;
     packing.bytes = std::max(packing.bytes, packing.offsets[b] + size);
@@ -86,7 +88,7 @@ class Search {
   /// The position in `order` of the first block that ends at the packing's height; 0 where there is none.
   std::size_t highest(const Packing& packing, const std::vector<std::size_t>& order) const {
     const auto found = std::find_if(order.begin(), order.end(), [&](std::size_t b) {
-      return packing.offsets[b] + rounded(blocks_[b].bytes) == packing.bytes;
+      return packing.offsets[b] + arena_size(blocks_[b]) == packing.bytes;
     });
     return found == order.end() ? 0 : static_cast<std::size_t>(found - order.begin());
   }
@@ -98,7 +100,14 @@ class Search {
 
 }  // namespace
 
+std::int64_t arena_size(const Block& block) { return (block.bytes + 63) / 64 * 64; }
+
 Packing pack(const std::vector<Block>& blocks) {
+  if (blocks.size() > kMostCompared) {
+    Packing packing = pack_by_sweep(blocks);
+    packing.bound = liveness_bound(blocks);
+    return packing;
+  }
   Search search(blocks);
   const auto span = [&](std::size_t b) { return static_cast<std::int64_t>(blocks[b].last) - blocks[b].first + 1; };
   search.from([&](std::size_t a, std::size_t b) { return blocks[a].bytes > blocks[b].bytes; });
@@ -116,7 +125,7 @@ Packing pack_apart(const std::vector<Block>& blocks) {
   Packing packing;
   for (const Block& b : blocks) {
     packing.offsets.push_back(packing.bytes);
-    packing.bytes += rounded(b.bytes);
+    packing.bytes += arena_size(b);
   }
   packing.bound = liveness_bound(blocks);
   return packing;

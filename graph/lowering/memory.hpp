@@ -14,6 +14,9 @@ struct Block {
   int first = 0, last = 0;
 };
 
+/// What a block takes in an arena: its bytes, rounded up to 64.
+std::int64_t arena_size(const Block& block);
+
 struct Packing {
   std::vector<std::int64_t> offsets;  ///< per block, multiples of 64
   std::int64_t bytes = 0;             ///< height of the packing
@@ -23,7 +26,7 @@ struct Packing {
 /// Places blocks one by one, each into the lowest gap (best fit among gaps of equal height) that is free over its whole
 /// range: 'greedy by size' of Pisarchyk and Lee, 'Efficient Memory Management for Deep Neural Net Inference' (2020),
 /// from several orders, each improved while what sticks out on top can be placed earlier, until the packing is within a
-/// percent of the bound or a fixed amount of work is done. Sizes are rounded up to 64 bytes.
+/// percent of the bound or a fixed amount of work is done. Very many blocks are packed in one sweep instead.
 Packing pack(const std::vector<Block>& blocks);
 /// Every block beside the others.
 Packing pack_apart(const std::vector<Block>& blocks);

@@ -172,12 +172,14 @@ void WindowPlan::plan(const Node& concat) {
   const Layout layout = Layout::dense(graph_.type(whole).shape);
   const auto axis = static_cast<std::size_t>(concat.attributes.integer("axis"));
   std::map<ValueId, Place> found;
+  std::map<ValueId, int> times;
+  for (const ValueId part : concat.inputs) ++times[part];
   std::int64_t at = 0, in_place = 0;
   for (const ValueId part : concat.inputs) {
     const Shape& shape = graph_.type(part).shape;
     const Window window{{shape, layout.strides, {}}, at * layout.strides[axis]};
     at += shape[static_cast<int>(axis)];
-    if (std::count(concat.inputs.begin(), concat.inputs.end(), part) > 1 || shape.elements() == 0) continue;
+    if (times.at(part) > 1 || shape.elements() == 0) continue;
     const Runs runs = runs_of(window.layout);
     if (runs.distance != 0 && runs.length < kShortestRun) continue;
     ValueId made = part;

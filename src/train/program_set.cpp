@@ -36,15 +36,9 @@ std::int64_t arena_of(const Program& p) { return p.arena_bytes[0] + p.arena_byte
 
 }  // namespace
 
-std::int64_t ProgramSet::memory_bytes() const {
-  std::int64_t arena = 0, resident = 0;
-  const auto add = [&](const Program& p) {
-    arena = std::max(arena, arena_of(p));
-    resident = std::max(resident, p.resident_bytes());
-  };
-  for (const auto& [key, lowered] : lowered_training_) add(lowered.program);
-  for (const auto& [samples, evaluation] : lowered_evaluation_) add(evaluation.lowered.program);
-  return arena + resident;
+void ProgramMemory::add(const Program& program) {
+  arena_ = std::max(arena_, arena_of(program));
+  resident_ = std::max(resident_, program.resident_bytes());
 }
 
 std::map<std::string, std::string> ProgramSet::signatures() const {

@@ -38,6 +38,16 @@ struct CompileSummary {
   std::int64_t state_bytes = 0;
 };
 
+/// Bytes of arena, states and constants that a rank holds for Programs that run one at a time.
+class ProgramMemory {
+ public:
+  void add(const Program& program);
+  std::int64_t bytes() const { return arena_ + resident_; }
+
+ private:
+  std::int64_t arena_ = 0, resident_ = 0;
+};
+
 class ProgramSet {
  public:
   ProgramSet(StepCompiler& compiler, const Plan& plan, int rank) : compiler_(compiler), plan_(plan), rank_(rank) {}
@@ -46,8 +56,6 @@ class ProgramSet {
   void need_training(std::int64_t step_samples);
   void need_evaluation(std::int64_t samples);
 
-  /// Bytes of arena, states and constants that this rank will hold.
-  std::int64_t memory_bytes() const;
   /// What must agree between ranks: collectives of every Program, by role. Before `build`, which takes the Programs.
   std::map<std::string, std::string> signatures() const;
   /// States that training adds to the model's, with their first values.

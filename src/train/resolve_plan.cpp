@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "src/train/program_set.hpp"
 #include "weft/error.hpp"
@@ -39,9 +41,15 @@ Plan unsplit_plan(const JobSpec& job, int ranks) {
 }
 
 std::int64_t training_memory(StepCompiler& compiler, const Plan& plan, std::int64_t step_samples) {
-  ProgramSet programs(compiler, plan, 0);
-  programs.need_training(step_samples);
-  return programs.memory_bytes();
+  ProgramMemory memory;
+  std::set<std::pair<std::int64_t, Pass>> seen;
+  for (const PassSpec& pass : compiler.passes(step_samples, plan)) {
+    if (!seen.insert({pass.samples, pass.kind}).second) continue;
+    TrainingProgram program = compiler.training(pass, plan, 0);
+    memory.add(program.lowered.program);
+    compiler.keep(std::move(program));
+  }
+  return memory.bytes();
 }
 
 Plan resolve_plan(const JobSpec& job, int ranks, StepCompiler& compiler, std::int64_t memory_bytes,
@@ -64,6 +72,7 @@ Plan resolve_plan(const JobSpec& job, int ranks, StepCompiler& compiler, std::in
     plan.micro_batches = passes;
     const std::int64_t needed = training_memory(compiler, plan, job.batch);
     if (needed <= memory_bytes) return plan;
+    compiler.forget_kept();
     if (passes == most)
       throw UserError(
           fmt::format("batch: a step does not fit memory: {:.1f} MiB a rank are needed with {} passes of {} "

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "graph/ir/passes/attention.hpp"
+#include "graph/partition/partition.hpp"
 #include "graph/training/batch_norm_group.hpp"
 #include "graph/training/forward.hpp"
 #include "graph/training/loss.hpp"
@@ -118,9 +119,14 @@ TrainingProgram StepCompiler::training(const PassSpec& pass, const Plan& plan, i
   LoweringOptions options = options_for(plan, rank);
   options.role = fmt::format("train {} of {}{}", pass.samples, pass.step_samples, kKinds[static_cast<int>(pass.kind)]);
   options.guard = "loss";
-  Lowered program = lowered(step.graph, options);
-  return {std::move(program),   std::move(step.graph),   std::move(step.added),
-          std::move(step.tied), std::move(step.trained), step.batch_norm_group};
+  Plan deciding = plan;
+  deciding.threads = 0;  // the oracle's
+  std::string key =
+      fmt::format("{}\n{}\n{}\n{}", options.role, deciding.json(), role_key(step.graph, plan.mesh, rank), dump_);
+  auto kept = kept_.extract(key);
+  Lowered program = kept ? std::move(kept.mapped()) : lowered(step.graph, options);
+  return {std::move(program),      std::move(step.graph), std::move(step.added), std::move(step.tied),
+          std::move(step.trained), step.batch_norm_group, std::move(key)};
 }
 
 EvaluationProgram StepCompiler::evaluation(std::int64_t samples, const Plan& plan, int rank) {

@@ -27,6 +27,7 @@ struct TrainingProgram {
   std::map<std::string, std::string> tied;
   std::vector<std::string> trained;
   std::int64_t batch_norm_group = 0;
+  std::string key;  ///< what decided `lowered`
 };
 
 struct EvaluationProgram {
@@ -69,6 +70,10 @@ class StepCompiler {
   /// Samples that passes must hold multiples of.
   std::int64_t pass_unit(std::int64_t step_samples);
   TrainingProgram training(const PassSpec& pass, const Plan& plan, int rank);
+  /// Takes back a program that was made to know about it only: who asks for it next need not wait. Ranks with one role
+  /// share it.
+  void keep(TrainingProgram program) { kept_.insert_or_assign(std::move(program.key), std::move(program.lowered)); }
+  void forget_kept() { kept_.clear(); }
   EvaluationProgram evaluation(std::int64_t samples, const Plan& plan, int rank);
   /// The forms before and after this pass are kept with the Programs compiled from now on.
   void keep_dumps_of(std::string pass) { dump_ = std::move(pass); }
@@ -98,6 +103,7 @@ class StepCompiler {
   const KernelOracle& oracle_;
   PhaseTimes* times_ = nullptr;
   std::map<std::int64_t, Model> models_;
+  std::map<std::string, Lowered> kept_;  ///< by key
   std::string dump_;
 };
 

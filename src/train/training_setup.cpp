@@ -185,6 +185,7 @@ void TrainingRun::compile() {
   if (sizes.size() > 1 && length_.total_steps >= length_.steps_per_epoch) programs_->need_training(sizes.back());
   for (const std::int64_t size : batch_sizes(evaluation_samples_, evaluation_batch(plan_)))
     programs_->need_evaluation(size);
+  compiler_->forget_kept();
   agree_on_programs();
 
   load_states(sizes.front());

@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
+
+#include "graph/lowering/sweep_packer.hpp"
 
 namespace weft::lowering {
 namespace {
@@ -45,6 +48,41 @@ TEST(Pack, AnOrderThatOneGreedyPassMissesIsFound) {
     blocks.push_back({static_cast<std::int64_t>(random() % 9'000'000), i, i + static_cast<int>(random() % 6)});
   const Packing p = pack(blocks);
   EXPECT_LE(static_cast<double>(p.bytes), 1.05 * static_cast<double>(p.bound));
+}
+
+/// Whether two blocks that live at one step share a byte.
+bool overlap(const Packing& p, const std::vector<Block>& blocks) {
+  for (std::size_t a = 0; a < blocks.size(); ++a)
+    for (std::size_t b = 0; b < a; ++b) {
+      const bool meet = blocks[a].first <= blocks[b].last && blocks[b].first <= blocks[a].last;
+      if (meet && p.offsets[a] < p.offsets[b] + arena_size(blocks[b]) &&
+          p.offsets[b] < p.offsets[a] + arena_size(blocks[a]))
+        return true;
+    }
+  return false;
+}
+
+TEST(PackBySweep, BlocksThatMeetDoNotOverlapAndHolesAreUsedAgain) {
+  std::mt19937 random(21);
+  std::vector<Block> blocks;
+  for (int i = 0; i < 1500; ++i) {
+    const int first = static_cast<int>(random() % 1000);
+    blocks.push_back({static_cast<std::int64_t>(random() % 5000), first, first + static_cast<int>(random() % 60)});
+  }
+  const Packing p = pack_by_sweep(blocks);
+  EXPECT_FALSE(overlap(p, blocks));
+  std::int64_t height = 0;
+  for (std::size_t b = 0; b < blocks.size(); ++b) height = std::max(height, p.offsets[b] + arena_size(blocks[b]));
+  EXPECT_EQ(p.bytes, height);
+  EXPECT_LE(static_cast<double>(p.bytes), 1.3 * static_cast<double>(pack(blocks).bound));
+}
+
+TEST(PackBySweep, TakesOverWhereThereAreVeryManyBlocks) {
+  std::vector<Block> chain;
+  for (int i = 0; i < 200'000; ++i) chain.push_back({256, i, i + 1});
+  const Packing p = pack(chain);
+  EXPECT_EQ(p.bound, 512);
+  EXPECT_EQ(p.bytes, 512);
 }
 
 TEST(Pack, TheSameBlocksArePackedTheSameWay) {

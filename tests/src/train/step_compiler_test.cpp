@@ -107,6 +107,45 @@ TEST(StepCompiler, EqualQuestionsGetEqualPrograms) {
   EXPECT_EQ(hash(), hash());
 }
 
+/// Counts questions.
+class CountingOracle final : public KernelOracle {
+ public:
+  explicit CountingOracle(const KernelOracle& oracle) : oracle_(oracle) {}
+  const Target& target() const override { return oracle_.target(); }
+  KernelAnswer ask(const Graph& body) const override {
+    ++asked;
+    return oracle_.ask(body);
+  }
+  mutable int asked = 0;
+
+ private:
+  const KernelOracle& oracle_;
+};
+
+TEST(StepCompiler, AStepThatWasLoweredToKnowItsMemoryIsNotLoweredAgainByAnyRankOfItsRole) {
+  const onnx::ModelFile file = build_model("lenet");
+  const JobSpec job = lenet_job();
+  const auto device = make_cpu_device({1, CpuIsa::automatic, true});
+  const CountingOracle oracle(device->oracle());
+  const auto fresh = [&](const Plan& plan, int rank) {
+    StepCompiler compiler(file, job, image_shapes(), {10, 100}, device->oracle());
+    return compiler.training(passes_of_step({8}).front(), plan, rank).lowered.program.hash();
+  };
+  for (const int rank : {0, 1}) {
+    StepCompiler compiler(file, job, image_shapes(), {10, 100}, oracle);
+    const Plan plan = resolve_plan(job, 2, compiler, std::int64_t{1} << 40);
+    const int asked = oracle.asked;
+    EXPECT_GT(asked, 0);
+    EXPECT_EQ(compiler.training(passes_of_step({8}).front(), plan, rank).lowered.program.hash(), fresh(plan, rank));
+    EXPECT_EQ(oracle.asked, asked);
+    EXPECT_EQ(compiler.training(passes_of_step({8}).front(), plan, rank).lowered.program.hash(), fresh(plan, rank));
+    EXPECT_GT(oracle.asked, asked) << "it was given away";
+  }
+  StepCompiler compiler(file, job, image_shapes(), {10, 100}, oracle);
+  const Plan uneven = resolve_plan(job, 3, compiler, std::int64_t{1} << 40);
+  EXPECT_EQ(compiler.training(passes_of_step({8}).front(), uneven, 2).lowered.program.hash(), fresh(uneven, 2));
+}
+
 TEST(StepCompiler, RanksOfOneMeshHaveTheSameCollectives) {
   const onnx::ModelFile file = build_model("lenet");
   const JobSpec job = lenet_job();
