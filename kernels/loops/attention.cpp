@@ -46,7 +46,8 @@ AttentionProblem problem_of(StridedBody& body) {
   p.scale = node.attributes.number("scale");
   p.causal = node.attributes.integer("causal") != 0;
   p.zero_masked = node.attributes.integer("zero_masked") != 0;
-  p.offset = node.attributes.integer("offset");
+  // Beyond these all keys are seen, or none: what positions are compared with fits 32 bits.
+  p.offset = std::clamp(node.attributes.integer("offset"), -p.queries - p.keys, p.queries + p.keys);
   p.query_block = kQueryBlock, p.key_block = kKeyBlock;
   p.q = &body.operands[first], p.k = &body.operands[first + 1], p.v = &body.operands[first + 2];
   if (node.inputs.size() <= mask) return p;

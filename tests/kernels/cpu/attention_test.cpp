@@ -125,7 +125,8 @@ TEST(CpuAttention, QueriesWithoutAKeyGiveNanOrZeroAsAsked) {
   for (std::size_t i = 0; i < 70; ++i) keep.mutable_values<bool>()[70 + i] = false;
   EXPECT_EQ(check_attention(s, attention_of(s, false, 0, true), false, DType::f32, {keep}), "generated");
   EXPECT_EQ(check_attention(s, attention_of(s, false, 0, true), true, DType::f32, {keep}), "generated");
-  EXPECT_EQ(check_attention(s, attention_of(s, true, -2, true), true), "generated");
+  for (const I offset : {I{-2}, I{-1} << 40, I{1} << 40})
+    EXPECT_EQ(check_attention(s, attention_of(s, true, offset, true), true), "generated");
   Body body;
   std::vector<ValueId> in;
   for (unsigned i = 1; i < 4; ++i) in.push_back(body.in(random_tensor(DType::f32, Shape{2, i == 1 ? 5 : 70, 2, 8}, i)));
