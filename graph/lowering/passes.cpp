@@ -85,17 +85,26 @@ void decompose_for_device(StepIr& s, const PassContext& c) {
 /// Estimates of kernels of one kind differ by layouts, those of loops and of the library by more than this.
 constexpr double kNarrowMayTake = 2;
 
-/// Whether the device is about at least as fast with narrow operands: what its library has no code for, it does in loops.
+/// Whether the device is about at least as fast with narrow operands: what its library has no code for, it does in
+/// loops.
 bool takes_narrow(const Graph& graph, const Node& node, DType narrow, DType result, const KernelOracle& oracle) {
+  const Multiplied factors = multiplied(node.op);
   const auto seconds = [&](DType type, DType to) {
+    const auto typed = [&](ValueId v, bool factor, DType as) {
+      return TensorType{factor ? as : graph.type(v).dtype, graph.type(v).shape};
+    };
     Graph body;
     std::vector<ValueId> inputs;
-    for (const ValueId v : node.inputs)
-      inputs.push_back(body.add_input(std::to_string(inputs.size()), InputRole::feed, {type, graph.type(v).shape}));
+    std::vector<TensorType> results;
+    for (std::size_t i = 0; i < node.inputs.size(); ++i)
+      inputs.push_back(
+          body.add_input(std::to_string(i), InputRole::feed, typed(node.inputs[i], i < factors.operands, type)));
+    for (std::size_t i = 0; i < node.outputs.size(); ++i)
+      results.push_back(typed(node.outputs[i], i < factors.results, to));
     Attributes attributes = node.attributes;
     if (type != to) attributes.set("dtype", to);
-    const NodeId n = body.append(node.op, inputs, attributes, {{to, graph.type(node.outputs[0]).shape}});
-    body.add_output("0", OutputRole::fetch, body.node(n).outputs[0]);
+    const NodeId n = body.append(node.op, inputs, attributes, results);
+    for (const ValueId v : body.node(n).outputs) body.add_output(std::to_string(v), OutputRole::fetch, v);
     const KernelAnswer answer = oracle.ask(body);
     return answer.offer ? std::optional(answer.offer->seconds) : std::nullopt;
   };

@@ -203,7 +203,7 @@ NarrowUse count_narrow(const Program& program) {
       use.widened_bytes += body.layout(o.value).bytes(DType::f32);
     }
     for (const Node& n : body.nodes())
-      if (class_of(n.op) == OpClass::contraction && n.inputs.size() == 2 && n.op != Op::reduce_window_max_grad) {
+      if (multiplied(n.op).operands > 0) {
         ++use.contractions;
         const DType t = body.type(n.inputs[0]).dtype;
         use.narrow += t == DType::f16 || t == DType::bf16 ? 1 : 0;

@@ -92,5 +92,15 @@ TEST(Found, AContractionOfASingleConstantReadsItFromMemory) {
   }
 }
 
+TEST(Found, NothingNeedsNoReorder) {
+  Case c;
+  GraphBuilder b;
+  const ValueId x = b.input("x", InputRole::feed, {DType::f64, {9, 9, 0}});
+  b.output("y", OutputRole::fetch, b.add(x, b.full(DType::f64, {9, 9, 0}, 2)));
+  c.graph = std::move(b).take();
+  c.inputs["x"] = Tensor(DType::f64, {9, 9, 0});
+  EXPECT_EQ(check_device(c, *make_cpu_device({2, CpuIsa::automatic, true})).failure, "");
+}
+
 }  // namespace
 }  // namespace weft::fuzz

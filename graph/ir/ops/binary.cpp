@@ -67,7 +67,7 @@ std::vector<ValueId> gradient_pow(const GradientContext& c) {
 }
 
 /// To the larger (smaller) operand; half to each of equals.
-std::vector<ValueId> gradient_extreme(const GradientContext& c) {
+std::vector<ValueId> gradient_of_two_extremes(const GradientContext& c) {
   GraphBuilder& b = c.builder;
   const ValueId x = c.operand(0), y = c.operand(1), dy = c.grad(), zero = b.like(dy, 0);
   const ValueId half = b.mul(dy, b.like(dy, 0.5)), tie = b.binary(Op::equal, x, y);
@@ -85,8 +85,8 @@ std::vector<OpRules> binary_rules() {
       {.op = Op::div, .infer = infer_arithmetic, .gradient = gradient_div},
       {.op = Op::rem, .infer = infer_arithmetic, .gradient = gradient_rem},
       {.op = Op::pow, .infer = infer_arithmetic, .gradient = gradient_pow},
-      {.op = Op::maximum, .infer = infer_arithmetic, .gradient = gradient_extreme},
-      {.op = Op::minimum, .infer = infer_arithmetic, .gradient = gradient_extreme},
+      {.op = Op::maximum, .infer = infer_arithmetic, .gradient = gradient_of_two_extremes},
+      {.op = Op::minimum, .infer = infer_arithmetic, .gradient = gradient_of_two_extremes},
       {.op = Op::logical_and, .infer = infer_logical},
       {.op = Op::logical_or, .infer = infer_logical},
       {.op = Op::logical_xor, .infer = infer_logical},

@@ -26,9 +26,10 @@ bool is_movement(Op op) {
 /// Chooses among elements of its first operand, or puts elements of its second where those were.
 bool chooses_maxima(Op op) { return op == Op::reduce_window_max || op == Op::reduce_window_max_grad; }
 
-bool is_contraction(Op op) {
-  return op == Op::dot_general || op == Op::conv_general || op == Op::conv_data_grad || op == Op::conv_filter_grad;
-}
+bool is_attention(Op op) { return op == Op::attention || op == Op::attention_grad; }
+
+/// Of any type.
+bool contracts(Op op) { return class_of(op) == OpClass::contraction || is_attention(op); }
 
 /// What is known of the values of a graph before any is narrowed.
 class Narrowing {
@@ -55,7 +56,7 @@ class Narrowing {
 
   bool is_f32(ValueId v) const { return graph_.type(v).dtype == DType::f32; }
   bool is_f32_contraction(const Node& node) const {
-    return is_contraction(node.op) && is_f32(node.inputs[0]) && is_f32(node.outputs[0]);
+    return multiplied(node.op).operands > 0 && is_f32(node.inputs[0]) && is_f32(node.outputs[0]);
   }
   /// Rounded, for all its readers.
   bool is_narrow(ValueId v) const { return narrow_[slot(v)]; }
@@ -65,8 +66,7 @@ class Narrowing {
  private:
   void measure_depths() {
     for (const Node& node : graph_.nodes())
-      for (const ValueId v : node.outputs)
-        depth_[slot(v)] = depth_of(node) + (class_of(node.op) == OpClass::contraction ? 1 : 0);
+      for (const ValueId v : node.outputs) depth_[slot(v)] = depth_of(node) + (contracts(node.op) ? 1 : 0);
   }
 
   /// Contractions on the longest way to the node's operands.
@@ -80,8 +80,8 @@ class Narrowing {
   void look_back() {
     for (auto n = graph_.nodes().rbegin(); n != graph_.nodes().rend(); ++n) {
       const Node& node = *n;
-      const bool contraction = is_f32_contraction(node);
-      bool reaches = class_of(node.op) == OpClass::contraction, wanted = contraction;
+      const std::size_t factors = is_f32_contraction(node) ? multiplied(node.op).operands : 0;
+      bool reaches = contracts(node.op), wanted = false;
       int far = depth_of(node);
       for (const ValueId v : node.outputs) {
         reaches = reaches || reaches_[slot(v)];
@@ -91,13 +91,16 @@ class Narrowing {
       for (std::size_t i = 0; i < node.inputs.size(); ++i) {
         const ValueId v = node.inputs[i];
         if (reaches) reaches_[slot(v)] = true;
-        if (wanted && is_f32(v) && !(node.op == Op::pad && i == 1)) wanted_[slot(v)] = true;
+        const bool moved = wanted && !(node.op == Op::pad && i == 1);
+        if (is_f32(v) && (i < factors || moved)) wanted_[slot(v)] = true;
         far_[slot(v)] = std::max(far_[slot(v)], far);
       }
     }
   }
 
   void decide(const Node& node) {
+    if (is_attention(node.op) && is_f32_contraction(node))
+      for (std::size_t i = 0; i < multiplied(node.op).results; ++i) narrow_[slot(node.outputs[i])] = true;
     if (node.outputs.size() != 1 || !is_f32(node.outputs[0])) return;
     const ValueId v = node.outputs[0];
     if (node.op == Op::constant) {
@@ -313,15 +316,18 @@ class Rewriting {
     Node contraction = node;
     const bool narrow_result = decided_.is_narrow(node.outputs[0]);
     const bool narrow = takes_narrow_(node, narrow_result ? type_ : DType::f32);
-    for (ValueId& v : contraction.inputs) {
-      v = narrow ? image(v) : rounded(v);
+    const auto [operands, results] = multiplied(node.op);
+    for (std::size_t i = 0; i < contraction.inputs.size(); ++i) {
+      ValueId& v = contraction.inputs[i];
+      v = i >= operands ? wide(v) : narrow ? image(v) : rounded(v);
     }
     if (narrow && !narrow_result) contraction.attributes.set("dtype", DType::f32);
-    const ValueId result = builder_.append(std::move(contraction)).at(0);
-    if (narrow && narrow_result)
-      image_[slot(node.outputs[0])] = result;
-    else
-      set(node.outputs[0], result);
+    const std::vector<ValueId> made = builder_.append(std::move(contraction));
+    for (std::size_t i = 0; i < made.size(); ++i)
+      if (narrow && narrow_result && i < results)
+        image_[slot(node.outputs[i])] = made[i];
+      else
+        set(node.outputs[i], made[i]);
   }
 
   const Graph& graph_;
@@ -333,6 +339,18 @@ class Rewriting {
 };
 
 }  // namespace
+
+Multiplied multiplied(Op op) {
+  switch (op) {
+    case Op::dot_general:
+    case Op::conv_general:
+    case Op::conv_data_grad:
+    case Op::conv_filter_grad: return {2, 1};
+    case Op::attention: return {3, 1};
+    case Op::attention_grad: return {5, 3};
+    default: return {};
+  }
+}
 
 Graph narrowed(const Graph& graph, DType narrow, const TakesNarrow& takes_narrow) {
   return Rewriting(graph, narrow, takes_narrow).run();

@@ -7,12 +7,20 @@
 
 namespace weft {
 
+/// How many of a contraction's first operands, and of its first results, it multiplies and may hold in the narrow type:
+/// those of attention, but not its mask and its statistic. None for other operators.
+struct Multiplied {
+  std::size_t operands = 0, results = 0;
+};
+Multiplied multiplied(Op op);
+
 /// Whether the device multiplies a contraction's operands best in the narrow type, to a result of type `result`.
 using TakesNarrow = std::function<bool(const Node& contraction, DType result)>;
 
 /// `graph` with f32 values stored as `narrow` (bf16 or f16); arithmetic stays in f32. Narrow become
 ///   - the operands of contractions, and what movements (reshape, transpose, slice, …) make them from;
-///   - results of contractions, or of the bias, residual and ReLU that end them, where another contraction depends on
+///   - results of contractions (attention and its gradient are such), or of the bias, residual and ReLU that end them,
+///   where another contraction depends on
 ///     them: gradients of parameters come out of the contraction as f32;
 ///   - what movements and maximum pooling make of narrow values alone, and the gradient of the latter;
 ///   - large elementwise results that hold nothing but elements of narrow values, or simple fractions of them, and that

@@ -237,5 +237,34 @@ TEST(Precision, AMeanThatAContractionFollowsIsNotRounded) {
   EXPECT_EQ(nodes_of(graph, Op::cast).size(), 4u) << "x, w and h - mean rounded; h widened; nothing else";
 }
 
+TEST(Precision, AttentionMultipliesNarrowOperandsAndKeepsItsStatisticAndMaskWide) {
+  GraphBuilder b;
+  const Shape shape{2, 8, 2, 16};
+  const ValueId x = b.input("x", InputRole::feed, {DType::f32, Shape{16, 32}});
+  const ValueId w = b.input("w", InputRole::state, {DType::f32, Shape{32, 32}});
+  const ValueId mask = b.input("mask", InputRole::feed, {DType::f32, Shape{1, 1, 8, 8}});
+  const ValueId q = b.reshape(b.matmul(x, w), shape);
+  const ValueId y = b.node(
+      Op::attention, {q, q, q, mask},
+      {{"scale", 0.25}, {"causal", std::int64_t{1}}, {"offset", std::int64_t{0}}, {"zero_masked", std::int64_t{0}}})[0];
+  const ValueId loss = b.mean(b.mul(y, y), {0, 1, 2, 3});
+  b.output("w", OutputRole::state, b.sub(w, gradients(b, loss, {w})[0]));
+  const Graph graph = std::move(b).take();
+  const Graph narrow = in_bf16(graph);
+  const auto types = [&](const std::vector<ValueId>& values) {
+    std::vector<DType> all;
+    for (const ValueId v : values) all.push_back(narrow.type(v).dtype);
+    return all;
+  };
+  const DType n = DType::bf16, f = DType::f32;
+  const Node *forward = nodes_of(narrow, Op::attention).at(0), *backward = nodes_of(narrow, Op::attention_grad).at(0);
+  EXPECT_EQ(types(forward->inputs), (std::vector<DType>{n, n, n, f}));
+  EXPECT_EQ(types(forward->outputs), (std::vector<DType>{n, f}));
+  EXPECT_EQ(types(backward->inputs), (std::vector<DType>{n, n, n, n, n, f, f}));
+  EXPECT_EQ(types(backward->outputs), (std::vector<DType>{n, n, n}));
+  const Graph refused = in_bf16(graph, false);
+  EXPECT_EQ(refused.type(nodes_of(refused, Op::attention).at(0)->inputs[0]).dtype, f);
+}
+
 }  // namespace
 }  // namespace weft
