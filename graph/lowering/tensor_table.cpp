@@ -169,8 +169,9 @@ int WindowTable::in_window(int part, int whole, const Window& window) {
   if (t.bytes() == 0 || (there && t.layout.same_placement(window.layout))) return part;
   const KernelAnswer answer = oracle_.ask(reorder_body(t.dtype, t.layout, window.layout));
   if (!answer.offer) throw InternalError(fmt::format("no copy from {} to {}", t.layout.str(), window.layout.str()));
-  const int to = window_in(whole, window, t.name + " (in place)");
-  add_kernel("copy " + t.name, {}, {part}, {to}, *answer.offer);
+  const std::string name = t.name;  // adding a tensor moves all of them
+  const int to = window_in(whole, window, name + " (in place)");
+  add_kernel("copy " + name, {}, {part}, {to}, *answer.offer);
   return to;
 }
 

@@ -94,9 +94,11 @@ class Forward {
     const ExprId former = b().load(most_, c);
     body.push_back(declare(most, former));
     body.push_back(a_.loop(keys.count, [&](ExprId r) {
-      const ExprId s = a_.score(scores_, mask_, rows, keys, r, c);
-      std::vector<Stmt> each = {assign(most, b().binary(Op::maximum, b().local(most), s))};
-      if (a_.masks()) each.insert(each.begin(), store(scores_, a_.add(a_.times(r, rows.count), c), s));
+      // A local, read twice: the store changes what the expression loads.
+      const std::int32_t s = a_.b.kernel().add_local({DType::f32, false, 0});
+      std::vector<Stmt> each = {declare(s, a_.score(scores_, mask_, rows, keys, r, c))};
+      if (a_.masks()) each.push_back(store(scores_, a_.add(a_.times(r, rows.count), c), b().local(s)));
+      each.push_back(assign(most, b().binary(Op::maximum, b().local(most), b().local(s))));
       return each;
     }));
     // Where everything was masked so far, exponentials are of -infinity, and 0.

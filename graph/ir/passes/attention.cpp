@@ -122,6 +122,7 @@ class Matcher {
       node = producer_read_once(v);
     }
     found.scale = factor;
+    found.mask.settle();
     return node;
   }
 

@@ -1,6 +1,7 @@
 // Telling triangles and empty masks from others.
 #include "graph/ir/passes/attention_mask.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -52,8 +53,8 @@ bool Mask::depends_on_state(ValueId value) const {
   return false;
 }
 
-// A triangle, the same for all batches: row i keeps the first i + 1 + offset. Or nothing that masks at all.
-bool Mask::take_causal(ValueId value, bool is_condition) {
+// A triangle, the same for all batches, or nothing that masks at all.
+bool Mask::take_triangle(ValueId value, bool is_condition, double otherwise) {
   const Unbroadcast source = unbroadcast(graph_, value);
   const Shape& whole = graph_.type(value).shape;
   const std::int64_t queries = whole[whole.rank() - 2], keys = whole[whole.rank() - 1];
@@ -66,19 +67,38 @@ bool Mask::take_causal(ValueId value, bool is_condition) {
   const auto kept = [&](std::int64_t i) { return meaning(t->as_double(i), is_condition) == Meaning::keeps; };
   std::int64_t offset = -1;
   while (offset + 1 < keys && kept(offset + 1)) ++offset;
-  // A row that keeps nothing is hidden by -infinity only: by anything else it is all alike, and not hidden.
+  bool infinite = !is_condition || otherwise == -kInfinity;
   for (std::int64_t i = 0; i < t->elements(); ++i) {
     const std::int64_t row = i % each / keys, column = i % keys;
     const double x = t->as_double(i);
     const Meaning m = meaning(x, is_condition);
     if (m != (column <= row + offset ? Meaning::keeps : Meaning::hides)) return false;
-    if (row + offset < 0 && !is_condition && x != -kInfinity) return false;
+    if (m == Meaning::hides && !is_condition && x != -kInfinity) infinite = false;
   }
   if (offset + 1 >= keys) return true;  // the first row keeps all, and so do the others
-  if (causal_ && offset_ != offset) offset = std::min(offset, offset_);
+  if (!infinite) {
+    finite_.push_back({value, is_condition, offset});
+    return true;
+  }
+  offset_ = causal_ ? std::min(offset, offset_) : offset;
   causal_ = true;
-  offset_ = offset;
   return true;
+}
+
+bool Mask::replaces() const {
+  return !replaced_.empty() ||
+         std::any_of(finite_.begin(), finite_.end(), [](const Triangle& t) { return t.is_condition; });
+}
+
+void Mask::settle() {
+  const bool alone = finite_.size() == 1 && !causal_ && biases_.empty() && conditions_.empty() && replaced_.empty();
+  if (alone && finite_[0].offset >= 0) {  // every row keeps something, beside which the rest is nothing
+    causal_ = true;
+    offset_ = finite_[0].offset;
+  } else {
+    for (const Triangle& t : finite_) (t.is_condition ? replaced_ : biases_).push_back(t.value);
+  }
+  finite_.clear();
 }
 
 bool Mask::add_bias(ValueId value) {
@@ -90,18 +110,18 @@ bool Mask::add_bias(ValueId value) {
         graph_.producer(value) == node)
       return add_condition(node->inputs[0], *no);
   }
-  if (take_causal(value, false)) return true;
+  if (replaces()) return false;
+  if (take_triangle(value, false, 0)) return true;
   if (depends_on_state(value)) return false;
   biases_.push_back(value);
   return true;
 }
 
 bool Mask::add_condition(ValueId condition, double otherwise) {
-  if (take_causal(condition, true)) return otherwise == -kInfinity || !causal_ || offset_ >= 0;
-  if (otherwise == -kInfinity)
-    conditions_.push_back(condition);
-  else
-    replaced_.emplace_back(condition, otherwise);
+  if (replaces() && otherwise != otherwise_) return false;
+  if (otherwise != -kInfinity) otherwise_ = otherwise;
+  if (take_triangle(condition, true, otherwise)) return true;
+  (otherwise == -kInfinity ? conditions_ : replaced_).push_back(condition);
   return true;
 }
 
@@ -112,12 +132,17 @@ ValueId Mask::operand(GraphBuilder& b, DType type, const Shape& batch,
     const Shape& whole = graph_.type(v).shape;
     return four_dimensional(b, moved(source.value), source.shape, batch, whole[whole.rank() - 1]);
   };
-  ValueId kept = kNone, bias = kNone;
-  for (const ValueId v : conditions_) kept = kept == kNone ? shaped(v) : b.binary(Op::logical_and, kept, shaped(v));
+  const auto all_of = [&](const std::vector<ValueId>& conditions) {
+    ValueId all = kNone;
+    for (const ValueId v : conditions) all = all == kNone ? shaped(v) : b.binary(Op::logical_and, all, shaped(v));
+    return all;
+  };
+  const ValueId kept = all_of(conditions_), unreplaced = all_of(replaced_);
+  ValueId bias = kNone;
   for (const ValueId v : biases_) bias = bias == kNone ? b.cast(shaped(v), type) : b.add(bias, b.cast(shaped(v), type));
-  for (const auto& [condition, otherwise] : replaced_) {
-    const ValueId keeps = shaped(condition);
-    const ValueId more = b.select(keeps, b.full(type, b.shape(keeps), 0), b.full(type, b.shape(keeps), otherwise));
+  if (unreplaced != kNone) {
+    const Shape& shape = b.shape(unreplaced);
+    const ValueId more = b.select(unreplaced, b.full(type, shape, 0), b.full(type, shape, otherwise_));
     bias = bias == kNone ? more : b.add(bias, more);
   }
   if (bias == kNone || kept == kNone) return bias == kNone ? kept : bias;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <functional>
-#include <utility>
 #include <vector>
 
 #include "graph/ir/builder.hpp"
@@ -15,11 +14,15 @@ class Mask {
  public:
   Mask(const Graph& graph, ConstantValues& constants) : graph_(graph), constants_(constants) {}
 
-  /// `value`, of the scores' shape, is added to them. False where it may be trained.
+  // Masks are told from the softmax back to the product. What scores are where they are masked matters in rows that
+  // all masks together hide whole: these are not empty but for -infinity. False where the operand cannot say it.
+
+  /// `value`, of the scores' shape, is added to them. False where it may be trained, too.
   bool add_bias(ValueId value);
-  /// Scores are kept where `condition` is true, and `otherwise`, next to -infinity, elsewhere. False where a triangle
-  /// hides all of a row by less than -infinity.
+  /// Scores are kept where `condition` is true, and `otherwise`, next to -infinity, elsewhere.
   bool add_condition(ValueId condition, double otherwise);
+  /// All have been told. A triangle that hides by a finite number is causal where it is the only mask.
+  void settle();
 
   bool causal() const { return causal_; }
   std::int64_t offset() const { return offset_; }
@@ -30,13 +33,21 @@ class Mask {
                   const std::function<ValueId(ValueId)>& moved) const;
 
  private:
-  bool take_causal(ValueId value, bool is_condition);
+  struct Triangle {
+    ValueId value = kNone;
+    bool is_condition = false;
+    std::int64_t offset = 0;  ///< row i keeps the first i + 1 + offset
+  };
+  bool take_triangle(ValueId value, bool is_condition, double otherwise);
+  bool replaces() const;  ///< some scores become a finite number, whatever masks them below
   bool depends_on_state(ValueId value) const;
 
   const Graph& graph_;
   ConstantValues& constants_;
   std::vector<ValueId> biases_, conditions_;
-  std::vector<std::pair<ValueId, double>> replaced_;  ///< conditions, and what scores are where they are false
+  std::vector<ValueId> replaced_;  ///< conditions: where one is false, scores are `otherwise_`, a finite number
+  double otherwise_ = 0;
+  std::vector<Triangle> finite_;  ///< that hide by less than -infinity, until settled
   bool causal_ = false;
   std::int64_t offset_ = 0;
 };

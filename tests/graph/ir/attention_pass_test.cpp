@@ -187,7 +187,8 @@ TEST(AttentionPass, SelectedScoresAreMasked) {
     ValueId s = b.matmul(by_head(b, q), by_head(b, k, {0, 2, 3, 1}));
     s = b.select(order, s, b.full(DType::f32, {}, hidden));
     s = b.select(fed, s, b.full(DType::f32, {}, hidden));
-    EXPECT_EQ(found_in(b, b.matmul(softmax(b, s), by_head(b, v)), 4).integer("causal"), 1);
+    // Together they may hide a row whole; by a number, that is not by nothing.
+    EXPECT_EQ(found_in(b, b.matmul(softmax(b, s), by_head(b, v)), 4).integer("causal"), hidden == kLeast ? 1 : 0);
   }
 }
 
@@ -217,12 +218,58 @@ TEST(AttentionPass, WhatIsReadElsewhereOrIsTrainedStays) {
     const ValueId p = b.one(Op::dropout, {softmax(b, s)}, {{"ratio", 0.1}, {"id", I{0}}, {"sample_dim", I{0}}});
     return b.matmul(p, v);
   }));
-  // A triangle that hides all of the first row by a number: that row is the mean of v.
-  EXPECT_FALSE(make([](GraphBuilder& b, ValueId s, ValueId v) {
+  // A triangle that hides all of the first row by a number: that row is the mean of v, as is checked.
+  EXPECT_TRUE(make([](GraphBuilder& b, ValueId s, ValueId v) {
     const Shape square{kTokens, kTokens};
     const ValueId order = b.binary(Op::less, b.iota(DType::i64, square, 1), b.iota(DType::i64, square, 0));
     return b.matmul(softmax(b, b.select(order, s, b.full(DType::f32, {}, -3.4e38))), v);
   }));
+}
+
+/// Scores of a sample whose first two positions are padding, so that its first rows keep nothing but by finite masks.
+enum class Padding { none, condition, bias };
+Graph padded(Padding padding, bool triangle_is_condition, bool triangle_is_first) {
+  GraphBuilder b;
+  const auto [q, k, v] = projections(b);
+  ValueId s = scaled(b, b.matmul(by_head(b, q), by_head(b, k, {0, 2, 3, 1})), 0.5);
+  const Shape whole = b.shape(s);
+  Tensor there(DType::boolean, {kBatch, 1, 1, kTokens});
+  for (I i = 0; i < kBatch * kTokens; ++i)
+    there.mutable_values<bool>()[static_cast<std::size_t>(i)] = i / kTokens == 0 || i % kTokens > 1;
+  const auto triangular = [&] {
+    const Tensor t = triangle(-1e9);
+    if (!triangle_is_condition) {
+      s = b.add(s, b.broadcast_to(b.constant(t), whole));
+      return;
+    }
+    const ValueId keeps = b.binary(Op::equal, b.constant(t), b.constant(Tensor::full(DType::f32, t.shape(), 0)));
+    s = b.select(b.broadcast_to(keeps, whole), s, b.full(DType::f32, whole, -3e38));
+  };
+  if (triangle_is_first) triangular();
+  if (padding == Padding::condition)
+    s = b.select(b.broadcast_to(b.constant(there), whole), s, b.full(DType::f32, whole, kLeast));
+  if (padding == Padding::bias) {
+    const ValueId gone = b.unary(Op::logical_not, b.constant(there));
+    s = b.add(s, b.broadcast_to(scaled(b, b.cast(gone, DType::f32), -1e9), whole));
+  }
+  if (!triangle_is_first) triangular();
+  b.output("y", OutputRole::fetch, joined(b, b.matmul(softmax(b, s), by_head(b, v))));
+  return b.graph();
+}
+
+TEST(AttentionPass, AFiniteTriangleIsCausalOnlyWhereNothingElseMasks) {
+  for (const bool condition : {false, true}) {
+    const Graph alone = with_attention(padded(Padding::none, condition, true));
+    ASSERT_NE(attention_in(alone), nullptr);
+    EXPECT_EQ(attention_in(alone)->attributes.integer("causal"), 1);
+    for (const Padding padding : {Padding::condition, Padding::bias})
+      for (const bool first : {true, false}) {
+        const Graph before = padded(padding, condition, first), after = with_attention(before);
+        expect_same_values(before, after);
+        for (const Node& node : after.nodes())
+          EXPECT_TRUE(node.op != Op::attention || node.attributes.integer("causal") == 0);
+      }
+  }
 }
 
 }  // namespace

@@ -182,6 +182,18 @@ TEST(CpuAttention, GradientsAreWrittenSideBySide) {
   EXPECT_EQ(check(std::move(body), 4e-5), "generated");
 }
 
+TEST(CpuAttention, BiasesFarBeyondTheRangeOfExponentialsAreAddedOnce) {
+  for (const I keys : {5, 70})
+    for (const DType type : {DType::f32, DType::bf16}) {
+      Tensor bias(DType::f32, {3, 1, 1, keys});  // all masked alike, all raised alike, one key raised above another
+      auto* x = bias.mutable_values<float>().data();
+      for (I k = 0; k < keys; ++k) x[k] = -1e4F, x[keys + k] = 1000;
+      x[2 * keys] = 200, x[2 * keys + 1] = -150;
+      const Sizes s{3, 5, keys, 2, 2, 8, 8};
+      expect_generated(s, attention_of(s), type, {bias});
+    }
+}
+
 TEST(CpuAttention, DoublesAreRefused) {
   testing::Body body;
   const Sizes s{1, 4, 4, 1, 1, 4, 4};
