@@ -96,7 +96,7 @@ class WindowEmitter {
   void choose_lanes(const RowsSchedule& schedule) {
     const int natural = schedule.register_bytes / (size_of(plan_.type) == 8 ? 8 : 4);
     lanes_ = natural;
-    width_ = plan_.run.extent;
+    width_ = std::max<std::int64_t>(plan_.run.extent, 1);  // of nothing too, which no iteration walks
     if (along_outputs_) return;
     for (int n = kMostRegisters; n >= 1; n /= 2)
       if (plan_.run.extent % (n * natural) == 0) {

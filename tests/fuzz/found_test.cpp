@@ -102,5 +102,22 @@ TEST(Found, NothingNeedsNoReorder) {
   EXPECT_EQ(check_device(c, *make_cpu_device({2, CpuIsa::automatic, true})).failure, "");
 }
 
+TEST(Found, WindowsOverNothingMakeNothing) {
+  Case c;
+  GraphBuilder b;
+  const ValueId x = b.input("x", InputRole::feed, {DType::f32, {2, 0, 4, 4}});
+  const Attributes window{{"window", Dims{1, 1, 2, 2}},
+                          {"strides", Dims{1, 1, 2, 2}},
+                          {"pads_low", Dims{0, 0, 0, 0}},
+                          {"pads_high", Dims{0, 0, 0, 0}},
+                          {"dilations", Dims{1, 1, 1, 1}}};
+  const ValueId y = b.one(Op::reduce_window_max, {x}, window);
+  b.output("y", OutputRole::fetch, y);
+  b.output("dx", OutputRole::fetch, b.one(Op::reduce_window_max_grad, {x, y}, window));
+  c.graph = std::move(b).take();
+  c.inputs["x"] = Tensor(DType::f32, {2, 0, 4, 4});
+  EXPECT_EQ(check_device(c, *make_cpu_device({2, CpuIsa::automatic, true})).failure, "");
+}
+
 }  // namespace
 }  // namespace weft::fuzz
