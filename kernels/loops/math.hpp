@@ -1,10 +1,10 @@
 // Elementary functions as expressions of elementary operators: the same polynomials on every device.
 //
-// f32 errors against the exact result, in units in the last place, the largest over all 2^32 numbers and the instruction
-// sets avx512, avx2 and baseline (kernels flush subnormal numbers to zero): exp 1.009, expm1 3.40, log 0.847, log1p 2.47,
-// tanh 1.34, erf 2.77, sigmoid 2.49, silu 2.45 (0 below -88.7, where the result is under 3e-37), softplus 2.81, rsqrt
-// 1.50. tests/kernels/cpu/jit/functions_test.cpp holds them to that. Trigonometric functions and their inverses, pow, and all
-// functions of f64 are the C library's.
+// f32 errors against the exact result, in units in the last place, the largest over all 2^32 numbers and the
+// instruction sets avx512, avx2 and baseline (kernels flush subnormal numbers to zero): exp 1.009, expm1 3.40, log
+// 0.847, log1p 2.47, tanh 1.34, erf 2.77, sigmoid 2.49, silu 2.45 (0 below -88.7, where the result is under 3e-37),
+// softplus 2.81, rsqrt 1.50. tests/kernels/cpu/jit/functions_test.cpp holds them to that. Trigonometric functions and
+// their inverses, pow, and all functions of f64 are the C library's.
 #pragma once
 
 #include "kernels/loops/build.hpp"

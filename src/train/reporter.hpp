@@ -21,7 +21,7 @@ struct StepNumbers {
   std::int64_t step = 0;
   double epoch = 0;  ///< epochs done after this step, fractions included
   double loss = 0, lr = 0;
-  bool skipped = false;  ///< a gradient overflowed: no parameter has changed
+  bool skipped = false;      ///< a gradient overflowed: no parameter has changed
   double seconds = 0;        ///< of this step, wall time
   std::int64_t samples = 0;  ///< of this step, all ranks
   std::vector<std::pair<std::string, double>> metrics;

@@ -15,10 +15,10 @@ Tensor sum_error(const Site& s, Tensor passed_on, const Tensor& size, double ter
   auto to = passed_on.mutable_values<double>();
   const auto sizes = size.values<double>();
   const auto value = s.results[0].values<double>();
-  // Whatever the order, n terms are summed within (n - 1) units of the sum of their sizes, and equal terms come near it:
-  // each addition may round the same way. In f64 the oracle sums in the same precision, so that both may be so far off.
-  // Narrower types would leave a bound in which a lost term hides; their sums are held to what independent roundings
-  // add up to, for reductions accumulate in f64, and drawn contractions are short.
+  // Whatever the order, n terms are summed within (n - 1) units of the sum of their sizes, and equal terms come near
+  // it: each addition may round the same way. In f64 the oracle sums in the same precision, so that both may be so far
+  // off. Narrower types would leave a bound in which a lost term hides; their sums are held to what independent
+  // roundings add up to, for reductions accumulate in f64, and drawn contractions are short.
   const double units = (type == DType::f64 ? 2 * terms : std::min(terms, 8 + 4 * std::sqrt(terms))) + 2;
   for (std::size_t i = 0; i < to.size(); ++i) {
     if (exact && to[i] == 0 && representable(value[i], type) && sizes[i] < 0x1p18) continue;
