@@ -119,5 +119,10 @@ TEST(Found, WindowsOverNothingMakeNothing) {
   EXPECT_EQ(check_device(c, *make_cpu_device({2, CpuIsa::automatic, true})).failure, "");
 }
 
+/// The seed, for a graph of many concatenated parts is needed: the table of tensors has to grow between two of them.
+TEST(Found, CopiesOfPartsAreNamedAfterTheTableOfTensorsHasGrown) {
+  EXPECT_EQ(check_device(drawn_case(701312), *make_cpu_device({2, CpuIsa::automatic, true})).failure, "");
+}
+
 }  // namespace
 }  // namespace weft::fuzz
