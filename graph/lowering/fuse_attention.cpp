@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <set>
 
+#include "graph/ir/passes/attention.hpp"
 #include "graph/lowering/body.hpp"
 
 namespace weft::lowering {
 namespace {
 
-bool is_attention(Op op) { return op == Op::attention || op == Op::attention_grad; }
 bool copies(Op op) { return op == Op::slice || op == Op::transpose; }
 bool moves(Op op) { return copies(op) || op == Op::reshape; }
 

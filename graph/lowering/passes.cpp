@@ -5,6 +5,7 @@
 
 #include "graph/ir/op_rules.hpp"
 #include "graph/ir/passes/accumulate.hpp"
+#include "graph/ir/passes/attention.hpp"
 #include "graph/ir/passes/precision.hpp"
 #include "graph/ir/passes/prune.hpp"
 #include "graph/ir/passes/recompute.hpp"
@@ -46,13 +47,11 @@ void take_share(StepIr& s, const PassContext& c) {
   if (c.options.mesh) s.graph = partition(s.graph, *c.options.mesh, c.options.rank);
 }
 
-bool is_attention(const Node& node) { return node.op == Op::attention || node.op == Op::attention_grad; }
-
 /// What of it the device does not take is decomposed. It is found where the forward graph is made
 /// (graph/ir/passes/attention.hpp), which this pass's switch is for too.
 void keep_attention(StepIr& s, const PassContext& c) {
   s.graph = rewritten(s.graph, [&](GraphBuilder& b, const Node& node) -> std::optional<std::vector<ValueId>> {
-    if (!is_attention(node)) return std::nullopt;
+    if (!is_attention(node.op)) return std::nullopt;
     GraphBuilder alone;
     std::vector<ValueId> operands;
     for (const ValueId v : node.inputs)
@@ -65,13 +64,14 @@ void keep_attention(StepIr& s, const PassContext& c) {
 }
 
 void decompose_attention(StepIr& s, const PassContext&) {
-  s.graph = decompose(s.graph, [](const Node& node) { return !is_attention(node); });
+  s.graph = decompose(s.graph, [](const Node& node) { return !is_attention(node.op); });
 }
 
 /// Decomposes composites, but not those operators that the device takes whole wherever they stand.
 void decompose_for_device(StepIr& s, const PassContext& c) {
-  s.graph = decompose(
-      s.graph, [](const Node& node) { return is_pointwise(node.op) || node.op == Op::moments || is_attention(node); });
+  s.graph = decompose(s.graph, [](const Node& node) {
+    return is_pointwise(node.op) || node.op == Op::moments || is_attention(node.op);
+  });
   bool claimed = true;
   for (const Node& node : s.graph.nodes())
     if (node.op == Op::moments) {
@@ -79,7 +79,7 @@ void decompose_for_device(StepIr& s, const PassContext& c) {
       claimed = claimed && c.oracle.ask(make_unit(s.graph, {id}, node.outputs, "").body).offer.has_value();
     }
   if (!claimed)
-    s.graph = decompose(s.graph, [](const Node& node) { return is_pointwise(node.op) || is_attention(node); });
+    s.graph = decompose(s.graph, [](const Node& node) { return is_pointwise(node.op) || is_attention(node.op); });
 }
 
 /// Estimates of kernels of one kind differ by layouts, those of loops and of the library by more than this.

@@ -5,6 +5,9 @@
 
 namespace weft {
 
+/// The operator or its gradient.
+inline bool is_attention(Op op) { return op == Op::attention || op == Op::attention_grad; }
+
 /// `forward` with softmax(scale q k' + mask) v as Op::attention wherever nothing else reads what lies between: as model
 /// builders and PyTorch's exporter write it, with the scale on the scores or on q and k, heads split by transposes or
 /// by reshapes into one batch dimension, key and value heads repeated for query heads, masks added or selected, and

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "graph/ir/builder.hpp"
+#include "graph/ir/passes/attention.hpp"
 #include "graph/ir/passes/prune.hpp"
 
 namespace weft {
@@ -25,8 +26,6 @@ bool is_movement(Op op) {
 
 /// Chooses among elements of its first operand, or puts elements of its second where those were.
 bool chooses_maxima(Op op) { return op == Op::reduce_window_max || op == Op::reduce_window_max_grad; }
-
-bool is_attention(Op op) { return op == Op::attention || op == Op::attention_grad; }
 
 /// Of any type.
 bool contracts(Op op) { return class_of(op) == OpClass::contraction || is_attention(op); }
