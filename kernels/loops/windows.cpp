@@ -15,11 +15,17 @@ using Statements = std::vector<Stmt>;
 constexpr std::int64_t kEnoughPositions = 64;  ///< of parallel work; below, the run is cut
 constexpr std::int64_t kUnrolledTaps = 16;     ///< of one dimension
 constexpr int kMostRegisters = 4;              ///< of lanes
+constexpr std::int64_t kMostSums = 1 << 18;    ///< f32 sums of a thread, on its stack
 
 std::int64_t lowest(DType t) {
   const bool is_unsigned = t == DType::u8 || t == DType::u16 || t == DType::u32 || t == DType::u64;
   return is_unsigned ? 0 : std::numeric_limits<std::int64_t>::min() >> (64 - 8 * static_cast<int>(size_of(t)));
 }
+
+bool is_narrow(DType t) { return t == DType::f16 || t == DType::bf16; }
+
+/// Whether a gradient adds up elements that it cannot hold while it does: they are summed beside, and rounded once.
+bool sums_apart(const WindowPlan& plan) { return !plan.forward() && !plan.tiles() && is_narrow(plan.type); }
 
 /// Where the taps of one windowed dimension are, for the output at hand.
 struct Taps {
@@ -45,6 +51,10 @@ class WindowEmitter {
     if (grad) dx_ = kernel_.add_buffer({plan.type, inputs, 0});
     along_outputs_ = plan.run.extent == 1 && !plan.windows.empty();
     choose_lanes(schedule);
+    if (sums_apart(plan)) {
+      in_scratch_ = sums() > kMostSums;
+      sums_ = kernel_.add_buffer({value_type_, in_scratch_ ? inputs + 1 : -1, in_scratch_ ? 0 : sums()});
+    }
     parallel_ = kernel_.add_index();
     lane_ = kernel_.add_index();
     for (std::size_t w = 0; w < plan.windows.size(); ++w) {
@@ -53,7 +63,7 @@ class WindowEmitter {
     }
   }
 
-  Kernel run() {
+  void run() {
     Phase phase;
     phase.index = parallel_;
     ExprId rest = b_.index(parallel_);
@@ -86,24 +96,39 @@ class WindowEmitter {
     phase.work = work();
     if (!plan_.forward() && !plan_.tiles()) phase.body = cleared();
     for (Stmt& s : over_outputs(share_rows ? 1 : 0)) phase.body.push_back(std::move(s));
+    if (sums_ >= 0)
+      for (Stmt& s : over_inputs([&] { return store(dx_, wide_address(dx_), b_.load(sums_, wide_address(sums_))); }))
+        phase.body.push_back(std::move(s));
     kernel_.phases.push_back(std::move(phase));
-    return std::move(kernel_);
+  }
+
+  Kernel take() && { return std::move(kernel_); }
+
+  std::int64_t scratch_bytes() const {
+    return in_scratch_ ? kernel_.phases[0].extent * sums() * static_cast<std::int64_t>(size_of(value_type_)) : 0;
   }
 
  private:
-  static DType held(DType t) { return t == DType::f16 || t == DType::bf16 ? DType::f32 : t; }
+  static DType held(DType t) { return is_narrow(t) ? DType::f32 : t; }
+
+  /// Elements of one position of the wide side, of as much of the run as one parallel index has.
+  std::int64_t sums() const {
+    std::int64_t n = width_;
+    for (const WindowLoop& w : plan_.windows) n *= w.inputs;
+    return n;
+  }
 
   void choose_lanes(const RowsSchedule& schedule) {
     const int natural = schedule.register_bytes / (size_of(plan_.type) == 8 ? 8 : 4);
     lanes_ = natural;
     width_ = std::max<std::int64_t>(plan_.run.extent, 1);  // of nothing too, which no iteration walks
     if (along_outputs_) return;
-    for (int n = kMostRegisters; n >= 1; n /= 2)
+    for (int n = sums_apart(plan_) ? 1 : kMostRegisters; n >= 1; n /= 2)
       if (plan_.run.extent % (n * natural) == 0) {
         lanes_ = n * natural;
         break;
       }
-    if (plan_.positions() < kEnoughPositions && plan_.run.extent % lanes_ == 0) width_ = lanes_;
+    if ((sums_apart(plan_) || plan_.positions() < kEnoughPositions) && plan_.run.extent % lanes_ == 0) width_ = lanes_;
   }
 
   std::int64_t work() const {
@@ -125,15 +150,28 @@ class WindowEmitter {
     return e;
   }
 
-  /// Of the tap at which the loops stand.
-  ExprId x_address() {
-    ExprId e = b_.add(x_base_, lane_offset(plan_.run.x_stride));
-    for (std::size_t w = 0; w < taps_.size(); ++w) {
-      const WindowLoop& l = plan_.windows[w];
-      const ExprId tap = b_.add(taps_[w].first, b_.index(tap_[w]));
-      e = b_.add(e, b_.mul(b_.add(taps_[w].start, b_.mul(tap, b_.integer(l.dilation))), b_.integer(l.x_stride)));
-    }
+  /// Of the wide side's element at `input(w)` in each windowed dimension; in its tensor, or in the thread's sums.
+  template <class Input>
+  ExprId wide_address(std::int32_t buffer, const Input& input) {
+    const bool apart = buffer == sums_ && sums_ >= 0;
+    ExprId e = !apart        ? b_.add(x_base_, lane_offset(plan_.run.x_stride))
+               : in_scratch_ ? b_.add(b_.mul(b_.index(parallel_), b_.integer(sums())), lane_offset(1))
+                             : lane_offset(1);
+    std::int64_t stride = width_;
+    for (std::size_t w = plan_.windows.size(); w-- > 0; stride *= plan_.windows[w].inputs)
+      e = b_.add(e, b_.mul(input(w), b_.integer(apart ? stride : plan_.windows[w].x_stride)));
     return e;
+  }
+  ExprId wide_address(std::int32_t buffer) {
+    return wide_address(buffer, [&](std::size_t w) { return b_.index(output_[w]); });
+  }
+
+  /// Of the tap at which the loops stand.
+  ExprId tap_address(std::int32_t buffer) {
+    return wide_address(buffer, [&](std::size_t w) {
+      const ExprId tap = b_.add(taps_[w].first, b_.index(tap_[w]));
+      return b_.add(taps_[w].start, b_.mul(tap, b_.integer(plan_.windows[w].dilation)));
+    });
   }
 
   /// The tap's number within the whole window, in row-major order.
@@ -148,12 +186,10 @@ class WindowEmitter {
 
   // --- loops --------------------------------------------------------------------------------------------------------
 
-  /// Zeros over one position of the wide side.
-  Statements cleared() {
-    ExprId e = b_.add(x_base_, lane_offset(plan_.run.x_stride));
-    for (std::size_t w = 0; w < plan_.windows.size(); ++w)
-      e = b_.add(e, b_.mul(b_.index(output_[w]), b_.integer(plan_.windows[w].x_stride)));
-    Statements body{store(dx_, e, b_.integer(0, value_type_))};
+  /// Loops over one position of the wide side.
+  template <class Make>
+  Statements over_inputs(const Make& statement) {
+    Statements body{statement()};
     const std::size_t outer = plan_.windows.size() - (along_outputs_ ? 1 : 0);
     if (along_outputs_)
       body = {
@@ -163,6 +199,11 @@ class WindowEmitter {
     for (std::size_t w = outer; w-- > 0;)
       body = {loop_of(LoopKind::serial, output_[w], b_.integer(plan_.windows[w].inputs), std::move(body))};
     return body;
+  }
+
+  Statements cleared() {
+    const std::int32_t to = sums_ >= 0 ? sums_ : dx_;
+    return over_inputs([&] { return store(to, wide_address(to), b_.integer(0, value_type_)); });
   }
 
   /// Taps of windowed dimension `w` at output `at`.
@@ -240,7 +281,7 @@ class WindowEmitter {
   Statements reduced() {
     const std::int32_t total = kernel_.add_local({value_type_, true, 0});
     Statements body{declare(total, initial())};
-    const ExprId joined = b_.binary(plan_.max() ? Op::maximum : Op::add, b_.local(total), b_.load(x_, x_address()));
+    const ExprId joined = b_.binary(plan_.max() ? Op::maximum : Op::add, b_.local(total), b_.load(x_, tap_address(x_)));
     for (Stmt& s : over_taps({assign(total, joined)})) body.push_back(std::move(s));
     body.push_back(store(y_, y_address(), b_.local(total)));
     return body;
@@ -258,7 +299,7 @@ class WindowEmitter {
     if (is_float(value_type_))
       wins = b_.binary(Op::logical_or, wins,
                        b_.binary(Op::logical_and, b_.binary(Op::not_equal, v, v), b_.binary(Op::equal, held, held)));
-    for (Stmt& s : over_taps({declare(value, b_.load(x_, x_address())), declare(better, wins),
+    for (Stmt& s : over_taps({declare(value, b_.load(x_, tap_address(x_))), declare(better, wins),
                               assign(where, b_.select(b_.local(better), tap_number(false), b_.local(where))),
                               assign(best, b_.select(b_.local(better), v, held))}))
       body.push_back(std::move(s));
@@ -270,17 +311,19 @@ class WindowEmitter {
 
   /// Adds `share` to the wide side at every tap.
   Statements scattered(ExprId share) {
-    const ExprId at = x_address();
+    const std::int32_t to = sums_ >= 0 ? sums_ : dx_;
+    const ExprId at = tap_address(to);
     // Where windows tile, nothing is added up.
-    return over_taps({store(dx_, at, plan_.tiles() ? share : b_.add(b_.load(dx_, at), share))});
+    return over_taps({store(to, at, plan_.tiles() ? share : b_.add(b_.load(to, at), share))});
   }
 
   const WindowPlan& plan_;
   Kernel kernel_;
   Builder b_;
   DType value_type_;
-  std::int32_t x_ = -1, y_ = -1, dx_ = -1;
+  std::int32_t x_ = -1, y_ = -1, dx_ = -1, sums_ = -1;
   bool along_outputs_ = false;
+  bool in_scratch_ = false;  ///< the sums, which are many
   int lanes_ = 1;
   std::int64_t width_ = 1;  ///< of the run, in one parallel index
   std::int32_t parallel_ = -1, lane_ = -1;
@@ -305,7 +348,10 @@ RowsKernel make_windows(const Graph& body, const RowsSchedule& schedule) {
   const WindowPlan plan = plan_window(result.body);
   result.refusal = plan.refusal;
   if (!result.refusal.empty()) return result;
-  result.kernel = WindowEmitter(plan, result.body, schedule).run();
+  WindowEmitter emitter(plan, result.body, schedule);
+  emitter.run();
+  result.scratch_bytes = emitter.scratch_bytes();
+  result.kernel = std::move(emitter).take();
   // A window is read before any of its elements is written, and shares none with another.
   result.overwrites_operands = plan.op == Op::reduce_window_max_grad && plan.tiles();
   return result;

@@ -147,6 +147,44 @@ TEST(CpuWindows, AGradientMayLieOverTheOperandThatItsWindowsTile) {
   }
 }
 
+/// A gradient in 16 bits is that in f32, rounded once.
+void check_rounded_once(DType type, const Shape& shape, const PoolWindow& window, const Layout& wide) {
+  SCOPED_TRACE(wide.str());
+  const auto device = make_cpu_device({2, CpuIsa::automatic, true});
+  for (const Op op : {Op::reduce_window_max, Op::reduce_window_sum}) {
+    const auto gradient = [&](DType as) {
+      Body body;
+      const Tensor x = random_tensor(DType::f32, shape, 1).cast(type).cast(as);
+      const ValueId in = body.in(x), y = body.b.pool(op, in, window);
+      Attributes a = body.b.graph().producer(y)->attributes;
+      Body backward;
+      const Tensor dy = random_tensor(DType::f32, body.b.shape(y), 2).cast(type).cast(as);
+      if (op == Op::reduce_window_sum) a.set("input_shape", shape.extents());
+      std::vector<ValueId> operands = {backward.in(op == Op::reduce_window_sum ? dy : x)};
+      if (op == Op::reduce_window_max) operands.push_back(backward.in(dy));
+      const ValueId dx = backward.b.one(
+          op == Op::reduce_window_max ? Op::reduce_window_max_grad : Op::reduce_window_sum_grad, operands, a);
+      backward.out(dx);
+      Graph graph = backward.b.graph();
+      graph.value(dx).layout = wide;
+      return testing::run_body(*device, graph, backward.values)[0];
+    };
+    testing::expect_close(gradient(type), gradient(DType::f32).cast(type), 0, std::string(name_of(op)));
+  }
+}
+
+TEST(CpuWindows, GradientsOf16BitsAreRoundedOnceWhereWindowsOverlap) {
+  const Shape shape{2, 32, 9, 11}, ragged{2, 20, 7, 6}, large{1, 2, 600, 500};
+  const PoolWindow dense{{1, 1, 4, 3}, {1, 1, 1, 1}, {0, 0, 2, 1}, {0, 0, 1, 1}, {1, 1, 1, 1}};
+  for (const DType type : {DType::bf16, DType::f16})
+    for (const PoolWindow& window : {kOverlapping, dense})
+      for (const Shape& s : {shape, ragged})
+        for (const Layout& wide : {Layout::dense(s), Layout::blocked(s, {{1, 16}}), channels_last(s)})
+          check_rounded_once(type, s, window, wide);
+  check_rounded_once(DType::bf16, large, kOverlapping, Layout::dense(large));
+  check_rounded_once(DType::bf16, large, kOverlapping, channels_last(large));
+}
+
 TEST(CpuWindows, NotANumberWinsEveryWindowThatHoldsIt) {
   const Shape shape{1, 16, 8, 8};
   Tensor x = random_tensor(DType::f32, shape, 1);
