@@ -1,5 +1,5 @@
-// What PyTorch's exporter writes, trained: losses of twenty steps equal PyTorch's own. exported/make_exported.py made
-// the files; nothing here needs PyTorch.
+// What PyTorch's exporter writes, trained: losses of twenty steps equal PyTorch's own, in f32 and in bf16.
+// exported/make_exported.py made the files; nothing here needs PyTorch.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -30,9 +30,12 @@ Shape batch_of(std::int64_t samples, const Json& extents) {
 }
 
 /// A job in `folder` that trains `file` as make_exported.py trained the network of `name`.
-void write_job(const std::filesystem::path& folder, const std::string& name, const std::string& file) {
+void write_job(const std::filesystem::path& folder, const std::string& name, const std::string& file,
+               const std::string& precision = "f32") {
   const Json all = expected(), network = all["cases"][name];
-  const std::int64_t samples = all["steps"].get<std::int64_t>() * all["batch"].get<std::int64_t>();
+  const bool mixed = precision != "f32";
+  const Json& batches = mixed ? network[precision]["batches"] : all["steps"];
+  const std::int64_t samples = batches.get<std::int64_t>() * all["batch"].get<std::int64_t>();
   const Shape shape = batch_of(samples, network["input"]);
   const Tensor input = network["tokens"].get<bool>()
                            ? integers("train/input", shape, 0, all["vocabulary"].get<std::uint64_t>())
@@ -48,7 +51,8 @@ void write_job(const std::filesystem::path& folder, const std::string& name, con
                     {"model", (kFolder / file).string()},
                     {"data", {{"train", "train.h5"}, {"target", "labels"}, {"shuffle", false}}},
                     {"loss", "cross_entropy"},
-                    {"optimizer", network["optimizer"]},
+                    {"optimizer", (mixed ? network[precision] : network)["optimizer"]},
+                    {"precision", precision},
                     {"batch", all["batch"]},
                     {"steps", all["steps"]},
                     {"checkpoint", {{"every", "1000 steps"}}}};
@@ -64,22 +68,34 @@ void PrintTo(const Case& c, std::ostream* out) { *out << c.file << " on " << c.r
 
 class Exported : public ::testing::TestWithParam<Case> {};
 
-TEST_P(Exported, TrainsWithPyTorchsLosses) {
+/// Trains as the case says; its losses are PyTorch's within `tolerance`, relative.
+void expect_losses(const Case& c, const std::string& precision, const Json& want, double tolerance) {
   const TemporaryFolder folder;
-  write_job(folder.path(), GetParam().network, GetParam().file);
+  write_job(folder.path(), c.network, c.file, precision);
   std::vector<std::string> command;
-  if (GetParam().ranks > 1) command = {WEFT_MPIRUN, std::to_string(GetParam().ranks)};
+  if (c.ranks > 1) command = {WEFT_MPIRUN, std::to_string(c.ranks)};
   command.insert(command.end(), {WEFT_BINARY, "train", (folder.path() / "job.yaml").string(), "--quiet"});
   const Outcome outcome = run_program(command, {"OMP_NUM_THREADS=2"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(outcome.err.find("warning"), std::string::npos) << outcome.err;
-  const Json want = expected()["cases"][GetParam().network]["loss"];
   std::vector<double> got;
   std::ifstream log(folder.path() / "runs" / "exported" / "log.jsonl");
   for (std::string line; std::getline(log, line);) got.push_back(Json::parse(line).at("loss").get<double>());
   ASSERT_EQ(got.size(), want.size());
   for (std::size_t step = 0; step < got.size(); ++step)
-    EXPECT_NEAR(got[step], want[step].get<double>(), 1e-4 * want[step].get<double>()) << "step " << step + 1;
+    EXPECT_NEAR(got[step], want[step].get<double>(), tolerance * want[step].get<double>()) << "step " << step + 1;
+}
+
+TEST_P(Exported, TrainsWithPyTorchsLosses) {
+  expect_losses(GetParam(), "f32", expected()["cases"][GetParam().network]["loss"], 1e-4);
+}
+
+class ExportedInBf16 : public ::testing::TestWithParam<Case> {};
+
+TEST_P(ExportedInBf16, TrainsWithTheLossesOfPyTorchsMixedPrecision) {
+  const Json mixed = expected()["cases"][GetParam().network]["bf16"];
+  EXPECT_GT(mixed["moved"].get<double>(), 5 * 2e-2) << "training has to move the losses by more than is allowed";
+  expect_losses(GetParam(), "bf16", mixed["loss"], 2e-2);
 }
 
 std::string name_of_case(const ::testing::TestParamInfo<Case>& info) {
@@ -98,6 +114,16 @@ INSTANTIATE_TEST_SUITE_P(PyTorch, Exported,
                                            Case{"vit", "vit-optimized.onnx"}, Case{"resnet50", "resnet50.onnx", 2},
                                            Case{"lstm", "lstm.onnx", 2}, Case{"gpt2", "gpt2-optimized.onnx", 2},
                                            Case{"vit", "vit.onnx", 2}),
+                         name_of_case);
+
+INSTANTIATE_TEST_SUITE_P(PyTorch, ExportedInBf16,
+                         ::testing::Values(Case{"resnet50", "resnet50.onnx"}, Case{"mobilenet_v2", "mobilenet_v2.onnx"},
+                                           Case{"unet", "unet.onnx"}, Case{"lstm", "lstm.onnx"},
+                                           Case{"gpt2", "gpt2.onnx"}, Case{"bert", "bert.onnx"},
+                                           Case{"vit", "vit.onnx"}, Case{"lstm", "lstm-optimized.onnx"},
+                                           Case{"gpt2", "gpt2-optimized.onnx"}, Case{"bert", "bert-optimized.onnx"},
+                                           Case{"vit", "vit-optimized.onnx"}, Case{"resnet50", "resnet50.onnx", 2},
+                                           Case{"gpt2", "gpt2.onnx", 2}),
                          name_of_case);
 
 TEST(ExportedForInference, TrainingAModelWhoseBatchNormalisationWasFoldedIsWarnedOf) {
