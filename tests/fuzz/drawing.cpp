@@ -82,6 +82,13 @@ ValueId Drawing::fresh(Tensor value) {
   return v;
 }
 
+ValueId Drawing::weight(DType type, const Shape& shape) {
+  const std::string name = fmt::format("w{}", inputs.size());
+  const ValueId v = b.input(name, InputRole::state, {type, shape});
+  inputs.emplace(name, values(type, shape));
+  return v;
+}
+
 ValueId Drawing::indices(const Shape& shape, std::int64_t extent, bool outside_too) {
   Tensor t(DType::i64, shape);
   const std::int64_t reach = outside_too && dice.chance(20) ? 2 : 0;

@@ -18,6 +18,7 @@ class Drawing {
   GraphBuilder b;
   std::map<std::string, Tensor> inputs;
   std::vector<ValueId> pool;
+  bool has_attention = false;
 
   // What steps take.
   ValueId any();  ///< recent values more often
@@ -31,6 +32,8 @@ class Drawing {
   /// A new input, state or constant.
   ValueId fresh(DType type, const Shape& shape);
   ValueId fresh(Tensor value);
+  /// A new state.
+  ValueId weight(DType type, const Shape& shape);
   /// Whole numbers, most of them in [0, extent), of some integer type.
   ValueId indices(const Shape& shape, std::int64_t extent, bool outside_too);
   DType float_type();
@@ -58,5 +61,7 @@ void draw_convolution(Drawing& d);
 void draw_window(Drawing& d);
 void draw_indexing(Drawing& d);
 void draw_random(Drawing& d);
+void draw_attention(Drawing& d);
+void draw_network(Drawing& d);
 
 }  // namespace weft::fuzz

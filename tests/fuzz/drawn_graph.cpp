@@ -33,10 +33,10 @@ struct Gradients {
 };
 
 /// Gradients of a few values by a few float inputs, where every operator between has one.
-Gradients draw_gradients(Drawing& d) {
+Gradients draw_gradients(Drawing& d, std::size_t most) {
   Gradients g;
   for (const GraphInput& input : d.b.graph().inputs())
-    if (is_float(d.b.dtype(input.value)) && g.of.size() < 4 && d.dice.chance(70)) g.of.push_back(input.value);
+    if (is_float(d.b.dtype(input.value)) && g.of.size() < most && d.dice.chance(70)) g.of.push_back(input.value);
   std::vector<ValueId> from, seeds;
   for (std::int64_t n = d.dice.roll(1, 2); n > 0; --n)
     if (const auto v = d.any_float(); v && std::find(from.begin(), from.end(), *v) == from.end()) from.push_back(*v);
@@ -52,6 +52,26 @@ Gradients draw_gradients(Drawing& d) {
     d.b = std::move(without), d.inputs = inputs;
     return {};
   }
+}
+
+/// As optimisers do, with one rate for all, so that small updates may share launches.
+void draw_optimizer(Drawing& d, const Gradients& gradients) {
+  GraphBuilder& b = d.b;
+  const bool momentum = d.dice.chance(50);
+  std::vector<GraphInput> states;
+  for (const GraphInput& input : b.graph().inputs())
+    if (input.role == InputRole::state) states.push_back(input);
+  for (const GraphInput& state : states)
+    for (std::size_t i = 0; i < gradients.of.size(); ++i) {
+      if (gradients.of[i] != state.value) continue;
+      ValueId g = gradients.values[i];
+      if (momentum) {
+        const ValueId m = d.weight(b.dtype(g), b.shape(g));
+        g = b.add(b.mul(m, b.like(m, 0.5)), g);
+        b.output(b.graph().inputs().back().name, OutputRole::state, g);
+      }
+      b.output(state.name, OutputRole::state, b.sub(state.value, b.mul(g, b.like(g, 0.125))));
+    }
 }
 
 void draw_updates(Drawing& d, const Gradients& gradients) {
@@ -83,19 +103,37 @@ void draw_outputs(Drawing& d, const Gradients& gradients) {
   if (n == 0) fetch(d.pool.back());
 }
 
+/// A piece of a network or an attention, a few steps around it, gradients by most of its weights.
+Case drawn_network(Drawing& d) {
+  for (std::int64_t i = d.dice.roll(0, 1); i > 0; --i) draw_step(d);
+  const std::int64_t pieces = d.dice.chance(25) ? 2 : 1;
+  for (std::int64_t i = 0; i < pieces; ++i) d.dice.chance(40) ? draw_attention(d) : draw_network(d);
+  for (std::int64_t i = d.dice.roll(0, 3); i > 0; --i) draw_step(d);
+  while (d.pool.size() > 1 && d.b.shape(d.pool.back()).elements() > Drawing::kMostElements) d.pool.pop_back();
+  const bool forward = d.has_attention && d.dice.chance(40);
+  const Gradients gradients = !forward && d.dice.chance(80) ? draw_gradients(d, 12) : Gradients{};
+  d.dice.chance(70) ? draw_optimizer(d, gradients) : draw_updates(d, gradients);
+  draw_outputs(d, gradients);
+  const int narrow = static_cast<int>(d.dice.roll(0, 9));
+  Case c{std::move(d.b).take(), std::move(d.inputs), forward, DType::f32};
+  if (narrow < 2) c.compute = narrow == 0 || d.has_attention ? DType::f16 : DType::bf16;
+  return c;
+}
+
 }  // namespace
 
 Case drawn_case(unsigned seed) {
   Drawing d(seed);
+  if (seed >= kFirstWithNetworks && d.dice.chance(60)) return drawn_network(d);
   const std::int64_t steps = d.dice.chance(10) ? d.dice.roll(8, 20) : d.dice.roll(1, 7);
   for (std::int64_t i = 0; i < steps; ++i) {
     draw_step(d);
     while (d.pool.size() > 1 && d.b.shape(d.pool.back()).elements() > Drawing::kMostElements) d.pool.pop_back();
   }
-  const Gradients gradients = d.dice.chance(55) ? draw_gradients(d) : Gradients{};
+  const Gradients gradients = d.dice.chance(55) ? draw_gradients(d, 4) : Gradients{};
   draw_updates(d, gradients);
   draw_outputs(d, gradients);
-  return {std::move(d.b).take(), std::move(d.inputs)};
+  return {std::move(d.b).take(), std::move(d.inputs), false, DType::f32};
 }
 
 }  // namespace weft::fuzz

@@ -17,9 +17,13 @@ namespace weft::fuzz {
 struct Case {
   Graph graph;
   std::map<std::string, Tensor> inputs;  ///< feeds, states and scalars
+  bool find_attention = false;           ///< what runs on devices is what with_attention makes of the graph
+  DType compute = DType::f32;            ///< what the precision pass narrows to
 };
 
-/// The same seed, the same case.
+/// The same seed, the same case. From this seed on, attention, pieces of networks and narrowed steps are drawn too;
+/// those before stay what they were, for some of them found something.
+inline constexpr unsigned kFirstWithNetworks = 5'000'000;
 Case drawn_case(unsigned seed);
 
 }  // namespace weft::fuzz

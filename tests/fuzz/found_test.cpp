@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "graph/ir/builder.hpp"
+#include "graph/ir/passes/attention.hpp"
 #include "kernels/cpu/cpu_device.hpp"
 #include "tests/fuzz/check_case.hpp"
 #include "tests/fuzz/shrink.hpp"
@@ -73,6 +74,28 @@ TEST(DifferentialFuzzer, DrawsTheSameCaseFromTheSameSeed) {
   EXPECT_EQ(a.graph.str(), b.graph.str());
   for (const auto& [name, value] : a.inputs) EXPECT_TRUE(value.identical(b.inputs.at(name))) << name;
   EXPECT_NE(drawn_case(78).graph.str(), a.graph.str());
+}
+
+TEST(DifferentialFuzzer, DrawsAttentionThatIsFoundAndNarrowedStepsAndUpdatesOfManyStates) {
+  int operators = 0, found = 0, narrowed = 0, updating = 0;
+  for (unsigned seed = kFirstWithNetworks; seed < kFirstWithNetworks + 300; ++seed) {
+    const Case c = drawn_case(seed);
+    const auto attentions = [](const Graph& g) {
+      return std::count_if(g.nodes().begin(), g.nodes().end(), [](const Node& n) { return is_attention(n.op); });
+    };
+    operators += attentions(c.graph) > 0 ? 1 : 0;
+    found += c.find_attention && attentions(with_attention(c.graph)) > attentions(c.graph) ? 1 : 0;
+    narrowed += c.compute != DType::f32 ? 1 : 0;
+    const auto& outputs = c.graph.outputs();
+    updating += std::count_if(outputs.begin(), outputs.end(),
+                              [](const GraphOutput& o) { return o.role == OutputRole::state; }) > 3
+                    ? 1
+                    : 0;
+  }
+  EXPECT_GT(operators, 20);
+  EXPECT_GT(found, 5);
+  EXPECT_GT(narrowed, 20);
+  EXPECT_GT(updating, 40);
 }
 
 TEST(Found, AContractionOfASingleConstantReadsItFromMemory) {

@@ -14,6 +14,7 @@ namespace weft::fuzz {
 namespace {
 
 constexpr std::int64_t kExtent = 2;
+constexpr std::size_t kMostBytesRead = 1 << 24;  ///< of one state; a few bytes may declare many zeros
 
 /// 1, 2, … as an input declares its shape.
 Tensor small_numbers(const onnx::ModelFile& file, const std::string& name) {
@@ -29,11 +30,19 @@ Tensor small_numbers(const onnx::ModelFile& file, const std::string& name) {
   return t;
 }
 
-}  // namespace
+/// FNV-1a over what all states begin with.
+std::uint64_t hash_of_values(const Model& model) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const ModelState& state : model.states) {
+    if (state.initial.bytes() > kMostBytesRead) continue;
+    const Tensor value = state.initial.value();
+    for (std::size_t i = 0; i < value.bytes(); ++i)
+      hash = (hash ^ static_cast<std::uint64_t>(value.data()[i])) * 0x100000001b3;
+  }
+  return hash;
+}
 
-namespace {
-
-std::string import_file(const std::function<onnx::ModelFile()>& load) {
+Imported import_file(const std::function<onnx::ModelFile()>& load) {
   try {
     const onnx::ModelFile file = load();
     static_cast<void>(onnx::to_text(onnx::describe_model(file)));
@@ -41,11 +50,12 @@ std::string import_file(const std::function<onnx::ModelFile()>& load) {
     for (const std::string& symbol : onnx::symbolic_dimensions(file)) options.symbols[symbol] = kExtent;
     for (const std::string& name : onnx::required_constants(file, options))
       options.constants[name] = small_numbers(file, name);
-    onnx::import_model(file, options).forward.verify();
+    const Model model = onnx::import_model(file, options);
+    model.forward.verify();
+    return {{}, hash_of_values(model)};
   } catch (const UserError& e) {
-    return e.what();
+    return {e.what(), 0};
   }
-  return {};
 }
 
 /// The walk that leaves tensors in their file, with nothing but the bytes to read from.
@@ -60,12 +70,12 @@ void walk(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-std::string import_bytes(std::span<const std::byte> bytes) {
+Imported import_bytes(std::span<const std::byte> bytes, const std::string& name) {
   walk(bytes);
-  return import_file([&] { return onnx::parse_model(bytes, "model"); });
+  return import_file([&] { return onnx::parse_model(bytes, name); });
 }
 
-std::string import_path(const std::filesystem::path& path, std::int64_t left_in_file) {
+Imported import_path(const std::filesystem::path& path, std::int64_t left_in_file) {
   return import_file([&] { return onnx::load_model(path, {.left_in_file = left_in_file}); });
 }
 

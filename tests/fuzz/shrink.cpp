@@ -24,11 +24,14 @@ std::vector<Tensor> all_values(const Case& c) {
   return values;
 }
 
+/// What is asked for beside graph and inputs.
+Case without_graph(const Case& c) { return {{}, {}, c.find_attention, c.compute}; }
+
 /// A copy with one node replaced: by inputs that hold `values`, or, when `operand` is not kNone, by that operand; and
 /// with the outputs for which `keep` says so. What is no longer needed goes.
 Case changed(const Case& c, NodeId replaced, ValueId operand, const std::vector<Tensor>& values,
              const std::function<bool(const GraphOutput&)>& keep) {
-  Case result;
+  Case result = without_graph(c);
   std::vector<ValueId> now(c.graph.values().size(), kNone);
   const auto at = [&](ValueId v) -> ValueId& { return now[static_cast<std::size_t>(v)]; };
   for (const GraphInput& input : c.graph.inputs())
@@ -65,7 +68,7 @@ Case changed(const Case& c, NodeId replaced, ValueId operand, const std::vector<
 
 /// Without inputs that nothing reads or replaces.
 Case without_unused_inputs(const Case& c) {
-  Case result;
+  Case result = without_graph(c);
   const auto users = c.graph.users();
   std::vector<ValueId> now(c.graph.values().size(), kNone);
   for (const GraphInput& input : c.graph.inputs()) {
@@ -134,6 +137,8 @@ Case shrunk(Case c, const std::string& failing_output, const std::function<bool(
 
 std::string str(const Case& c) {
   std::string text = c.graph.str();
+  if (c.find_attention) text += "  with what with_attention finds\n";
+  if (c.compute != DType::f32) text += fmt::format("  narrowed to {}\n", name_of(c.compute));
   for (const auto& [name, value] : c.inputs) {
     text += fmt::format("  {} =", name);
     for (std::int64_t i = 0; i < std::min<std::int64_t>(value.elements(), 12); ++i)
