@@ -14,7 +14,7 @@ namespace {
 /// By the template that the body fits.
 loops::RowsKernel loops_for(const Graph& body, const Context& context) {
   const loops::RowsSchedule schedule{context.compiler->register_bytes()};
-  if (loops::is_attention(body)) return loops::make_attention(body, context.threads);
+  if (loops::is_attention(body)) return loops::make_attention(body, context.threads, context.compiler->target().bf16);
   return loops::is_windowed_body(body) ? loops::make_windows(body, schedule) : loops::make_rows(body, schedule);
 }
 

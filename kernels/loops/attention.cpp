@@ -35,6 +35,26 @@ std::string refusal_of(const StridedBody& body) {
   return {};
 }
 
+/// Whether pairs of features of every row that is multiplied lie at whole pairs from the first element.
+bool can_be_pairs(const StridedBody& body) {
+  const bool gradient = body.node->op == Op::attention_grad;
+  for (std::size_t i = 0; i < (gradient ? 4u : 3u); ++i) {
+    const TensorType& type = body.body.type(body.node->inputs[i]);
+    const StridedView& view = body.operands[i];
+    if (type.dtype != DType::bf16 || type.shape[3] % 2 != 0 || view.offset % 2 != 0) return false;
+    for (std::size_t d = 0; d < 3; ++d)
+      if (view.strides[d] % 2 != 0) return false;
+  }
+  return true;
+}
+
+/// Blocks of keys of nearly equal size, an even one.
+std::int64_t block_of(std::int64_t keys) {
+  const std::int64_t blocks = std::max<std::int64_t>(1, (keys + kKeyBlock / 2) / kKeyBlock);
+  const std::int64_t each = (keys + blocks - 1) / blocks;
+  return each + each % 2;
+}
+
 AttentionProblem problem_of(StridedBody& body) {
   const Node& node = *body.node;
   const std::size_t first = node.op == Op::attention_grad ? 1 : 0, mask = first == 1 ? 6 : 3;
@@ -48,7 +68,7 @@ AttentionProblem problem_of(StridedBody& body) {
   p.zero_masked = node.attributes.integer("zero_masked") != 0;
   // Beyond these all keys are seen, or none: what positions are compared with fits 32 bits.
   p.offset = std::clamp(node.attributes.integer("offset"), -p.queries - p.keys, p.queries + p.keys);
-  p.query_block = kQueryBlock, p.key_block = kKeyBlock;
+  p.query_block = kQueryBlock, p.key_block = p.causal ? kKeyBlock : block_of(p.keys);
   p.q = &body.operands[first], p.k = &body.operands[first + 1], p.v = &body.operands[first + 2];
   if (node.inputs.size() <= mask) return p;
   const TensorType& type = graph.type(node.inputs[mask]);
@@ -70,7 +90,7 @@ bool is_attention(const Graph& body) {
   return std::any_of(body.nodes().begin(), body.nodes().end(), [](const Node& n) { return is_attention_op(n.op); });
 }
 
-RowsKernel make_attention(const Graph& graph, int threads) {
+RowsKernel make_attention(const Graph& graph, int threads, bool has_pairs) {
   RowsKernel result;
   StridedBody body = strided_body(graph, is_attention_op);
   if (body.refusal.empty()) body.refusal = refusal_of(body);
@@ -78,7 +98,8 @@ RowsKernel make_attention(const Graph& graph, int threads) {
     result.refusal = body.refusal;
     return result;
   }
-  const AttentionProblem p = problem_of(body);
+  AttentionProblem p = problem_of(body);
+  p.pairs = has_pairs && can_be_pairs(body);
   const bool gradient = body.node->op == Op::attention_grad;
   if (gradient)
     result.scratch_bytes = build_attention_grad(result.kernel, p, body, threads);

@@ -9,7 +9,10 @@
 // a block. Operands and results are read and written as strided views (strided.hpp): heads lie wherever a projection
 // wrote them.
 //
-// Sums are in f32, in an order that extents and `parts` alone decide.
+// Sums are in f32, in an order that extents and `parts` alone decide. Operands in bf16 are widened, or, where the
+// target multiplies pairs of bf16 numbers, multiplied as they are; then what is multiplied again, the probabilities (at
+// most 1, before they are divided by their sum) and the gradients of scores, is rounded to bf16 once, as it is when
+// attention is decomposed; the sums of probabilities are of unrounded ones.
 #pragma once
 
 #include "kernels/loops/rows.hpp"
@@ -20,7 +23,8 @@ namespace weft::loops {
 bool is_attention(const Graph& body);
 
 /// `threads` to keep busy: where samples times heads are fewer, the gradient's queries are cut into parts, whose sums
-/// for keys and values go through scratch and are joined in order.
-RowsKernel make_attention(const Graph& body, int threads);
+/// for keys and values go through scratch and are joined in order. `has_pairs`: the target multiplies pairs of bf16
+/// numbers in one instruction, and operands in bf16 are multiplied so.
+RowsKernel make_attention(const Graph& body, int threads, bool has_pairs = false);
 
 }  // namespace weft::loops

@@ -23,7 +23,14 @@ class Forward {
     if (problem.mask != nullptr) mask_ = buffer(*problem.mask, problem.mask_type);
     if (body.results[0]) y_ = buffer(*body.results[0], type(0));
     if (body.results[1]) lse_ = buffer(*body.results[1], DType::f32);
-    packed_ = a_.own(problem.features * problem.widest());
+    if (problem.pairs) {
+      q_pairs_ = a_.pairs_of(q_), k_pairs_ = a_.pairs_of(k_);
+      packed_ = a_.own(problem.features / 2 * problem.widest(), DType::u32);
+      chances_ = a_.own((problem.tallest() + 1) / 2 * problem.widest(), DType::u32);
+      values_ = a_.own((problem.tallest() + 1) / 2 * problem.values, DType::u32);
+    } else {
+      packed_ = a_.own(problem.features * problem.widest());
+    }
     scores_ = a_.own(problem.tallest() * problem.widest());
     sums_ = a_.own(problem.widest() * problem.values);
     most_ = a_.own(problem.widest());
@@ -56,8 +63,12 @@ class Forward {
   std::vector<Stmt> statements(const QueryBlock& rows) {
     const AttentionProblem& p = a_.p;
     std::vector<Stmt> body;
-    body.push_back(a_.pack_transposed(a_.tile(*p.q, q_, rows.at.batch, rows.first, rows.at.head), packed_, rows.count,
-                                      p.features, p.scale));
+    if (p.pairs)
+      body.push_back(a_.pack_transposed(a_.pair_tile(*p.q, q_pairs_, rows.at.batch, rows.first, rows.at.head), packed_,
+                                        rows.count, p.features / 2, 1));
+    else
+      body.push_back(a_.pack_transposed(a_.tile(*p.q, q_, rows.at.batch, rows.first, rows.at.head), packed_, rows.count,
+                                        p.features, p.scale));
     body.push_back(a_.fill(a_.whole(most_, rows.count), a_.number(1), rows.count, -kAttentionInfinity));
     body.push_back(a_.fill(a_.whole(total_, rows.count), a_.number(1), rows.count, 0));
     body.push_back(a_.fill(a_.whole(sums_, p.values), a_.number(rows.count), p.values, 0));
@@ -71,16 +82,24 @@ class Forward {
   std::vector<Stmt> block_of_keys(const QueryBlock& rows, const KeyBlock& keys) {
     const AttentionProblem& p = a_.p;
     std::vector<Stmt> body;
-    body.push_back(a_.products(a_.tile(*p.k, k_, rows.at.batch, keys.first, rows.at.group), packed_, scores_, rows,
-                               keys, p.features));
+    const Tile k = p.pairs ? a_.pair_tile(*p.k, k_pairs_, rows.at.batch, keys.first, rows.at.group)
+                           : a_.tile(*p.k, k_, rows.at.batch, keys.first, rows.at.group);
+    const Tile v = a_.tile(*p.v, v_, rows.at.batch, keys.first, rows.at.group);
+    body.push_back(a_.products(k, packed_, scores_, rows, keys, p.pairs ? p.features / 2 : p.features));
     body.push_back(a_.vector(rows.count, kAttentionLanes, [&](ExprId c) { return probabilities(rows, keys, c); }));
     if (p.key_blocks() > 1) body.push_back(rescale(rows));
     Contraction t;
     t.c = a_.whole(sums_, p.values);
-    t.a = AttentionBuilder::transposed(a_.whole(scores_, rows.count));
-    t.b = a_.tile(*p.v, v_, rows.at.batch, keys.first, rows.at.group);
+    t.a = AttentionBuilder::transposed(a_.whole(p.pairs ? chances_ : scores_, rows.count));
+    t.b = v;
     t.rows = a_.number(rows.count);
     t.depth = keys.count;
+    if (p.pairs) {
+      std::vector<Stmt> packing = a_.pack_rows(v, values_, a_.pairs_in(keys), a_.lone_in(keys), 2, 1, p.values);
+      std::move(packing.begin(), packing.end(), std::back_inserter(body));
+      t.b = a_.whole(values_, p.values);
+      t.depth = a_.add(a_.pairs_in(keys), a_.lone_in(keys));
+    }
     t.columns = p.values;
     t.accumulate = true;
     body.push_back(tile_contract(t));
@@ -106,12 +125,32 @@ class Forward {
     const ExprId all_masked = b().binary(Op::equal, b().local(most), b().real(-kAttentionInfinity));
     body.push_back(declare(shift, b().select(all_masked, b().real(0), b().local(most))));
     body.push_back(declare(sum, b().real(0)));
-    body.push_back(a_.loop(keys.count, [&](ExprId r) {
-      const ExprId at = a_.add(a_.times(r, rows.count), c);
+    const auto exponential = [&](ExprId r, std::vector<Stmt>& each) {
+      const ExprId s = a_.masks() ? b().load(scores_, a_.add(a_.times(r, rows.count), c))
+                                  : a_.score(scores_, mask_, rows, keys, r, c);
       const std::int32_t e = a_.b.kernel().add_local({DType::f32, false, 0});
-      return std::vector{declare(e, a_.exp(b().sub(b().load(scores_, at), b().local(shift)))),
-                         store(scores_, at, b().local(e)), assign(sum, b().add(b().local(sum), b().local(e)))};
-    }));
+      each.push_back(declare(e, a_.exp(b().sub(s, b().local(shift)))));
+      each.push_back(assign(sum, b().add(b().local(sum), b().local(e))));
+      return b().local(e);
+    };
+    if (!a_.p.pairs) {
+      body.push_back(a_.loop(keys.count, [&](ExprId r) {
+        std::vector<Stmt> each;
+        const ExprId e = exponential(r, each);
+        each.push_back(store(scores_, a_.add(a_.times(r, rows.count), c), e));
+        return each;
+      }));
+    } else {
+      const auto of_pair = [&](ExprId i, bool paired) {
+        std::vector<Stmt> each;
+        const ExprId low = exponential(a_.times(i, 2), each);
+        const ExprId high = paired ? exponential(a_.add(a_.times(i, 2), a_.number(1)), each) : b().real(0);
+        each.push_back(store(chances_, a_.add(a_.times(i, rows.count), c), a_.pair(low, high)));
+        return each;
+      };
+      body.push_back(a_.loop(a_.pairs_in(keys), [&](ExprId i) { return of_pair(i, true); }));
+      body.push_back(a_.loop(a_.lone_in(keys), [&](ExprId i) { return of_pair(a_.add(a_.pairs_in(keys), i), false); }));
+    }
     const std::int32_t factor = a_.b.kernel().add_local({DType::f32, false, 0});
     body.push_back(declare(factor, a_.exp(b().sub(former, b().local(shift)))));
     body.push_back(store(total_, c, b().fma(b().load(total_, c), b().local(factor), b().local(sum))));
@@ -159,7 +198,8 @@ class Forward {
   AttentionBuilder a_;
   const StridedBody& body_;
   std::int32_t q_ = -1, k_ = -1, v_ = -1, mask_ = -1, y_ = -1, lse_ = -1;
-  std::int32_t packed_, scores_, sums_, most_, total_, shrink_;  ///< the thread's own
+  std::int32_t q_pairs_ = -1, k_pairs_ = -1, chances_ = -1, values_ = -1;  ///< pairs: u32
+  std::int32_t packed_, scores_, sums_, most_, total_, shrink_;            ///< the thread's own
 };
 
 }  // namespace

@@ -4,6 +4,9 @@
 namespace weft::loops {
 namespace {
 
+/// Vectors of pairs of queries, for two keys at a time.
+constexpr int kPairLanes = 16;
+
 class Gradient {
  public:
   Gradient(Kernel& kernel, const AttentionProblem& problem, const StridedBody& body, int threads)
@@ -21,8 +24,10 @@ class Gradient {
     dq_ = result(0), dk_ = result(1), dv_ = result(2);
     choose_parts(threads, static_cast<int>(graph.inputs().size() + graph.outputs().size()));
     const AttentionProblem& p = problem;
-    packed_q_ = a_.own(p.features * p.widest());
-    packed_dy_ = a_.own(p.values * p.widest());
+    if (p.pairs)
+      own_pairs();
+    else
+      packed_q_ = a_.own(p.features * p.widest()), packed_dy_ = a_.own(p.values * p.widest());
     scores_ = a_.own(p.tallest() * p.widest());
     slopes_ = a_.own(p.tallest() * p.widest());
     delta_ = a_.own(p.widest());
@@ -48,6 +53,18 @@ class Gradient {
   std::int64_t share() const { return a_.p.heads / a_.p.groups; }
   std::int64_t units() const { return share() * a_.p.blocks(); }  ///< blocks of queries that one head of k and v meets
   std::int64_t part_elements() const { return a_.p.batch * a_.p.groups * parts_ * a_.p.keys; }
+
+  void own_pairs() {
+    const AttentionProblem& p = a_.p;
+    dy_pairs_ = a_.pairs_of(dy_), q_pairs_ = a_.pairs_of(q_), k_pairs_ = a_.pairs_of(k_), v_pairs_ = a_.pairs_of(v_);
+    const auto own = [&](std::int64_t elements) { return a_.own(elements, DType::u32); };
+    const std::int64_t half = (p.widest() + 1) / 2, half_keys = (p.tallest() + 1) / 2;
+    packed_q_ = own(p.features / 2 * p.widest());
+    packed_dy_ = own(p.values / 2 * p.widest());
+    q_rows_ = own(half * p.features), dy_rows_ = own(half * p.values), k_rows_ = own(half_keys * p.features);
+    chances_ = own(p.tallest() * half), slope_pairs_ = own(p.tallest() * half);
+    slope_columns_ = own(half_keys * p.widest());
+  }
 
   void choose_parts(int threads, int next_argument) {
     const std::int64_t tasks = std::max<std::int64_t>(1, a_.p.batch * a_.p.groups);
@@ -114,13 +131,20 @@ class Gradient {
     const AttentionProblem& p = a_.p;
     const Tile dy = query_tile(0, dy_, rows);
     std::vector<Stmt> body;
-    body.push_back(a_.pack_transposed(query_tile(1, q_, rows), packed_q_, rows.count, p.features, p.scale));
-    body.push_back(a_.pack_transposed(dy, packed_dy_, rows.count, p.values, 1));
+    if (p.pairs) {
+      pack_pairs(rows, body);
+    } else {
+      body.push_back(a_.pack_transposed(query_tile(1, q_, rows), packed_q_, rows.count, p.features, p.scale));
+      body.push_back(a_.pack_transposed(dy, packed_dy_, rows.count, p.values, 1));
+    }
     body.push_back(deltas(dy, query_tile(4, y_, rows), rows));
     if (dq_ >= 0) body.push_back(a_.fill(a_.whole(sums_, p.features), a_.number(rows.count), p.features, 0));
     const ExprId visible = a_.visible_keys(rows);
     const ExprId blocks = b().div(a_.add(visible, a_.number(p.key_block - 1)), a_.number(p.key_block));
-    body.push_back(a_.loop(blocks, [&](ExprId j) { return block_of_keys(rows, a_.key_block(j, visible)); }));
+    body.push_back(a_.loop(blocks, [&](ExprId j) {
+      const KeyBlock keys = a_.key_block(j, visible);
+      return p.pairs ? block_of_pairs(rows, keys) : block_of_keys(rows, keys);
+    }));
     if (dq_ >= 0) body.push_back(write_queries(rows));
     return body;
   }
@@ -168,20 +192,114 @@ class Gradient {
     return body;
   }
 
+  /// Pairs of queries are half a block apart, so that both lie in one lane of two vectors.
+  static std::int64_t half_of(const QueryBlock& rows) { return (rows.count + 1) / 2; }
+
+  void pack_pairs(const QueryBlock& rows, std::vector<Stmt>& body) {
+    const AttentionProblem& p = a_.p;
+    const auto pack = [&](std::size_t operand, std::int32_t buffer, std::int32_t pairs, std::int32_t columns_of,
+                          std::int32_t rows_of, std::int64_t columns) {
+      const Tile whole = a_.pair_tile(body_.operands[operand], pairs, rows.at.batch, rows.first, rows.at.head);
+      body.push_back(a_.pack_transposed(whole, columns_of, rows.count, columns / 2, 1));
+      std::vector<Stmt> packing = a_.pack_rows(query_tile(operand, buffer, rows), rows_of, a_.number(rows.count / 2),
+                                               a_.number(rows.count % 2), 1, half_of(rows), columns);
+      std::move(packing.begin(), packing.end(), std::back_inserter(body));
+    };
+    pack(0, dy_, dy_pairs_, packed_dy_, dy_rows_, p.values);
+    pack(1, q_, q_pairs_, packed_q_, q_rows_, p.features);
+  }
+
+  std::vector<Stmt> block_of_pairs(const QueryBlock& rows, const KeyBlock& keys) {
+    const AttentionProblem& p = a_.p;
+    const Tile k = a_.pair_tile(*p.k, k_pairs_, rows.at.batch, keys.first, rows.at.group);
+    const Tile v = a_.pair_tile(*p.v, v_pairs_, rows.at.batch, keys.first, rows.at.group);
+    const std::int64_t half = half_of(rows);
+    std::vector<Stmt> body;
+    body.push_back(a_.products(k, packed_q_, scores_, rows, keys, p.features / 2));
+    body.push_back(a_.products(v, packed_dy_, slopes_, rows, keys, p.values / 2));
+    body.push_back(
+        a_.vector(rows.count / 2, kPairLanes, [&](ExprId c) { return pairs_of_slopes(rows, keys, c, true); }));
+    if (rows.count % 2 != 0)
+      body.push_back(a_.vector(
+          1, 1, [&](ExprId c) { return pairs_of_slopes(rows, keys, a_.add(a_.number(rows.count / 2), c), false); }));
+    const auto add_product = [&](const Tile& c, const Tile& a, const Tile& of, ExprId height, ExprId depth,
+                                 std::int64_t columns) {
+      body.push_back(tile_contract({c, a, of, height, depth, columns, true}));
+    };
+    if (dv_ >= 0)
+      add_product(values_.at(b(), keys.first), a_.whole(chances_, half), a_.whole(dy_rows_, p.values), keys.count,
+                  a_.number(half), p.values);
+    if (dk_ >= 0)
+      add_product(keys_.at(b(), keys.first), a_.whole(slope_pairs_, half), a_.whole(q_rows_, p.features), keys.count,
+                  a_.number(half), p.features);
+    if (dq_ < 0) return body;
+    std::vector<Stmt> packing = a_.pack_rows(a_.tile(*p.k, k_, rows.at.batch, keys.first, rows.at.group), k_rows_,
+                                             a_.pairs_in(keys), a_.lone_in(keys), 2, 1, p.features);
+    std::move(packing.begin(), packing.end(), std::back_inserter(body));
+    add_product(a_.whole(sums_, p.features), AttentionBuilder::transposed(a_.whole(slope_columns_, rows.count)),
+                a_.whole(k_rows_, p.features), a_.number(rows.count), a_.add(a_.pairs_in(keys), a_.lone_in(keys)),
+                p.features);
+    return body;
+  }
+
+  /// slopes_of for query `c` and, when `paired`, the one half a block further on; two keys at a time.
+  std::vector<Stmt> pairs_of_slopes(const QueryBlock& rows, const KeyBlock& keys, ExprId c, bool paired) {
+    const std::int64_t half = half_of(rows);
+    const ExprId columns[] = {c, a_.add(c, a_.number(half))};
+    const int width = paired ? 2 : 1;
+    const auto of_keys = [&](ExprId i, int height) {
+      std::vector<Stmt> each;
+      ExprId chance[2][2], slope[2][2];
+      for (int r = 0; r < 2; ++r)
+        for (int x = 0; x < 2; ++x) {
+          chance[r][x] = slope[r][x] = b().real(0);
+          if (r < height && x < width)
+            slope_of(rows, keys, a_.add(a_.times(i, 2), a_.number(r)), columns[x], each, chance[r][x], slope[r][x]);
+        }
+      for (int r = 0; r < height; ++r) {
+        const ExprId at = a_.add(a_.times(a_.add(a_.times(i, 2), a_.number(r)), half), c);
+        each.push_back(store(chances_, at, a_.pair(chance[r][0], chance[r][1])));
+        each.push_back(store(slope_pairs_, at, a_.pair(slope[r][0], slope[r][1])));
+      }
+      for (int x = 0; x < width; ++x)
+        each.push_back(
+            store(slope_columns_, a_.add(a_.times(i, rows.count), columns[x]), a_.pair(slope[0][x], slope[1][x])));
+      return each;
+    };
+    return {a_.loop(a_.pairs_in(keys), [&](ExprId i) { return of_keys(i, 2); }),
+            a_.loop(a_.lone_in(keys), [&](ExprId i) { return of_keys(a_.add(a_.pairs_in(keys), i), 1); })};
+  }
+
+  /// Declares the probability of key `r` and query `c`, and the gradient of their score.
+  void slope_of(const QueryBlock& rows, const KeyBlock& keys, ExprId r, ExprId c, std::vector<Stmt>& body,
+                ExprId& chance, ExprId& slope) {
+    const auto local = [&](ExprId value) {
+      const std::int32_t slot = b().kernel().add_local({DType::f32, false, 0});
+      body.push_back(declare(slot, value));
+      return b().local(slot);
+    };
+    chance = local(a_.exp(b().sub(a_.score(scores_, mask_, rows, keys, r, c), statistic(rows, c))));
+    const ExprId x = b().sub(b().load(slopes_, a_.add(a_.times(r, rows.count), c)), b().load(delta_, c));
+    slope = local(b().mul(b().mul(chance, x), b().real(a_.p.scale)));
+  }
+
+  ExprId statistic(const QueryBlock& rows, ExprId c) {
+    const StridedView& view = body_.operands[5];
+    return b().load(lse_, a_.add(a_.add(a_.number(view.offset), a_.times(rows.at.batch, view.strides[0])),
+                                 a_.add(a_.times(rows.at.head, view.strides[1]),
+                                        a_.times(a_.add(rows.first, c), view.strides[2]))));
+  }
+
   /// Scores become probabilities, and gradients of probabilities those of scores.
   std::vector<Stmt> slopes_of(const QueryBlock& rows, const KeyBlock& keys, ExprId c) {
-    const StridedView& view = body_.operands[5];
-    const ExprId lse = b().load(lse_, a_.add(a_.add(a_.number(view.offset), a_.times(rows.at.batch, view.strides[0])),
-                                             a_.add(a_.times(rows.at.head, view.strides[1]),
-                                                    a_.times(a_.add(rows.first, c), view.strides[2]))));
-    const ExprId delta = b().load(delta_, c);
     return {a_.loop(keys.count, [&](ExprId r) {
       const ExprId at = a_.add(a_.times(r, rows.count), c);
-      const std::int32_t e = b().kernel().add_local({DType::f32, false, 0});
-      const ExprId x = b().sub(b().load(slopes_, at), delta);
-      return std::vector{declare(e, a_.exp(b().sub(a_.score(scores_, mask_, rows, keys, r, c), lse))),
-                         store(scores_, at, b().local(e)),
-                         store(slopes_, at, b().mul(b().mul(b().local(e), x), b().real(a_.p.scale)))};
+      std::vector<Stmt> each;
+      ExprId chance = -1, slope = -1;
+      slope_of(rows, keys, r, c, each, chance, slope);
+      each.push_back(store(scores_, at, chance));
+      each.push_back(store(slopes_, at, slope));
+      return each;
     })};
   }
 
@@ -220,6 +338,8 @@ class Gradient {
   std::int64_t parts_ = 1;
   std::int32_t dy_ = -1, q_ = -1, k_ = -1, v_ = -1, y_ = -1, lse_ = -1, mask_ = -1, dq_ = -1, dk_ = -1, dv_ = -1;
   std::int32_t scratch_ = -1;
+  std::int32_t dy_pairs_ = -1, q_pairs_ = -1, k_pairs_ = -1, v_pairs_ = -1;  ///< operands, and what is made of them
+  std::int32_t q_rows_ = -1, dy_rows_ = -1, k_rows_ = -1, chances_ = -1, slope_pairs_ = -1, slope_columns_ = -1;
   std::int32_t packed_q_, packed_dy_, scores_, slopes_, delta_, sums_;  ///< the thread's own
   Target keys_, values_;
 };

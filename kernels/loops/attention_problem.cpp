@@ -24,6 +24,13 @@ Tile AttentionBuilder::tile(const StridedView& view, std::int32_t buffer, ExprId
   return {buffer, element(view, batch, row, head, number(0)), view.strides[1], view.strides[3]};
 }
 
+Tile AttentionBuilder::pair_tile(const StridedView& view, std::int32_t buffer, ExprId batch, ExprId row, ExprId head) {
+  StridedView halved = view;
+  halved.offset /= 2;
+  for (std::size_t d = 0; d < 3; ++d) halved.strides[d] /= 2;
+  return tile(halved, buffer, batch, row, head);
+}
+
 HeadIndex AttentionBuilder::head_of(ExprId number_of_head) {
   const ExprId head = b.binary(Op::rem, number_of_head, number(p.heads));
   return {b.div(number_of_head, number(p.heads)), head, b.div(head, number(p.heads / p.groups))};
@@ -75,6 +82,7 @@ Stmt AttentionBuilder::products(const Tile& keys, std::int32_t packed, std::int3
 ExprId AttentionBuilder::score(std::int32_t packed, std::int32_t mask, const QueryBlock& rows, const KeyBlock& keys,
                                ExprId r, ExprId c) {
   ExprId s = b.load(packed, add(times(r, rows.count), c));
+  if (p.pairs) s = b.mul(s, b.real(p.scale));
   const ExprId nothing = b.real(-std::numeric_limits<double>::infinity());
   if (p.mask != nullptr) {
     const ExprId index[] = {rows.at.batch, rows.at.head, add(rows.first, c), add(keys.first, r)};
@@ -87,6 +95,25 @@ ExprId AttentionBuilder::score(std::int32_t packed, std::int32_t mask, const Que
   // Narrow integers: as many lanes as scores.
   const ExprId least = b.sub(add(keys.first, r), add(rows.first, number(p.offset)));
   return b.select(b.binary(Op::greater_equal, b.cast(c, DType::i32), b.cast(least, DType::i32)), s, nothing);
+}
+
+ExprId AttentionBuilder::pair(ExprId low, ExprId high) {
+  const auto bits = [&](ExprId x) { return b.bitcast(b.round_to(x, DType::bf16), DType::u32); };
+  return b.binary(Op::bit_or, b.binary(Op::shift_right, bits(low), b.integer(16, DType::u32)), bits(high));
+}
+
+std::vector<Stmt> AttentionBuilder::pack_rows(const Tile& from, std::int32_t to, ExprId count, ExprId lone,
+                                              std::int64_t step, std::int64_t partner, std::int64_t columns) {
+  const auto rows = [&](ExprId i, bool paired) {
+    const ExprId line = add(from.start, times(i, step * from.row));
+    return std::vector{vector(columns, kAttentionLanes, [&](ExprId column) {
+      const ExprId low = add(line, times(column, from.column));
+      const ExprId other = paired ? b.load(from.buffer, add(low, number(partner * from.row))) : b.real(0);
+      return std::vector{store(to, add(times(i, columns), column), pair(b.load(from.buffer, low), other))};
+    })};
+  };
+  return {loop(count, [&](ExprId i) { return rows(i, true); }),
+          loop(lone, [&](ExprId i) { return rows(add(count, i), false); })};
 }
 
 Stmt AttentionBuilder::fill(const Tile& tile, ExprId rows, std::int64_t columns, double value) {

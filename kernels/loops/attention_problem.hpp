@@ -13,6 +13,7 @@ struct AttentionProblem {
   std::int64_t batch = 1, queries = 1, keys = 1, heads = 1, groups = 1, features = 1, values = 1;
   double scale = 1;
   bool causal = false, zero_masked = false;
+  bool pairs = false;  ///< of bf16 numbers are multiplied: operands as they are, scores scaled afterwards
   std::int64_t offset = 0;
   std::int64_t query_block = 64, key_block = 64;
   const StridedView *q = nullptr, *k = nullptr, *v = nullptr, *mask = nullptr;
@@ -55,7 +56,13 @@ class AttentionBuilder {
   ExprId times(ExprId x, std::int64_t y) { return b.mul(x, b.integer(y)); }
   std::int32_t new_index() { return b.kernel().add_index(); }
   std::int32_t variable(DType type = DType::f32) { return b.kernel().add_local({type, true, 0}); }
-  std::int32_t own(std::int64_t elements) { return b.kernel().add_buffer({DType::f32, -1, elements}); }
+  std::int32_t own(std::int64_t elements, DType type = DType::f32) {
+    return b.kernel().add_buffer({type, -1, elements});
+  }
+  /// The buffer of an operand, a second time, as pairs.
+  std::int32_t pairs_of(std::int32_t buffer) {
+    return b.kernel().add_buffer({DType::u32, b.kernel().buffers[static_cast<std::size_t>(buffer)].argument, 0});
+  }
   ExprId exp(ExprId x);
 
   /// A loop over [0, extent): `body(index)` makes its statements.
@@ -73,6 +80,8 @@ class AttentionBuilder {
   ExprId element(const StridedView& view, ExprId batch, ExprId row, ExprId head, ExprId column);
   /// Rows from `row` on of one head, as a tile.
   Tile tile(const StridedView& view, std::int32_t buffer, ExprId batch, ExprId row, ExprId head);
+  /// The same in pairs of features; `buffer` is of u32.
+  Tile pair_tile(const StridedView& view, std::int32_t buffer, ExprId batch, ExprId row, ExprId head);
   static Tile transposed(Tile t) { return {t.buffer, t.start, t.column, t.row}; }
   /// All of a thread's own buffer, rows of `columns`.
   Tile whole(std::int32_t buffer, std::int64_t columns) { return {buffer, number(0), columns, 1}; }
@@ -91,7 +100,15 @@ class AttentionBuilder {
   /// The score of key `r` of a block and query `c`, masked; `packed` is what `products` wrote.
   ExprId score(std::int32_t packed, std::int32_t mask, const QueryBlock& rows, const KeyBlock& keys, ExprId r,
                ExprId c);
+  ExprId pairs_in(const KeyBlock& keys) { return b.div(keys.count, number(2)); }
+  ExprId lone_in(const KeyBlock& keys) { return b.binary(Op::rem, keys.count, number(2)); }
   bool masks() const { return p.mask != nullptr || p.causal; }
+  /// Two numbers as a pair of bf16 numbers, rounded.
+  ExprId pair(ExprId low, ExprId high);
+  /// `to`[i] = rows i * `step` and i * `step` + `partner` of bf16 numbers as rows of pairs, for i < `count`; where
+  /// `lone` is 1 one row more, paired with zeros.
+  std::vector<Stmt> pack_rows(const Tile& from, std::int32_t to, ExprId count, ExprId lone, std::int64_t step,
+                              std::int64_t partner, std::int64_t columns);
   Stmt fill(const Tile& tile, ExprId rows, std::int64_t columns, double value);
 };
 

@@ -135,6 +135,16 @@ ExprId Builder::fma(ExprId x, ExprId y, ExprId z) {
   return kernel_.add(e);
 }
 
+ExprId Builder::dot_pairs(ExprId x, ExprId y, ExprId z) {
+  Expr e;
+  e.kind = ExprKind::dot_pairs;
+  e.dtype = DType::f32;
+  e.args[0] = x;
+  e.args[1] = y;
+  e.args[2] = z;
+  return kernel_.add(e);
+}
+
 ExprId Builder::cast(ExprId x, DType to) {
   if (to == DType::f16 || to == DType::bf16) return round_to(cast(x, DType::f32), to);
   if (type(x) == to) return x;

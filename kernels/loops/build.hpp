@@ -23,6 +23,7 @@ class Builder {
   ExprId binary(Op op, ExprId x, ExprId y);
   ExprId select(ExprId condition, ExprId yes, ExprId no);
   ExprId fma(ExprId x, ExprId y, ExprId z);
+  ExprId dot_pairs(ExprId x, ExprId y, ExprId z);
   ExprId cast(ExprId x, DType to);
   ExprId bitcast(ExprId x, DType to);
   ExprId round_to(ExprId x, DType to);

@@ -80,6 +80,7 @@ std::string line_of(const Kernel& kernel, const Expr& e) {
     case ExprKind::load: return fmt::format("b{}[{}]", e.slot, args);
     case ExprKind::select: return fmt::format("select({})", args);
     case ExprKind::fma: return fmt::format("fma({})", args);
+    case ExprKind::dot_pairs: return fmt::format("dot_pairs({})", args);
     case ExprKind::cast: return fmt::format("cast({})", args);
     case ExprKind::bitcast: return fmt::format("bitcast({})", args);
     case ExprKind::round_to: return fmt::format("round_to_{}({})", name_of(e.rounding), args);

@@ -38,6 +38,8 @@ enum class ExprKind : std::uint8_t {
   cast,       ///< Tensor::cast's meaning: float to integer truncates and saturates, NaN gives 0; to boolean is != 0
   bitcast,    ///< same size
   round_to,   ///< f32 rounded to `rounding` (f16 or bf16, nearest even) and back
+  dot_pairs,  ///< args[2], f32, + two products of bf16 numbers: args[0] and args[1] are u32, two numbers each, low half
+              ///< first; how often it is rounded is the target's business, which may take subnormal numbers for 0
   join_lanes  ///< the lanes of local `slot`, joined by `op` (add, mul, maximum, minimum) to a scalar
 };
 
@@ -82,7 +84,8 @@ struct Tile {
 /// C[i, j] = (C[i, j], or 0) + the sum over p of A[i, p] * B[p, j], for i < rows, j < columns, p < depth, in f32. The
 /// tile C overlaps neither A nor B. How it is computed is the target's business (legalise.hpp): vectors of fused
 /// multiply-adds, units for small matrices, plain loops. Terms are added in the order of p, one rounding each, unless
-/// the target's own product joins neighbours first.
+/// the target's own product joins neighbours first. Where A and B are of u32, each element is a pair of bf16 numbers,
+/// depth counts pairs, and a term is both products of a pair (dot_pairs).
 struct Contraction {
   Tile c, a, b;
   ExprId rows = -1, depth = -1;  ///< i64

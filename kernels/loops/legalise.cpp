@@ -72,11 +72,13 @@ class Legaliser {
     const ExprId j = b_.index(lane), p = b_.index(step);
     std::vector<Stmt> body, sums, stores;
     const ExprId y = b_.load(t.b.buffer, at(t.b, p, 0, j));
+    const bool of_pairs = b_.type(y) == DType::u32;
     for (int i = 0; i < height; ++i) {
       const std::int32_t sum = kernel.add_local({DType::f32, true, 0});
       const ExprId element = at(t.c, row, i, j);
       body.push_back(declare(sum, t.accumulate ? b_.load(t.c.buffer, element) : b_.real(0)));
-      sums.push_back(assign(sum, b_.fma(b_.load(t.a.buffer, at(t.a, row, i, p)), y, b_.local(sum))));
+      const ExprId x = b_.load(t.a.buffer, at(t.a, row, i, p));
+      sums.push_back(assign(sum, of_pairs ? b_.dot_pairs(x, y, b_.local(sum)) : b_.fma(x, y, b_.local(sum))));
       stores.push_back(store(t.c.buffer, element, b_.local(sum)));
     }
     body.push_back(loop_of(LoopKind::serial, step, t.depth, std::move(sums)));

@@ -1,7 +1,8 @@
 // Legalising: what a target has no instruction for becomes loops over what it has.
 //
 // A tile product becomes rows of registers. Each step of the innermost loop, over the depth, loads one row of B as
-// vectors and adds to a few rows of C, held in registers throughout, its product with one element of A each.
+// vectors and adds to a few rows of C, held in registers throughout, its product with one element of A each. Elements
+// that are pairs of bf16 numbers are multiplied as such: one instruction where the processor has it.
 #pragma once
 
 #include "kernels/loops/ir.hpp"

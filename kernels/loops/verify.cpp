@@ -83,6 +83,12 @@ class Verifier {
         arity(3);
         for (const ExprId a : e.args) check(type(a) == e.dtype && is_float(e.dtype), "an fma of other types");
         break;
+      case ExprKind::dot_pairs:
+        arity(3);
+        check(type(e.args[0]) == DType::u32 && type(e.args[1]) == DType::u32 && type(e.args[2]) == DType::f32 &&
+                  e.dtype == DType::f32,
+              "a product of pairs of other types");
+        break;
       case ExprKind::cast: arity(1); break;
       case ExprKind::bitcast:
         arity(1);
@@ -112,11 +118,15 @@ class Verifier {
       check(tile->buffer >= 0 && static_cast<std::size_t>(tile->buffer) < kernel_.buffers.size(),
             "a tile of no buffer");
       const DType held = kernel_.buffers[static_cast<std::size_t>(tile->buffer)].dtype;
-      check(held == DType::f32 || is_16_bit_float(held), "a tile of other than narrow floats");
+      check(held == DType::f32 || held == DType::u32 || is_16_bit_float(held), "a tile of other than narrow floats");
       check(tile->start >= 0 && type(tile->start) == DType::i64, "a tile without a start");
       in_scope(tile->start);
     }
     check(kernel_.buffers[static_cast<std::size_t>(t.c.buffer)].dtype == DType::f32, "a tile product not into f32");
+    const auto of_pairs = [&](const Tile& tile) {
+      return kernel_.buffers[static_cast<std::size_t>(tile.buffer)].dtype == DType::u32;
+    };
+    check(of_pairs(t.a) == of_pairs(t.b), "a tile product of pairs and single numbers");
     check(t.c.buffer != t.a.buffer && t.c.buffer != t.b.buffer, "a tile product over its own operand");
     check(t.columns >= 1 && t.b.column == 1 && t.c.column == 1, "a tile product whose columns are not neighbours");
     for (const ExprId extent : {t.rows, t.depth}) {

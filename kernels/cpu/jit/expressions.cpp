@@ -163,6 +163,7 @@ llvm::Value* PhaseEmitter::apply(const Expr& e, llvm::ArrayRef<llvm::Value*> x, 
     case ExprKind::binary: return operators_.binary(e.op, from, x[0], x[1], active);
     case ExprKind::select: return builder_.CreateSelect(x[0], x[1], x[2]);
     case ExprKind::fma: return operators_.fma(x[0], x[1], x[2]);
+    case ExprKind::dot_pairs: return operators_.dot_pairs(x[0], x[1], x[2]);
     case ExprKind::cast: return operators_.cast(from, e.dtype, x[0]);
     case ExprKind::bitcast: return operators_.bitcast(from, e.dtype, x[0]);
     case ExprKind::round_to: return operators_.round_to(e.rounding, x[0]);

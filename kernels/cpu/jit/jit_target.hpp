@@ -14,7 +14,7 @@ struct JitTarget {
   int register_bytes = 16;  ///< natural width of a vector
   bool fma = false;
   bool f16c = false;
-  bool bf16 = false;           ///< conversion to bf16 in hardware
+  bool bf16 = false;           ///< conversion to bf16, and products of pairs of bf16 numbers, in hardware
   bool masked_memory = false;  ///< masked loads and stores of any element cost what others do
 
   /// Everything that decides the code, as text: part of the key of cached code.

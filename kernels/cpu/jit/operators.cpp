@@ -1,7 +1,9 @@
 // Operators on LLVM values: arithmetic, comparisons, library calls. Conversions are in conversions.cpp.
 #include "kernels/cpu/jit/operators.hpp"
 
+#include <llvm/Analysis/VectorUtils.h>
 #include <llvm/IR/Intrinsics.h>
+#include <llvm/IR/IntrinsicsX86.h>
 
 #include <limits>
 
@@ -207,6 +209,37 @@ llvm::Value* Operators::compare(Op op, DType type, llvm::Value* x, llvm::Value* 
 llvm::Value* Operators::fma(llvm::Value* x, llvm::Value* y, llvm::Value* z) {
   if (!target_.fma) return builder_.CreateFAdd(builder_.CreateFMul(x, y), z);
   return builder_.CreateIntrinsic(x->getType(), llvm::Intrinsic::fma, {x, y, z});
+}
+
+// The processor's instruction takes whole registers: vectors are cut and filled up.
+llvm::Value* Operators::dot_pairs(llvm::Value* x, llvm::Value* y, llvm::Value* z) {
+  auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(z->getType());
+  if (!target_.bf16 || !vector) {
+    const auto half = [&](llvm::Value* pair, bool high) {
+      llvm::Value* bits =
+          high ? builder_.CreateAnd(pair, integer(pair, 0xffff0000u)) : builder_.CreateShl(pair, integer(pair, 16));
+      return reinterpret(bits, builder_.getFloatTy());
+    };
+    return fma(half(x, true), half(y, true), fma(half(x, false), half(y, false), z));
+  }
+  const int lanes = static_cast<int>(vector->getNumElements()), most = 16;
+  const auto part = [&](llvm::Value* whole, int first) {
+    if (lanes == most) return whole;
+    llvm::SmallVector<int, 16> chosen;
+    for (int i = first; i < first + most; ++i) chosen.push_back(i < lanes ? i : -1);
+    return builder_.CreateShuffleVector(whole, chosen);
+  };
+  auto* pairs = llvm::FixedVectorType::get(builder_.getBFloatTy(), 2 * most);
+  llvm::SmallVector<llvm::Value*, 4> parts;
+  for (int first = 0; first < lanes; first += most)
+    parts.push_back(builder_.CreateIntrinsic(llvm::Intrinsic::x86_avx512bf16_dpbf16ps_512, {},
+                                             {part(z, first), builder_.CreateBitCast(part(x, first), pairs),
+                                              builder_.CreateBitCast(part(y, first), pairs)}));
+  llvm::Value* result = llvm::concatenateVectors(builder_, parts);
+  if (lanes >= most) return result;
+  llvm::SmallVector<int, 16> wanted;
+  for (int i = 0; i < lanes; ++i) wanted.push_back(i);
+  return builder_.CreateShuffleVector(result, wanted);
 }
 
 llvm::Value* Operators::call_library(const std::string& name, llvm::Value* x, llvm::Value* y, int active) {

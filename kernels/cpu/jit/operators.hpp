@@ -32,6 +32,8 @@ class Operators {
   /// `type` is the operands'.
   llvm::Value* binary(Op op, DType type, llvm::Value* x, llvm::Value* y, int active);
   llvm::Value* fma(llvm::Value* x, llvm::Value* y, llvm::Value* z);
+  /// z + both products of the pairs of bf16 numbers in x and y.
+  llvm::Value* dot_pairs(llvm::Value* x, llvm::Value* y, llvm::Value* z);
   llvm::Value* cast(DType from, DType to, llvm::Value* x);
   llvm::Value* bitcast(DType from, DType to, llvm::Value* x);
   llvm::Value* round_to(DType type, llvm::Value* x);

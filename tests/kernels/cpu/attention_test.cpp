@@ -7,6 +7,7 @@
 
 #include "graph/ir/interpret.hpp"
 #include "tests/kernels/cpu/check_body.hpp"
+#include "tests/kernels/cpu/run_body.hpp"
 
 namespace weft {
 namespace {
@@ -140,6 +141,81 @@ TEST(CpuAttention, SixteenBitFloatsAreSummedInThirtyTwo) {
     const Sizes s{2, 70, 66, 4, 2, 16, 24};
     expect_generated(s, attention_of(s), type);
   }
+}
+
+/// Distance over length, of all elements together.
+double distance(const Tensor& got, const Tensor& want) {
+  double apart = 0, length = 0;
+  for (I i = 0; i < want.elements(); ++i) {
+    apart += std::pow(got.as_double(i) - want.as_double(i), 2);
+    length += std::pow(want.as_double(i), 2);
+  }
+  return std::sqrt(apart / length);
+}
+
+/// Attention in bf16 beside the interpreter's in f64 of the same operands: two roundings of what is multiplied, and one
+/// of results, are 2^-9 each; a key or query left out would show as 1 / sqrt(keys).
+void expect_near_double(const Sizes& s, const Attributes& attributes) {
+  const auto draw = [](const Shape& shape, unsigned seed) { return random_tensor(DType::bf16, shape, seed); };
+  const Tensor q = draw({s.batch, s.queries, s.heads, s.features}, 1),
+               k = draw({s.batch, s.keys, s.groups, s.features}, 2);
+  const Tensor v = draw({s.batch, s.keys, s.groups, s.values}, 3),
+               dy = draw({s.batch, s.queries, s.heads, s.values}, 4);
+  const auto run = [&](Op op, const std::vector<Tensor>& operands, bool exactly) {
+    GraphBuilder b;
+    std::vector<ValueId> in;
+    std::vector<Tensor> given;
+    std::map<std::string, Tensor> named;
+    for (const Tensor& t : operands) {
+      given.push_back(exactly ? t.cast(DType::f64) : t);
+      const std::string name = fmt::format("x{}", in.size());
+      named.emplace(name, given.back());
+      in.push_back(b.input(name, InputRole::feed, {given.back().dtype(), t.shape()}));
+    }
+    int n = 0;
+    for (const ValueId y : b.node(op, in, attributes)) b.output(fmt::format("y{}", n++), OutputRole::fetch, y);
+    if (!exactly) return testing::run_body(*make_cpu_device({3, CpuIsa::automatic, true}), b.graph(), given);
+    std::vector<Tensor> results;
+    for (auto& [name, t] : interpret(b.graph(), named)) results.push_back(t);
+    return results;
+  };
+  SCOPED_TRACE(fmt::format("{} queries, {} keys of {}, {}", s.queries, s.keys, s.features, attributes.str()));
+  const std::vector<Tensor> want = run(Op::attention, {q, k, v}, true), got = run(Op::attention, {q, k, v}, false);
+  EXPECT_LT(distance(got[0], want[0]), 6e-3);
+  const std::vector<Tensor> slopes = run(Op::attention_grad, {dy, q, k, v, want[0], want[1]}, true);
+  const std::vector<Tensor> made = run(Op::attention_grad, {dy, q, k, v, got[0], got[1]}, false);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_LT(distance(made[i], slopes[i]), 1e-2) << "gradient " << i;
+}
+
+TEST(CpuAttention, NumbersInBf16AreNearTheResultsInF64) {
+  for (const auto& [queries, keys] : {std::pair<I, I>{5, 64}, {64, 97}, {70, 129}, {197, 197}}) {
+    const Sizes s{2, queries, keys, 2, 1, 64, 64};
+    expect_near_double(s, attention_of(s));
+    expect_near_double(s, attention_of(s, true, keys - queries));
+  }
+}
+
+/// Products of pairs of numbers, where the processor has them: lone keys, lone queries, blocks that end early.
+TEST(CpuAttention, PairsOfBf16NumbersAgreeAtAnyExtent) {
+  for (const auto& [queries, keys] : {std::pair<I, I>{1, 1}, {2, 3}, {63, 65}, {66, 97}}) {
+    const Sizes s{2, queries, keys, 2, 1, keys % 2 == 0 ? 64 : 18, 24};
+    expect_generated(s, attention_of(s), DType::bf16);
+    expect_generated(s, attention_of(s, true, keys - queries), DType::bf16, {}, 3);
+  }
+}
+
+TEST(CpuAttention, PairsOfBf16NumbersUnderMasks) {
+  const Sizes s{2, 9, 71, 2, 2, 8, 8};
+  for (const Shape& shape : {Shape{2, 2, 9, 71}, Shape{2, 1, 1, 71}})
+    expect_generated(s, attention_of(s), DType::bf16, {random_tensor(DType::f32, shape, 9, -3, 3)});
+  Tensor keep = Tensor::full(DType::boolean, Shape{2, 1, 9, 71}, 1);
+  for (std::size_t i = 0; i < 71; ++i) keep.mutable_values<bool>()[71 + i] = false;
+  for (std::size_t i = 0; i < 40; ++i) keep.mutable_values<bool>()[3 * 71 + i] = false;
+  expect_generated(s, attention_of(s, false, 0, true), DType::bf16, {keep});
+  const Sizes odd{1, 9, 9, 2, 2, 7, 9};  // features that make no pairs
+  expect_generated(odd, attention_of(odd), DType::bf16);
+  for (const CpuIsa isa : {CpuIsa::avx2, CpuIsa::baseline})
+    expect_generated(s, attention_of(s), DType::bf16, {}, 2, isa);
 }
 
 TEST(CpuAttention, EveryIsaAndAnyNumberOfThreadsAgrees) {

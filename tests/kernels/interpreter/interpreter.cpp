@@ -47,10 +47,14 @@ class Interpreter {
       for (std::int64_t j = 0; j < t.columns; ++j) {
         Scalar sum = t.accumulate ? load(type(t.c), at(t.c, i, j)) : Scalar{};
         for (std::int64_t p = 0; p < depth; ++p)
-          sum = multiply_add(DType::f32, load(type(t.a), at(t.a, i, p)), load(type(t.b), at(t.b, p, j)), sum,
-                             options_.fused_multiply_add);
+          sum = term(type(t.a), load(type(t.a), at(t.a, i, p)), load(type(t.b), at(t.b, p, j)), sum);
         store(type(t.c), sum, at(t.c, i, j));
       }
+  }
+
+  Scalar term(DType type, Scalar x, Scalar y, Scalar sum) const {
+    const bool fused = options_.fused_multiply_add;
+    return type == DType::u32 ? dot_pairs(x, y, sum, fused) : multiply_add(DType::f32, x, y, sum, fused);
   }
 
   void statement(const Stmt& stmt) {
@@ -136,6 +140,7 @@ class Interpreter {
       case ExprKind::unary: return unary(e.op, from, x);
       case ExprKind::binary: return binary(e.op, from, x, value(e.args[1]));
       case ExprKind::fma: return multiply_add(from, x, value(e.args[1]), value(e.args[2]), options_.fused_multiply_add);
+      case ExprKind::dot_pairs: return dot_pairs(x, value(e.args[1]), value(e.args[2]), options_.fused_multiply_add);
       case ExprKind::cast: return cast(from, e.dtype, x);
       case ExprKind::bitcast: return bitcast(from, e.dtype, x);
       case ExprKind::round_to: return round_to(e.rounding, x);

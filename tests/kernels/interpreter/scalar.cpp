@@ -191,6 +191,15 @@ Scalar multiply_add(DType type, Scalar x, Scalar y, Scalar z, bool fused) {
   return put(std::fma(get<float>(x), get<float>(y), get<float>(z)));
 }
 
+Scalar dot_pairs(Scalar x, Scalar y, Scalar z, bool fused) {
+  const auto half = [](Scalar pair, int which) {
+    const auto bits = static_cast<std::uint32_t>(pair.integer);
+    return put(std::bit_cast<float>(which == 0 ? bits << 16 : bits & 0xffff0000u));
+  };
+  z = multiply_add(DType::f32, half(x, 0), half(y, 0), z, fused);
+  return multiply_add(DType::f32, half(x, 1), half(y, 1), z, fused);
+}
+
 Scalar cast(DType from, DType to, Scalar x) {
   if (from == DType::f16 || from == DType::bf16) from = DType::f32;
   return visit_dtype(to, [&]<class To>(TypeTag<To>) -> Scalar {

@@ -21,6 +21,8 @@ Scalar unary(Op op, DType type, Scalar x);
 Scalar binary(Op op, DType type, Scalar x, Scalar y);
 /// Rounded once when `fused`, else twice.
 Scalar multiply_add(DType type, Scalar x, Scalar y, Scalar z, bool fused);
+/// z + both products of pairs of bf16 numbers, held in integers, the low half first.
+Scalar dot_pairs(Scalar x, Scalar y, Scalar z, bool fused);
 Scalar cast(DType from, DType to, Scalar x);
 Scalar bitcast(DType from, DType to, Scalar x);
 Scalar round_to(DType type, Scalar x);

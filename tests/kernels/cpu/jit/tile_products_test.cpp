@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <random>
 
 #include "jit_testing.hpp"
@@ -53,6 +54,7 @@ Kernel kernel_of(const Product& p) {
 }
 
 std::vector<std::byte> drawn_numbers(DType type, std::int64_t count, std::mt19937& engine) {
+  if (type == DType::u32) return drawn_numbers(DType::bf16, 2 * count, engine);  // pairs
   std::vector<float> values(static_cast<std::size_t>(count));
   std::uniform_real_distribution<float> draw(-2, 2);
   for (float& v : values) v = draw(engine);
@@ -60,7 +62,8 @@ std::vector<std::byte> drawn_numbers(DType type, std::int64_t count, std::mt1993
   return {t.data(), t.data() + t.bytes()};
 }
 
-void check(const Product& p, CpuIsa isa) {
+/// Equal bits where no `tolerance` is given.
+void check(const Product& p, CpuIsa isa, double tolerance = 0) {
   SCOPED_TRACE(p.str() + " on " + std::string(name_of(isa)));
   std::mt19937 engine(7);
   const Kernel kernel = kernel_of(p);
@@ -72,6 +75,15 @@ void check(const Product& p, CpuIsa isa) {
   loops::testing::interpret(kernel, {want.data(), x.data(), y.data(), bytes_of(counts)},
                             {compiler_of(isa).target().fma});
   compile_and_run(isa, kernel, {got.data(), x.data(), y.data(), bytes_of(counts)});
+  if (tolerance > 0) {
+    for (std::int64_t i = 0; i < c_elements; ++i) {
+      float wanted = 0, given = 0;
+      std::memcpy(&wanted, want.data() + 4 * i, 4);
+      std::memcpy(&given, got.data() + 4 * i, 4);
+      ASSERT_NEAR(wanted, given, tolerance) << "element " << i;
+    }
+    return;
+  }
   const auto at = first_difference(DType::f32, want.data(), got.data(), static_cast<std::size_t>(c_elements));
   EXPECT_EQ(at, -1) << show(DType::f32, got.data() + 4 * at) << " instead of "
                     << show(DType::f32, want.data() + 4 * at);
@@ -94,6 +106,23 @@ TEST(TileProducts, AnyExtentsGiveTheBitsOfTheInterpreter) {
     }
 }
 
+/// How often a sum of products of pairs is rounded is the target's business.
+TEST(TileProducts, PairsOfBf16NumbersAreMultipliedAsSuch) {
+  std::mt19937 engine(5);
+  const auto pick = [&](std::int64_t low, std::int64_t high) {
+    return low + static_cast<std::int64_t>(engine() % static_cast<unsigned>(high - low + 1));
+  };
+  for (const CpuIsa isa : instruction_sets())
+    for (int i = 0; i < 30; ++i) {
+      Product p;
+      p.rows = pick(1, 21), p.columns = pick(1, 90), p.depth = pick(i % 7 == 0 ? 0 : 1, 40);
+      p.a_transposed = pick(0, 1) == 1, p.accumulate = pick(0, 1) == 1, p.known = pick(0, 1) == 1;
+      p.a = p.b = DType::u32;
+      check(p, isa, 1e-6 * 8 * static_cast<double>(p.depth + 1));
+      if (HasFailure()) return;
+    }
+}
+
 TEST(TileProducts, MalformedOnesAreRefused) {
   const auto broken = [](auto&& change) {
     Kernel kernel = kernel_of({});
@@ -108,6 +137,7 @@ TEST(TileProducts, MalformedOnesAreRefused) {
   broken([](Kernel&, Contraction& t) { t.a.start = -1; });
   broken([](Kernel& kernel, Contraction&) { kernel.buffers[0].dtype = DType::bf16; });
   broken([](Kernel& kernel, Contraction&) { kernel.buffers[1].dtype = DType::i32; });
+  broken([](Kernel& kernel, Contraction&) { kernel.buffers[1].dtype = DType::u32; });
   broken([](Kernel& kernel, Contraction&) {
     const auto index = kernel.add_index();
     kernel.phases[0].body = {loops::loop_of(loops::LoopKind::vector, index, Builder(kernel).integer(4),
