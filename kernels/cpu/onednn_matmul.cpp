@@ -1,6 +1,7 @@
 // Operands are plain and strided: transposed ones are read as they lie. The right operand, where it is one matrix, may
 // also be blocked; left free it is what the library likes best, so that who multiplies by it often reorders it once.
-// Other free operands and results are row-major.
+// Other free operands and results are row-major. Operands of which each element is multiplied often are first copied in
+// the library's order, into scratch (pack_matrix.hpp): it packs them itself, but again for every block of the result.
 #include "kernels/cpu/onednn_matmul.hpp"
 
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 #include "kernels/cpu/dot_dims.hpp"
 #include "kernels/cpu/epilogue.hpp"
 #include "kernels/cpu/onednn.hpp"
+#include "kernels/cpu/pack_matrix.hpp"
 #include "weft/error.hpp"
 
 namespace weft::cpu {
@@ -126,14 +128,42 @@ memory::desc desc_of(const Matrices& m, DType type) { return {m.dims, *onednn_ty
 struct Descs {
   dnnl::matmul::primitive_desc primitive;
   memory::desc a, b, c, bias, residual;
-  std::int64_t scratch = 0;
+  std::int64_t scratch = 0;  ///< of the library
+  bool transpose_a = false;
+  std::optional<BlockedMatrix> pack_b;
+  std::int64_t a_bytes = 0, b_bytes = 0;  ///< of the copies
 };
 
-Descs create(const Problem& p, const Graph& body, const dnnl::engine& engine) {
+// Measured, 16-bit numbers: packing on the right pays where each meets more than about a thousand others, transposing
+// on the left where sums are long, too: a short one the library transposes in one piece. Neither pays in f32. Copies
+// stay small beside what a step keeps in memory.
+constexpr std::int64_t kRightUses = 1024, kLeftUses = 768, kLongSum = 1024, kMostPacked = std::int64_t{16} << 20;
+
+bool worth_copying(std::int64_t elements, std::int64_t uses, std::int64_t least, DType type) {
+  return type == DType::bf16 && uses >= least && elements * 2 <= kMostPacked;
+}
+
+PlainMatrix plain_matrix(const Matrices& m) {
+  const bool by_rows = m.strides[1] == 1;
+  return {m.dims[0], m.dims[1], by_rows ? m.strides[0] : m.strides[1], by_rows};
+}
+
+std::int64_t whole_lines(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+/// `packs`: the right operand may be copied.
+Descs create(const Problem& p, const Graph& body, const dnnl::engine& engine, bool packs = true) {
   const DType t = body.type(p.x).dtype;
   Descs d;
   d.a = desc_of(p.a, t), d.c = desc_of(p.c, body.type(p.result).dtype);
   d.b = p.free_y ? onednn_any(Shape(p.b.dims), t) : p.blocked_y ? onednn_desc(*p.blocked_y, t) : desc_of(p.b, t);
+  const DotDims& dims = p.dims;
+  const bool plain_b = !p.free_y && !p.blocked_y && p.b.dims.size() == 2;
+  d.transpose_a = p.a.dims.size() == 2 && p.a.strides[1] != 1 && dims.k >= kLongSum &&
+                  worth_copying(dims.m * dims.k, dims.n, kLeftUses, t);
+  if (d.transpose_a) d.a = memory::desc({dims.m, dims.k}, *onednn_type(t), memory::format_tag::ab);
+  const bool pack_b =
+      plain_b && packs && dims.n > 1 && dims.k > 1 && worth_copying(dims.k * dims.n, dims.m, kRightUses, t);
+  if (pack_b) d.b = onednn_any(Shape(p.b.dims), t);
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   if (p.residual != kNone) {
@@ -152,9 +182,57 @@ Descs create(const Problem& p, const Graph& body, const dnnl::engine& engine) {
     d.primitive = {{d.a, d.b, d.c}, attr, engine};
   }
   d.b = d.primitive.weights_desc();
+  if (pack_b) {
+    if (const auto layout = layout_of(d.b)) d.pack_b = blocked_matrix(*layout);
+    if (!d.pack_b) return create(p, body, engine, false);
+    d.b_bytes = static_cast<std::int64_t>(d.b.get_size());
+  }
+  if (d.transpose_a) d.a_bytes = static_cast<std::int64_t>(d.a.get_size());
   d.scratch = static_cast<std::int64_t>(d.primitive.scratchpad_desc().get_size());
   return d;
 }
+
+/// Scratch: the library's, then copies of the right and of the left operand.
+std::int64_t scratch_of(const Descs& d) { return whole_lines(d.scratch) + whole_lines(d.b_bytes) + d.a_bytes; }
+
+/// A product behind copies of its operands.
+class PackedProduct final : public CpuKernel {
+ public:
+  /// The primitive takes the copies as two more arguments, right and left, after the kernel's last: scratch.
+  PackedProduct(std::unique_ptr<CpuKernel> product, const Problem& p, const Descs& d, const Graph& body, int threads)
+      : product_(std::move(product)),
+        x_(argument_of(body, p.x)),
+        y_(argument_of(body, p.y)),
+        right_(d.pack_b),
+        transposes_(d.transpose_a),
+        first_(whole_lines(d.scratch)),
+        second_(first_ + whole_lines(d.b_bytes)),
+        threads_(threads) {
+    if (right_) b_ = plain_matrix(p.b);
+    if (!transposes_) return;
+    a_ = plain_matrix(p.a);
+    a_.by_rows = true;
+    std::swap(a_.rows, a_.columns);  // as it lies
+  }
+
+  void run(std::span<std::byte* const> arguments) const override {
+    std::vector<std::byte*> all(arguments.begin(), arguments.end());
+    std::byte* const scratch = arguments.back();
+    all.insert(all.end(), {scratch + first_, scratch + second_});
+    if (right_) pack_blocks(arguments[y_], b_, scratch + first_, *right_, threads_);
+    if (transposes_) transpose_matrix(arguments[x_], a_, scratch + second_, threads_);
+    product_->run(all);
+  }
+
+ private:
+  std::unique_ptr<CpuKernel> product_;
+  std::size_t x_, y_;
+  std::optional<BlockedMatrix> right_;
+  PlainMatrix b_, a_;
+  bool transposes_;
+  std::int64_t first_, second_;
+  int threads_;
+};
 
 }  // namespace
 
@@ -170,7 +248,7 @@ Claim claim_matmul(const Graph& body, const Context& context) {
       d = create(p, body, context.onednn->engine);
     if (quality_of(d.primitive) == 0) return Claim::refuse("the library would run its plain loops");
     KernelSpec spec = row_major_spec(chosen, "onednn.matmul");
-    spec.scratch_bytes = d.scratch;
+    spec.scratch_bytes = scratch_of(d);
     spec.flops = 2.0 * static_cast<double>(p.dims.batch) * static_cast<double>(p.dims.m) *
                  static_cast<double>(p.dims.n) * static_cast<double>(p.dims.k);
     return Claim::take(std::move(spec));
@@ -186,17 +264,20 @@ std::unique_ptr<CpuKernel> compile_matmul(const KernelSpec& spec, const Context&
   check_internal(p.refusal.empty(), "matmul compiled without a claim: " + p.refusal);
   return onednn_call(p.what, [&] {
     const Descs d = create(p, body, context.onednn->engine);
-    check_internal(d.scratch <= spec.scratch_bytes, "matmul needs more scratch than was planned");
-    std::vector<PrimitiveKernel::Binding> bindings{{DNNL_ARG_SRC, argument_of(body, p.x), d.a},
-                                                   {DNNL_ARG_WEIGHTS, argument_of(body, p.y), d.b},
-                                                   {DNNL_ARG_DST, argument_of(body, p.result), d.c}};
+    check_internal(scratch_of(d) <= spec.scratch_bytes, "matmul needs more scratch than was planned");
+    const bool copies = d.pack_b || d.transpose_a;
+    const std::size_t scratch = body.inputs().size() + body.outputs().size();
+    std::vector<PrimitiveKernel::Binding> bindings{
+        {DNNL_ARG_SRC, d.transpose_a ? scratch + 2 : argument_of(body, p.x), d.a},
+        {DNNL_ARG_WEIGHTS, d.pack_b ? scratch + 1 : argument_of(body, p.y), d.b},
+        {DNNL_ARG_DST, argument_of(body, p.result), d.c}};
     if (p.bias != kNone) bindings.push_back({DNNL_ARG_BIAS, argument_of(body, p.bias), d.bias});
     if (p.residual != kNone)
       bindings.push_back(
           {DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, argument_of(body, p.residual), d.residual});
     if (d.scratch > 0)
-      bindings.push_back({DNNL_ARG_SCRATCHPAD, body.inputs().size() + body.outputs().size(),
-                          memory::desc({d.scratch}, memory::data_type::u8, memory::format_tag::a)});
+      bindings.push_back(
+          {DNNL_ARG_SCRATCHPAD, scratch, memory::desc({d.scratch}, memory::data_type::u8, memory::format_tag::a)});
     PrimitiveKernel::Options options;
     options.what = p.what;
     options.scratch = d.scratch;
@@ -205,7 +286,11 @@ std::unique_ptr<CpuKernel> compile_matmul(const KernelSpec& spec, const Context&
       options.relu_argument = argument_of(body, p.result);
       options.relu_type = body.type(p.result).dtype;
     }
-    return std::make_unique<PrimitiveKernel>(dnnl::matmul(d.primitive), bindings, std::move(options), context);
+    std::unique_ptr<CpuKernel> product =
+        std::make_unique<PrimitiveKernel>(dnnl::matmul(d.primitive), bindings, std::move(options), context);
+    if (!copies) return product;
+    product = std::make_unique<PackedProduct>(std::move(product), p, d, body, context.threads);
+    return product;
   });
 }
 
