@@ -3,11 +3,12 @@
 //     bench_roofline JOB.yaml [--set KEY=VALUE]... [--rounds N] [--json FILE]
 //
 // The roofline of a step is the time of its contractions, each measured alone with the best that the library has for it
-// (any formats, no epilogue, warm), plus the bytes that everything else cannot avoid (unavoidable_bytes.hpp) over the
-// triad's bandwidth. Contractions, triad, matrix product and whole steps take turns in every round; the best time of a
-// contraction counts, and the median of the steps. Below are the
-// instructions, each at its fastest; what the fastest step took beyond their sum is "between": launches, and noise.
-// What the library has nothing for counts with our own kernel's time.
+// (any formats, no epilogue, warm), plus the multiply-adds inside attention (2 products forward, 5 in the gradient,
+// half of each when causal) at the rate at which a square matrix product in the type of its operands ran, plus the
+// bytes that everything else cannot avoid (unavoidable_bytes.hpp) over the triad's bandwidth. Contractions, triad,
+// matrix product and whole steps take turns in every round; the best time of a contraction counts, and the median of
+// the steps. Below are the instructions, each at its fastest; what the fastest step took beyond their sum is "between":
+// launches, and noise. What the library has nothing for counts with our own kernel's time.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -119,8 +120,8 @@ class InstructionTimes final : public ExecutionObserver {
   double start_ = 0;
 };
 
-enum class Kind : std::uint8_t { contraction, reorder, fused, copy, wait };
-constexpr const char* kKindNames[] = {"contractions", "reorders", "other kernels", "copies", "waits"};
+enum class Kind : std::uint8_t { contraction, attention, reorder, fused, copy, wait };
+constexpr const char* kKindNames[] = {"contractions", "attention", "reorders", "other kernels", "copies", "waits"};
 
 /// One instruction: what it took, and what it would take at best by itself.
 struct Line {
@@ -139,7 +140,8 @@ class Roofline {
         step_(job, device),
         library_(device, clock_),
         triad_(device),
-        product_(device, DType::f32) {}
+        product_(device, DType::f32),
+        narrow_product_(device, DType::bf16) {}
 
   void measure() {
     const Program& program = step_.lowered().program;
@@ -153,6 +155,8 @@ class Roofline {
       for (auto& [key, contraction] : alone_) contraction.run(clock_);
       for (int i = 0; i < 3; ++i) bandwidth_ = std::max(bandwidth_, Triad::bytes() / timed([&] { triad_.run(); }));
       for (int i = 0; i < 3; ++i) peak_ = std::max(peak_, SquareProduct::flops() / timed([&] { product_.run(); }));
+      for (int i = 0; i < 3; ++i)
+        narrow_peak_ = std::max(narrow_peak_, SquareProduct::flops() / timed([&] { narrow_product_.run(); }));
       steps_.push_back(timed([&] { step_.run(&times); }));
     }
     fastest_ = times.seconds();
@@ -161,18 +165,23 @@ class Roofline {
   void report() {
     find_lines();
     const Graph& graph = step_.lowered().graph;
-    double contractions = 0;
-    for (const Node& node : graph.nodes())
+    double contractions = 0, attention = 0;
+    for (const Node& node : graph.nodes()) {
       if (is_matrix_work(node.op)) contractions += alone_.at(contraction_key(graph, node)).best();
+      if (is_attention(node.op)) attention += attention_floor(graph, node);
+    }
     const UnavoidableBytes bytes = unavoidable_bytes(graph);
-    const double moving = bytes.total / bandwidth_, roofline = contractions + moving;
+    const double moving = bytes.total / bandwidth_, roofline = contractions + attention + moving;
     const double step = median(steps_), best = *std::min_element(steps_.begin(), steps_.end());
     double flops = 0;
     for (const Line& l : lines_) flops += l.flops;
     fmt::print("{} batch {}, {}\n", job_.name, job_.batch, device_.target().str());
-    fmt::print("  triad {:.1f} GB/s, matrix product {:.1f} GFLOP/s (f32)\n", bandwidth_ / 1e9, peak_ / 1e9);
-    fmt::print("  step {:.2f} ms (best {:.2f}), roofline {:.2f} ms = contractions {:.2f} + {:.1f} MB moved {:.2f}\n",
-               1e3 * step, 1e3 * best, 1e3 * roofline, 1e3 * contractions, bytes.total / 1e6, 1e3 * moving);
+    fmt::print("  triad {:.1f} GB/s, matrix product {:.1f} GFLOP/s (f32), {:.1f} (bf16)\n", bandwidth_ / 1e9,
+               peak_ / 1e9, narrow_peak_ / 1e9);
+    fmt::print(
+        "  step {:.2f} ms (best {:.2f}), roofline {:.2f} ms = contractions {:.2f} + attention {:.2f} + {:.1f} MB moved "
+        "{:.2f}\n",
+        1e3 * step, 1e3 * best, 1e3 * roofline, 1e3 * contractions, 1e3 * attention, bytes.total / 1e6, 1e3 * moving);
     fmt::print("  fraction of the roofline {:.3f} (best step {:.3f}), of the matrix-product peak {:.3f}\n\n",
                roofline / step, roofline / best, flops / step / peak_);
     Json out{{"job", job_.name},
@@ -184,7 +193,9 @@ class Roofline {
              {"step_ms", 1e3 * step},
              {"best_step_ms", 1e3 * best},
              {"roofline_ms", 1e3 * roofline},
+             {"product_bf16_gflops", narrow_peak_ / 1e9},
              {"contractions_ms", 1e3 * contractions},
+             {"attention_ms", 1e3 * attention},
              {"unavoidable_bytes", bytes.total},
              {"unavoidable_ms", 1e3 * moving},
              {"fraction", roofline / step},
@@ -207,6 +218,11 @@ class Roofline {
     const double start = clock_.now();
     run();
     return clock_.now() - start;
+  }
+
+  double attention_floor(const Graph& graph, const Node& node) const {
+    const bool narrow = graph.type(node.inputs.at(1)).dtype == DType::bf16;
+    return attention_flops(graph, node) / (narrow ? narrow_peak_ : peak_);
   }
 
   void find_alone(const Graph& graph, const Node& node) {
@@ -241,7 +257,11 @@ class Roofline {
                                       [](const Node& n) { return n.op == Op::reorder; });
     line.kind = reorders ? Kind::reorder : Kind::fused;
     if (reorders) line.floor = 0;
-    for (const Node& node : kernel.body.nodes())
+    for (const Node& node : kernel.body.nodes()) {
+      if (is_attention(node.op)) {
+        line.kind = Kind::attention;
+        line.floor = attention_floor(kernel.body, node);
+      }
       if (is_matrix_work(node.op)) {
         const Alone& alone = alone_.at(contraction_key(kernel.body, node));
         if (line.kind != Kind::contraction) line.floor = 0;
@@ -249,6 +269,7 @@ class Roofline {
         line.floor += alone.best();
         line.best = alone.describe();
       }
+    }
   }
 
   /// Where the step's time goes beyond the roofline, by kind of instruction.
@@ -256,7 +277,7 @@ class Roofline {
     fmt::print("  {:<14} {:>6} {:>10} {:>10} {:>10} {:>10}\n", "kind", "count", "ms", "at best", "excess", "MB");
     out["groups"] = Json::array();
     double all = 0;
-    for (const Kind kind : {Kind::contraction, Kind::fused, Kind::reorder, Kind::copy, Kind::wait}) {
+    for (const Kind kind : {Kind::contraction, Kind::attention, Kind::fused, Kind::reorder, Kind::copy, Kind::wait}) {
       double seconds = 0, floor = 0, bytes = 0;
       int count = 0;
       for (const Line& l : lines_)
@@ -310,9 +331,9 @@ class Roofline {
   TrainingStep step_;
   ContractionLibrary library_;
   Triad triad_;
-  SquareProduct product_;
+  SquareProduct product_, narrow_product_;
   std::map<std::string, Alone> alone_;  ///< by contraction key
-  double bandwidth_ = 0, peak_ = 0;
+  double bandwidth_ = 0, peak_ = 0, narrow_peak_ = 0;
   std::vector<double> steps_;
   std::vector<double> fastest_;  ///< seconds of each instruction
   std::vector<Line> lines_;

@@ -15,6 +15,7 @@ bool is_alias(Op op) { return op == Op::reshape || op == Op::transpose || op == 
 bool reads_a_part(Op op) {
   return op == Op::gather || op == Op::slice || op == Op::gather_nd || op == Op::gather_elements;
 }
+bool multiplies(Op op) { return is_matrix_work(op) || is_attention(op); }
 bool is_free(Op op) { return op == Op::constant || op == Op::iota; }
 /// Recomputing it costs nothing but the reading of its operands.
 bool is_recomputable(Op op) { return is_pointwise(op) || op == Op::broadcast; }
@@ -48,7 +49,7 @@ class Accounting {
   const Node& node(NodeId n) const { return graph_.node(n); }
   NodeId maker(ValueId v) const { return graph_.value(alias(v)).producer; }
   ValueId alias(ValueId v) const { return alias_[at(v)]; }
-  bool plain(NodeId n) const { return !is_matrix_work(node(n).op) && !is_alias(node(n).op) && !is_free(node(n).op); }
+  bool plain(NodeId n) const { return !multiplies(node(n).op) && !is_alias(node(n).op) && !is_free(node(n).op); }
   double bytes(ValueId v) const {
     const TensorType& t = graph_.type(v);
     return static_cast<double>(t.shape.elements()) * static_cast<double>(size_of(t.dtype));
@@ -83,7 +84,7 @@ class Accounting {
     for (NodeId n = 0; n < static_cast<NodeId>(graph_.nodes().size()); ++n) {
       for (const ValueId v : node(n).inputs)
         if (const NodeId p = graph_.value(v).producer; p != kNone)
-          depth_[at(n)] = std::max(depth_[at(n)], depth_[at(p)] + (is_matrix_work(node(p).op) ? 1 : 0));
+          depth_[at(n)] = std::max(depth_[at(n)], depth_[at(p)] + (multiplies(node(p).op) ? 1 : 0));
       if (!live_[at(n)] || !plain(n)) continue;
       region_[at(n)] = n;
       for (const ValueId v : node(n).inputs)
@@ -99,13 +100,13 @@ class Accounting {
     for (const GraphOutput& o : graph_.outputs()) in_memory_[at(alias(o.value))] = true;
     for (NodeId n = 0; n < static_cast<NodeId>(graph_.nodes().size()); ++n) {
       if (!live_[at(n)]) continue;
-      if (is_matrix_work(node(n).op)) {
+      if (multiplies(node(n).op)) {
         for (const ValueId v : node(n).inputs) in_memory_[at(alias(v))] = true;
         for (const ValueId v : node(n).outputs) in_memory_[at(v)] = true;
       } else if (plain(n)) {
         for (const ValueId v : node(n).inputs) {
           const NodeId p = maker(v);
-          if (p == kNone || is_free(node(p).op) || is_matrix_work(node(p).op) || same_region(p, n)) continue;
+          if (p == kNone || is_free(node(p).op) || multiplies(node(p).op) || same_region(p, n)) continue;
           (is_recomputable(node(p).op) ? crossings_ : must_cross_).insert(alias(v));
         }
       }
@@ -199,7 +200,7 @@ class Accounting {
     std::vector<ValueId> replaced;
     for (const auto& [v, read] : r.reads) {
       const NodeId p = maker(v);
-      if (p == kNone || !is_matrix_work(node(p).op) || read_elsewhere(v, id, regions)) continue;
+      if (p == kNone || !multiplies(node(p).op) || read_elsewhere(v, id, regions)) continue;
       for (const ValueId w : r.writes)
         if (bytes(w) == bytes(v) && elementwise_from(w, v, id)) {
           replaced.push_back(v);
@@ -216,7 +217,7 @@ class Accounting {
     for (const GraphOutput& o : graph_.outputs())
       if (alias(o.value) == v) return true;
     for (NodeId n = 0; n < static_cast<NodeId>(graph_.nodes().size()); ++n)
-      if (live_[at(n)] && is_matrix_work(node(n).op))
+      if (live_[at(n)] && multiplies(node(n).op))
         for (const ValueId w : node(n).inputs)
           if (alias(w) == v) return true;
     return false;
@@ -254,6 +255,20 @@ class Accounting {
 
 bool is_matrix_work(Op op) {
   return op == Op::dot_general || op == Op::conv_general || op == Op::conv_data_grad || op == Op::conv_filter_grad;
+}
+
+bool is_attention(Op op) { return op == Op::attention || op == Op::attention_grad; }
+
+double attention_flops(const Graph& graph, const Node& node) {
+  const bool gradient = node.op == Op::attention_grad;
+  const auto shape = [&](std::size_t operand) -> const Shape& {
+    return graph.type(node.inputs.at(operand + (gradient ? 1 : 0))).shape;
+  };
+  const Shape &q = shape(0), &k = shape(1), &v = shape(2);
+  const double pairs = static_cast<double>(q[0] * q[2]) * static_cast<double>(q[1]) * static_cast<double>(k[1]);
+  const auto features = static_cast<double>(q[3]), values = static_cast<double>(v[3]);
+  const double each = gradient ? 3 * features + 2 * values : features + values;
+  return 2 * pairs * each * (node.attributes.integer("causal") != 0 ? 0.5 : 1);
 }
 
 UnavoidableBytes unavoidable_bytes(const Graph& graph) { return Accounting(graph).run(); }

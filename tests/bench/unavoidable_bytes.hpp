@@ -11,6 +11,7 @@
 //     second finds it in cache.
 //   - What a contraction's epilogue can do is free: where a region turns a result that nobody else reads into another
 //     of its size by elementwise nodes alone, the contraction writes that one instead.
+//   - Attention and its gradient count as contractions: what lies between their products never is in memory.
 //   - Reshapes, transposes and broadcasts move nothing. Gathers and slices read as much as they return.
 //
 // Bytes inside caches are counted like others, so that small models may come out faster than this bound.
@@ -33,5 +34,10 @@ UnavoidableBytes unavoidable_bytes(const Graph& graph);
 
 /// Matrix products and convolutions; window reductions count as passes over memory.
 bool is_matrix_work(Op op);
+/// Attention and its gradient.
+bool is_attention(Op op);
+/// Multiply-adds, times two, of the products inside attention: 2 of them forward, 5 in the gradient, which makes the
+/// probabilities again; half of each when causal.
+double attention_flops(const Graph& graph, const Node& node);
 
 }  // namespace weft::bench
