@@ -96,39 +96,105 @@ Tensor reduced(const std::vector<Tensor>& parts, const std::string& kind) {
   return result;
 }
 
-/// Throws unless all ranks stand at the same collective.
-void check_meeting(const std::vector<std::string>& stops) {
-  for (std::size_t r = 1; r < stops.size(); ++r)
-    if (stops[r] != stops.front())
-      throw InternalError(fmt::format("ranks 0 and {} do not meet: {}; {}", r, stops.front(), stops[r]));
+Tensor run_one(Op op, Attributes attributes, const std::vector<Tensor>& operands, const Shape& result) {
+  const Node node{op, {}, std::move(attributes), {}, {}, std::nullopt, {}};
+  return interpret_node(node, {{operands.front().dtype(), result}}, operands)[0];
 }
+
+/// Rank `place`'s equal part of a tensor along dimension 0.
+Tensor part_of(const Tensor& whole, std::size_t place, std::int64_t parts) {
+  const std::int64_t extent = whole.shape()[0] / parts;
+  Dims start(whole.shape().extents().size(), 0), limit = whole.shape().extents(), stride(start.size(), 1);
+  start[0] = static_cast<std::int64_t>(place) * extent;
+  limit[0] = start[0] + extent;
+  return run_one(Op::slice, {{"start", start}, {"limit", limit}, {"stride", stride}}, {whole},
+                 whole.shape().with(0, extent));
+}
+
+/// What each member of a group gets.
+std::vector<Tensor> exchanged(const Node& node, const std::vector<Tensor>& parts) {
+  const auto n = static_cast<std::int64_t>(parts.size());
+  if (node.op != Op::all_reduce)
+    check_internal(node.attributes.integer("size") == n, "interpret_distributed: the size is not that of the group");
+  if (node.op == Op::all_gather) {
+    const Shape& shape = parts.front().shape();
+    const Tensor all = run_one(Op::concat, {{"axis", std::int64_t{0}}}, parts, shape.with(0, shape[0] * n));
+    return std::vector<Tensor>(parts.size(), all);
+  }
+  std::vector<Tensor> results(parts.size(), reduced(parts, node.attributes.text("kind")));
+  if (node.op == Op::reduce_scatter)
+    for (std::size_t i = 0; i < results.size(); ++i) results[i] = part_of(results[i], i, n);
+  return results;
+}
+
+class Lockstep {
+ public:
+  Lockstep(const Mesh& mesh, std::vector<RankInterpreter> ranks) : mesh_(mesh), ranks_(std::move(ranks)) {}
+
+  void run() {
+    while (true) {
+      stops_.clear();
+      for (RankInterpreter& rank : ranks_) stops_.push_back(rank.advance());
+      if (std::all_of(stops_.begin(), stops_.end(), [](const Node* n) { return n == nullptr; })) return;
+      bool met = false;
+      for (std::size_t r = 0; r < ranks_.size(); ++r) met |= finish_group(r);
+      if (!met) fail();
+    }
+  }
+
+  const std::vector<RankInterpreter>& ranks() const { return ranks_; }
+
+ private:
+  std::string stop(std::size_t r) const { return stops_[r] == nullptr ? "the end" : ranks_[r].describe(*stops_[r]); }
+
+  std::vector<int> group(std::size_t r) const {
+    return mesh_.group(static_cast<int>(r), stops_[r]->attributes.texts("axes"));
+  }
+
+  /// The exchange at which rank r stands, if r is the first of its group and all of it stands there.
+  bool finish_group(std::size_t r) {
+    const Node* node = stops_[r];
+    if (node == nullptr || group(r).front() != static_cast<int>(r)) return false;
+    check_internal(node->op == Op::all_reduce || node->op == Op::all_gather || node->op == Op::reduce_scatter,
+                   "interpret_distributed: no such exchange");
+    std::vector<Tensor> parts;
+    for (const int member : group(r)) {
+      if (stop(static_cast<std::size_t>(member)) != stop(r)) return false;
+      parts.push_back(ranks_[static_cast<std::size_t>(member)].contribution());
+    }
+    const std::vector<Tensor> results = exchanged(*node, parts);
+    const std::vector<int> members = group(r);
+    for (std::size_t i = 0; i < members.size(); ++i)
+      ranks_[static_cast<std::size_t>(members[i])].finish_collective(results[i]);
+    return true;
+  }
+
+  [[noreturn]] void fail() const {
+    for (std::size_t r = 0; r < ranks_.size(); ++r)
+      for (const int other : stops_[r] == nullptr ? std::vector<int>{} : group(r))
+        if (stop(static_cast<std::size_t>(other)) != stop(r))
+          throw InternalError(fmt::format("ranks {} and {} do not meet: {}; {}", r, other, stop(r),
+                                          stop(static_cast<std::size_t>(other))));
+    throw InternalError("interpret_distributed: ranks wait for one another in a circle");
+  }
+
+  const Mesh& mesh_;
+  std::vector<RankInterpreter> ranks_;
+  std::vector<const Node*> stops_;
+};
 
 }  // namespace
 
 std::vector<std::map<std::string, Tensor>> interpret_distributed(
-    const std::vector<Graph>& graphs, const std::vector<std::map<std::string, Tensor>>& inputs) {
-  check_internal(!graphs.empty() && graphs.size() == inputs.size(), "interpret_distributed: inputs for each graph");
+    const Mesh& mesh, const std::vector<Graph>& graphs, const std::vector<std::map<std::string, Tensor>>& inputs) {
+  check_internal(static_cast<int>(graphs.size()) == mesh.ranks() && graphs.size() == inputs.size(),
+                 "interpret_distributed: a graph and inputs for each rank");
   std::vector<RankInterpreter> ranks;
   for (std::size_t r = 0; r < graphs.size(); ++r) ranks.emplace_back(graphs[r], inputs[r]);
-  while (true) {
-    std::vector<std::string> stops;
-    std::vector<Tensor> parts;
-    std::string kind;
-    for (RankInterpreter& rank : ranks) {
-      const Node* node = rank.advance();
-      stops.push_back(node == nullptr ? "the end" : rank.describe(*node));
-      if (node == nullptr) continue;
-      check_internal(node->op == Op::all_reduce, "interpret_distributed evaluates all-reduces only");
-      kind = node->attributes.text("kind");
-      parts.push_back(rank.contribution());
-    }
-    check_meeting(stops);
-    if (parts.empty()) break;
-    const Tensor result = reduced(parts, kind);
-    for (RankInterpreter& rank : ranks) rank.finish_collective(result);
-  }
+  Lockstep lockstep(mesh, std::move(ranks));
+  lockstep.run();
   std::vector<std::map<std::string, Tensor>> results;
-  for (const RankInterpreter& rank : ranks) results.push_back(rank.outputs());
+  for (const RankInterpreter& rank : lockstep.ranks()) results.push_back(rank.outputs());
   return results;
 }
 

@@ -6,13 +6,15 @@
 #include <vector>
 
 #include "weft/graph.hpp"
+#include "weft/mesh.hpp"
 #include "weft/tensor.hpp"
 
 namespace weft {
 
-/// Interprets one graph for each rank of one mesh axis, evaluating all-reduces among all of them; returns each rank's
-/// outputs by name. Throws InternalError, naming rank and node, where ranks do not meet in the same collective.
+/// Interprets one graph for each rank of the mesh, evaluating all-reduces, all-gathers and reduce-scatters among the
+/// ranks that differ along their axes; returns each rank's outputs by name. Throws InternalError, naming rank and node,
+/// where ranks do not meet in the same collective.
 std::vector<std::map<std::string, Tensor>> interpret_distributed(
-    const std::vector<Graph>& graphs, const std::vector<std::map<std::string, Tensor>>& inputs);
+    const Mesh& mesh, const std::vector<Graph>& graphs, const std::vector<std::map<std::string, Tensor>>& inputs);
 
 }  // namespace weft

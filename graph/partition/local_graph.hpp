@@ -2,7 +2,8 @@
 #pragma once
 
 #include <map>
-#include <utility>
+#include <string>
+#include <tuple>
 #include <vector>
 
 #include "graph/ir/builder.hpp"
@@ -18,29 +19,36 @@ class LocalGraph {
   const Graph& global() const { return global_; }
   int coordinate() const { return coordinate_; }
 
-  /// Declares `local` as the global value `v` in its own placement; a partial one that is to be reduced is.
+  /// Declares `local` as the global value `v` in its own placement; a partial one that is to be settled is.
   void define(ValueId v, ValueId local);
   /// This rank's part of global value `v` in placement `wanted`.
   ValueId get(ValueId v, const AxisPlacement& wanted);
   ValueId get_whole(ValueId v) { return get(v, replicated()); }
 
-  /// The sum of `local` over the axis.
-  ValueId all_reduce(ValueId local);
-  /// i64 scalar: the first index of this rank's part of a dimension cut into `extents`.
-  ValueId first_index(const Dims& extents);
-  /// i64 [n]: the global indices of this rank's part of a dimension cut into `extents`.
-  ValueId indices(const Dims& extents);
+  /// `local` over the axis, reduced.
+  ValueId all_reduce(ValueId local, const std::string& kind = "sum");
+  /// The parts of all ranks along dimension 0; they are equal.
+  ValueId all_gather(ValueId local);
+  /// i64 scalar: the first index of this rank's part of the first block of a cut dimension.
+  ValueId first_index(const AxisPlacement& p);
+  /// i64 [n]: the global indices of this rank's part of a cut dimension.
+  ValueId indices(const AxisPlacement& p);
   /// The type of a global value's part here.
   TensorType local_type(ValueId v, const AxisPlacement& placement) const;
 
  private:
+  using Cut = std::tuple<ValueId, int, Dims, std::int64_t>;  ///< a value and how it is cut
+
   const AxisPlacement& placement(ValueId v) const { return placements_.values[static_cast<std::size_t>(v)]; }
   ValueId own(ValueId v) const;
+  ValueId coordinate_scalar();
+  ValueId first_sample(const AxisPlacement& p);
   ValueId cut(ValueId v, const AxisPlacement& wanted);
   ValueId cut_producer(const Node& node, const AxisPlacement& wanted);
-  ValueId cut_broadcast(const Node& node, const AxisPlacement& wanted);
-  ValueId cut_pointwise(const Node& node, const AxisPlacement& wanted);
   ValueId join(ValueId v);
+  ValueId join_by_sum(ValueId v, const AxisPlacement& have);
+  ValueId join_by_gather(ValueId v, const AxisPlacement& have);
+  ValueId reduce_scatter(ValueId local, const AxisPlacement& wanted);
   ValueId share(ValueId v);
 
   const Graph& global_;
@@ -49,7 +57,7 @@ class LocalGraph {
   int coordinate_;
   GraphBuilder builder_;
   std::vector<ValueId> own_;
-  std::map<std::pair<ValueId, int>, ValueId> cuts_;  ///< by value and dimension
+  std::map<Cut, ValueId> cuts_;
   std::map<ValueId, ValueId> joined_;
 };
 

@@ -69,7 +69,7 @@ class SpanningGroups {
     group_ = global_shape[0] / groups_;
     elements_ = static_cast<double>(group_) * product(shape_, inner_);
     if (groups_ > 1) {  // the group of each of this rank's samples
-      const ValueId samples = local.indices(placed.extents);
+      const ValueId samples = local.indices(placed);
       members_ = b_.div(samples, b_.full(DType::i64, {}, static_cast<double>(group_)));
     }
   }

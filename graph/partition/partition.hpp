@@ -1,14 +1,17 @@
 // One rank's share of an unsharded training or evaluation graph.
 //
-// The step's graph defines the values; partitioning never changes them. Placements are propagated from the feeds
-// through each operator's placement rule, and collectives are inserted where a rule demands it: an all-reduce exactly
-// once for each partial value, where a reader first needs the sum. Every rank's local graph has the same collectives in
-// the same order, ranks without samples included.
+// The step's graph defines the values; partitioning never changes them. It is done one mesh axis after the other: the
+// axes that cut parameters first, then "data", which cuts the samples of what is left, exchanges over the other axes
+// included. Along each axis placements are propagated through every operator's placement rule, and collectives are
+// inserted where a rule demands them, once for all readers that want the same. Every rank's local graph has the same
+// collectives in the same order, ranks without samples included.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
+#include "graph/partition/placements.hpp"
 #include "weft/graph.hpp"
 #include "weft/mesh.hpp"
 
@@ -18,12 +21,29 @@ namespace weft {
 /// nothing in the graph depends on it. It is added to "sample_offset" where random numbers are drawn.
 inline constexpr const char* kRankSampleOffset = "rank_sample_offset";
 
+/// The run-time scalar (i64) that says where a rank stands along another axis: "coordinate/tensor". Absent likewise.
+std::string coordinate_input(const std::string& axis);
+
+/// One state that is cut along an axis other than "data". States that no cut names follow from those that one does.
+struct StateCut {
+  std::string state;
+  std::string axis;
+  int dimension = 0;
+  std::int64_t blocks = 1;  ///< the dimension is so many runs, each cut alike: 3 for fused query, key and value weights
+  bool operator==(const StateCut&) const = default;
+};
+using StateCutList = std::vector<StateCut>;
+
 /// The local graph of `rank`: feeds are cut along their first dimension over the mesh axis "data" (split_evenly),
-/// states and scalars replicated, state outputs and fetches replicated again. States "accumulate/NAME" may hold this
-/// rank's own share of a sum between the passes of one step; it is reduced in the pass that ends the step. Ranks with
-/// equal role_key get equal graphs. Throws UserError where an axis other than "data" has a size above 1, where feeds
-/// disagree about the number of samples, and where random numbers are drawn along a dimension that is not the samples'.
-Graph partition(const Graph& step, const Mesh& mesh, int rank);
+/// states along other axes as `cuts` says and as follows from it, scalars and fetches are whole. State outputs lie as
+/// their states. States "accumulate/NAME" may hold this rank's own share, along "data", of a sum between the passes of
+/// one step; it is reduced in the pass that ends the step. Ranks with equal role_key get equal graphs. Throws UserError
+/// where feeds disagree about the number of samples, where random numbers are drawn along a dimension that is not the
+/// samples', and for cuts that the states or the mesh do not allow.
+Graph partition(const Graph& step, const Mesh& mesh, int rank, const StateCutList& cuts = {});
+
+/// How each state of the step lies, one entry an axis of the mesh.
+std::map<std::string, Placement> state_placements(const Graph& step, const Mesh& mesh, const StateCutList& cuts);
 
 /// Samples of a pass: the first dimension that all feeds share (rank-0 feeds aside). 0 where there is no such feed.
 std::int64_t pass_samples(const Graph& step);
@@ -35,6 +55,6 @@ struct SampleRange {
 SampleRange rank_samples(std::int64_t samples, const Mesh& mesh, int rank);
 
 /// Ranks with equal keys get equal local graphs of one step graph: "data samples=43 of 128 over 3".
-std::string role_key(const Graph& step, const Mesh& mesh, int rank);
+std::string role_key(const Graph& step, const Mesh& mesh, int rank, const StateCutList& cuts = {});
 
 }  // namespace weft

@@ -1,7 +1,9 @@
 // Where each value of a graph lies along one mesh axis, and what must move.
+//
+// Axes are handled one after the other: the local graph of one axis is what the next one cuts, its exchanges included.
 #pragma once
 
-#include <set>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -14,16 +16,28 @@ namespace weft {
 struct SplitAxis {
   std::string name = "data";
   int size = 1;
-  std::int64_t samples = 0;  ///< of the pass, over all ranks
+  /// Of the pass, over all ranks: an axis that carries samples cuts feeds and keeps states whole. Others (-1) cut
+  /// states and keep feeds whole.
+  std::int64_t samples = 0;
+
+  bool carries_samples() const { return samples >= 0; }
 };
 
+/// Placements of states by name; those that are not named are whole until an operator wants them cut.
+using StateCuts = std::map<std::string, AxisPlacement>;
+
 struct Placements {
-  /// By value, after the all-reduce of those in `reduced`.
+  /// By value, after the exchange of those in `settled`.
   std::vector<AxisPlacement> values;
   /// By node: how it wants its operands.
   std::vector<std::vector<AxisPlacement>> operands;
-  /// Partial values that are summed over the axis where they are made.
-  std::set<ValueId> reduced;
+  /// Partial values that are summed over the axis where they are made: whole everywhere, or each rank its part.
+  std::map<ValueId, AxisPlacement> settled;
+};
+
+/// How a node wants its operands, and how its results lie then.
+struct NodePlacement {
+  std::vector<AxisPlacement> operands, results;
 };
 
 AxisPlacement replicated();
@@ -39,8 +53,13 @@ bool holds_share(const GraphOutput& output);
 /// Whether every group of a batch norm over dimension 0 lies inside one rank's share.
 bool groups_are_local(const AxisPlacement& x, std::int64_t groups);
 
-/// Feeds split along dimension 0, states and scalars replicated, and everything after them by the placement rules.
-/// The fixed point of: a partial value that some reader needs whole is reduced where it is made.
-Placements propagate(const Graph& graph, const SplitAxis& axis);
+/// The types of values.
+std::vector<TensorType> types_of(const Graph& graph, const std::vector<ValueId>& values);
+
+/// Where every value lies, by the placement rules. On an axis of samples feeds are split along dimension 0 and states
+/// are whole. On others states lie as `states` says, and those it does not name adopt the first cut that an operator
+/// wants of them, so that biases, moments, and weights that follow a cut weight are cut with it. The fixed point of: a
+/// partial value that some reader needs otherwise is exchanged where it is made.
+Placements propagate(const Graph& graph, const SplitAxis& axis, const StateCuts& states = {});
 
 }  // namespace weft

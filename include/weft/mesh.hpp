@@ -34,8 +34,14 @@ struct Mesh {
 struct AxisPlacement {
   enum class Kind : std::uint8_t { replicated, split, partial };
   Kind kind = Kind::replicated;
-  int dimension = 0;  ///< split: which tensor dimension
-  Dims extents;       ///< split: the local extent on each coordinate of the axis (uneven allowed, 0 too)
+  int dimension = 0;        ///< split: which tensor dimension
+  Dims extents;             ///< split: the extent of each coordinate's part of a block (uneven allowed, 0 too)
+  std::int64_t blocks = 1;  ///< split: the dimension is so many equal runs, each cut alike (fused QKV weights have 3)
+
+  /// Of the dimension on one coordinate.
+  std::int64_t local_extent(int coordinate) const { return extents.at(static_cast<std::size_t>(coordinate)) * blocks; }
+  std::int64_t block_extent() const;  ///< of one block, over all coordinates
+  bool is_even() const;               ///< whether all coordinates have equal parts
   bool operator==(const AxisPlacement&) const = default;
 };
 

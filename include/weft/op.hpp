@@ -43,6 +43,8 @@
 //               sample_offset plus the index along sample_dim (0 when sample_dim is -1) and j the row-major index of
 //               the element among the other dimensions; word j mod 4 is taken. All modulo 2^32. Independent of layout,
 //               micro-batch and mesh.
+//               With start i64 [rank] and {whole}: the part of those of shape `whole` whose first element is at start
+//               (start and `whole` are not looked at along sample_dim).
 //   if / while  see graph.hpp (bodies).
 //   Collectives {axes, ...} run over the ranks along the named mesh axes; parts are equal, cut along dimension 0.
 //   all_reduce x {kind: sum|max|min}.   all_gather x {size}: dimension 0 times `size`, the number of ranks.

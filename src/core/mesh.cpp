@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "weft/error.hpp"
 
@@ -61,11 +62,22 @@ std::string Mesh::str() const {
   return text.empty() ? "one rank" : text;
 }
 
+std::int64_t AxisPlacement::block_extent() const {
+  return std::accumulate(extents.begin(), extents.end(), std::int64_t{0});
+}
+
+bool AxisPlacement::is_even() const {
+  return std::all_of(extents.begin(), extents.end(), [&](std::int64_t e) { return e == extents.front(); });
+}
+
 std::string Placement::str() const {
   std::vector<std::string> parts;
   for (const AxisPlacement& a : axes) switch (a.kind) {
       case AxisPlacement::Kind::replicated: parts.emplace_back("replicated"); break;
-      case AxisPlacement::Kind::split: parts.push_back(fmt::format("split({})", a.dimension)); break;
+      case AxisPlacement::Kind::split:
+        parts.push_back(a.blocks == 1 ? fmt::format("split({})", a.dimension)
+                                      : fmt::format("split({} in {} blocks)", a.dimension, a.blocks));
+        break;
       case AxisPlacement::Kind::partial: parts.emplace_back("partial"); break;
     }
   return fmt::format("[{}]", fmt::join(parts, ", "));

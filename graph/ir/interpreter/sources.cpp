@@ -27,16 +27,19 @@ Tensor evaluate_random_bits(const Node& node, Operands operands) {
   const auto offset = static_cast<std::uint64_t>(operands[2].as_int(0));
   const auto id = static_cast<std::uint32_t>(node.attributes.integer("id"));
   const std::array<std::uint32_t, 2> key = {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)};
+  const bool part = operands.size() == 4;
+  const Shape whole = part ? Shape(node.attributes.integers("whole")) : shape;
   // Strides of j: row-major over all dimensions but sample_dim.
   Dims strides(shape.extents().size(), 0);
-  std::int64_t stride = 1;
+  std::int64_t stride = 1, first = 0;
   for (int d = shape.rank() - 1; d >= 0; --d)
     if (d != sample_dim) {
       strides[static_cast<std::size_t>(d)] = stride;
-      stride *= shape[d];
+      if (part) first += stride * operands[3].as_int(d);
+      stride *= whole[d];
     }
   Tensor result(DType::u32, shape);
-  Odometer at(shape.extents(), strides, 0);
+  Odometer at(shape.extents(), strides, first);
   for (std::uint32_t& word : result.mutable_values<std::uint32_t>()) {
     const auto j = static_cast<std::uint64_t>(at.offset());
     const std::uint64_t sample =

@@ -14,6 +14,11 @@ inline AxisPlacement part_of_sum() { return {AxisPlacement::Kind::partial, 0, {}
 inline AxisPlacement cut(std::int64_t dimension, Dims extents) {
   return {AxisPlacement::Kind::split, static_cast<int>(dimension), std::move(extents)};
 }
+/// The same cut of another dimension.
+inline AxisPlacement moved(AxisPlacement p, std::int64_t dimension) {
+  p.dimension = static_cast<int>(dimension);
+  return p;
+}
 inline bool is_cut(const AxisPlacement& p) { return p.kind == AxisPlacement::Kind::split; }
 inline bool is_part_of_sum(const AxisPlacement& p) { return p.kind == AxisPlacement::Kind::partial; }
 inline bool is_whole(const AxisPlacement& p) { return p.kind == AxisPlacement::Kind::replicated; }
@@ -52,7 +57,7 @@ struct PlacementQuestion {
   bool any_cut() const { return first_cut() < given.size(); }
   bool all_given(bool (*test)(const AxisPlacement&)) const { return std::all_of(given.begin(), given.end(), test); }
   /// This coordinate's extent of a cut.
-  std::int64_t extent(const AxisPlacement& p) const { return p.extents.at(static_cast<std::size_t>(coordinate)); }
+  std::int64_t extent(const AxisPlacement& p) const { return p.local_extent(coordinate); }
   /// `extents` with dimension p.dimension as it is on this coordinate.
   Dims local(Dims extents, const AxisPlacement& p) const {
     extents.at(static_cast<std::size_t>(p.dimension)) = extent(p);
@@ -75,5 +80,6 @@ PlacementRule indexing_placement(Op op);
 PlacementRule reduction_placement(Op op);
 PlacementRule contraction_placement(Op op);
 PlacementRule attention_placement(Op op);
+PlacementRule collective_placement(Op op);
 
 }  // namespace weft::ops

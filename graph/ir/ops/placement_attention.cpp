@@ -35,7 +35,7 @@ PlacementAnswer attention(const Node& node, std::span<const TensorType> operands
   const AxisPlacement& p = given[me];
   const Along mine = along(me);
   const bool batch = p.dimension == mine.batch, heads = p.dimension == mine.heads;
-  if (!batch && !heads) return q.all_whole();
+  if ((!batch && !heads) || p.blocks != 1) return q.all_whole();
   PlacementAnswer answer = q.all_whole();
   const std::int64_t cut_heads = operands[me].shape[p.dimension];
   const auto place = [&](const TensorType& type, Along a, AxisPlacement& to) {

@@ -10,11 +10,11 @@ using Given = std::span<const AxisPlacement>;
 PlacementAnswer gather(const Node& node, Types operands, Types results, Given given, int coordinate) {
   const PlacementQuestion q{node, operands, results, given, coordinate};
   const std::int64_t axis = node.attributes.integer("axis"), rank = operands[1].shape.rank();
-  if (is_cut(given[1])) return q.only(1, cut(axis + given[1].dimension, given[1].extents));
+  if (is_cut(given[1])) return q.only(1, moved(given[1], axis + given[1].dimension));
   if (is_part_of_sum(given[0]) && is_whole(given[1])) return q.as_given(part_of_sum());
   if (!is_cut(given[0]) || given[0].dimension == axis) return q.all_whole();
   const std::int64_t d = given[0].dimension;
-  return q.only(0, cut(d < axis ? d : d - 1 + rank, given[0].extents));
+  return q.only(0, moved(given[0], d < axis ? d : d - 1 + rank));
 }
 
 /// Operands: indices, updates. A cut along the indices gives partial sums.
@@ -24,11 +24,10 @@ PlacementAnswer scatter_add(const Node& node, Types operands, Types results, Giv
   if (is_part_of_sum(given[1]) && is_whole(given[0])) return q.as_given(part_of_sum());
   const bool by_updates = is_cut(given[1]);
   if (!by_updates && !is_cut(given[0])) return q.all_whole();
-  const AxisPlacement updates = by_updates ? given[1] : cut(axis + given[0].dimension, given[0].extents);
+  const AxisPlacement updates = by_updates ? given[1] : moved(given[0], axis + given[0].dimension);
   const std::int64_t d = updates.dimension;
-  if (d >= axis && d < axis + rank)
-    return {{cut(d - axis, updates.extents), updates}, {part_of_sum()}, node.attributes};
-  const AxisPlacement result = cut(d < axis ? d : d - rank + 1, updates.extents);
+  if (d >= axis && d < axis + rank) return {{moved(updates, d - axis), updates}, {part_of_sum()}, node.attributes};
+  const AxisPlacement result = moved(updates, d < axis ? d : d - rank + 1);
   PlacementAnswer answer{{whole(), updates}, {result}, node.attributes};
   answer.local_attributes.set("shape", q.local(results[0].shape.extents(), result));
   return answer;
@@ -50,7 +49,7 @@ PlacementAnswer along_removed_axis(const Node& node, Types operands, Types resul
   const PlacementQuestion q{node, operands, results, given, coordinate};
   const std::int64_t axis = node.attributes.integer("axis");
   if (!is_cut(given[0]) || given[0].dimension == axis) return q.all_whole();
-  return q.as_given(cut(without(given[0].dimension, {axis}), given[0].extents));
+  return q.as_given(moved(given[0], without(given[0].dimension, {axis})));
 }
 
 /// Operators that look along one axis and keep the dimensions (cumsum, top_k, softmax).
@@ -67,9 +66,9 @@ PlacementAnswer cross_entropy(const Node& node, Types operands, Types results, G
   const std::int64_t axis = node.attributes.integer("axis");
   AxisPlacement logits = given[0];
   if (!is_cut(logits))
-    logits = cut(given[1].dimension < axis ? given[1].dimension : given[1].dimension + 1, given[1].extents);
+    logits = moved(given[1], given[1].dimension < axis ? given[1].dimension : given[1].dimension + 1);
   if (logits.dimension == axis) return q.all_whole();
-  const AxisPlacement labels = cut(without(logits.dimension, {axis}), logits.extents);
+  const AxisPlacement labels = moved(logits, without(logits.dimension, {axis}));
   return {{logits, labels}, {labels}, node.attributes};
 }
 

@@ -49,7 +49,7 @@ PlacementRule pointwise_placement(Op op) { return is_pointwise(op) || op == Op::
 
 PlacementRule placement_rule(Op op) {
   for (const auto family : {pointwise_placement, movement_placement, indexing_placement, reduction_placement,
-                            contraction_placement, attention_placement})
+                            contraction_placement, attention_placement, collective_placement})
     if (const PlacementRule rule = family(op)) return rule;
   return nullptr;
 }

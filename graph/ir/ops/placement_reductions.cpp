@@ -14,7 +14,7 @@ PlacementAnswer reduce(const Node& node, Types operands, Types results, Given gi
   if (is_part_of_sum(given[0])) return sums ? q.as_given(part_of_sum()) : q.all_whole();
   if (!is_cut(given[0])) return q.all_whole();
   const Dims& dims = node.attributes.integers("dims");
-  if (!contains(dims, given[0].dimension)) return q.as_given(cut(without(given[0].dimension, dims), given[0].extents));
+  if (!contains(dims, given[0].dimension)) return q.as_given(moved(given[0], without(given[0].dimension, dims)));
   return sums ? q.as_given(part_of_sum()) : q.all_whole();
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "graph/partition/partition.hpp"
 #include "weft/graph.hpp"
 #include "weft/mesh.hpp"
 
@@ -13,6 +14,7 @@ namespace weft::test {
 using Table = std::map<std::string, Tensor>;
 
 Mesh data_mesh(int ranks);
+Mesh mesh_of(int data, int tensor);
 
 /// `count` rows of t from `first`.
 Tensor rows(const Tensor& t, std::int64_t first, std::int64_t count);
@@ -21,11 +23,19 @@ Tensor rows(const Tensor& t, std::int64_t first, std::int64_t count);
 /// given per rank in `states`.
 std::vector<Table> run_ranks(const Graph& step, int ranks, const Table& inputs, const std::vector<Table>& states = {});
 
+/// The same over any mesh; states are given whole, and each rank gets its part.
+std::vector<Table> run_mesh(const Graph& step, const Mesh& mesh, const StateCutList& cuts, const Table& inputs,
+                            const std::vector<Table>& states = {});
+
 /// The largest |a - b| / max(1, |b|); fails on different types.
 double difference(const Tensor& a, const Tensor& b);
 
 /// Every rank's outputs are those of the unsharded graph within `tolerance`.
 void expect_same_on_ranks(const Graph& step, int ranks, const Table& inputs, double tolerance);
+
+/// The same over a mesh; a state's new value is compared with the rank's part of the unsharded one.
+void expect_same_on_mesh(const Graph& step, const Mesh& mesh, const StateCutList& cuts, const Table& inputs,
+                         double tolerance);
 
 /// How many nodes of this operator there are.
 int count_of(const Graph& graph, Op op);

@@ -40,12 +40,12 @@ TEST(Partition, RanksOfOtherAxesOfSizeOneChangeNothing) {
 }
 
 TEST(Partition, AnAxisThatCannotBeSplitYetIsNamed) {
-  const Mesh mesh{{{"data", 2}, {"tensor", 2}}};
+  const Mesh mesh{{{"data", 2}, {"pipeline", 2}}};
   try {
     partition(double_feed(4), mesh, 0);
     FAIL();
   } catch (const UserError& e) {
-    EXPECT_THAT(e.what(), HasSubstr("tensor: 1"));
+    EXPECT_THAT(e.what(), HasSubstr("pipeline: 1"));
   }
 }
 
@@ -101,7 +101,7 @@ TEST(LockstepInterpreter, RanksThatDoNotMeetAreNamed) {
     g->output("y", OutputRole::fetch, y);
   }
   const Table in{{"x", noise({2}, 1)}};
-  EXPECT_THROW(interpret_distributed({a.graph(), b.graph()}, {in, in}), InternalError);
+  EXPECT_THROW(interpret_distributed(data_mesh(2), {a.graph(), b.graph()}, {in, in}), InternalError);
 }
 
 }  // namespace

@@ -1,0 +1,107 @@
+// Steps over data x tensor: values of the unsharded step, and the exchanges that one would write by hand.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "graph/partition/partition.hpp"
+#include "tests/graph/partition/harness.hpp"
+#include "tests/graph/training/fixture.hpp"
+#include "tests/graph/training/models.hpp"
+#include "weft/error.hpp"
+
+namespace weft {
+namespace {
+
+using namespace test;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr std::int64_t kBatch = 6;
+
+TrainingGraph step_over_mesh(const Model& model, const std::string& optimizer, double clip = 0) {
+  JobSpec job = plain_job();
+  job.batch = kBatch;
+  job.metrics = {"accuracy"};
+  job.optimizer = optimizer_spec(optimizer, {{"lr", 0.1}, {"clip_norm", clip}});
+  return build_training_step(model, job, {kBatch, kBatch, Pass::only, {9, 3}, Shape{}});
+}
+
+Table inputs_over_mesh(const Model& model, const TrainingGraph& step) {
+  Table inputs;
+  add_initial_states(inputs, model, step);
+  inputs["x"] = noise(step.graph.type(step.graph.find_input("x")).shape, 100);
+  inputs["target"] = Tensor::from<std::int64_t>({kBatch}, {0, 1, 2, 3, 0, 1});
+  inputs["sample_offset"] = Tensor::scalar<std::int64_t>(0);
+  return inputs;
+}
+
+const Mesh kMeshes[] = {mesh_of(1, 2), mesh_of(1, 4), mesh_of(2, 2), mesh_of(4, 2), mesh_of(1, 3), mesh_of(2, 4)};
+
+/// Exchanges over an axis that carry more than a few numbers: "all_reduce f32[6, 4]".
+std::vector<std::string> large_exchanges(const Graph& graph, const std::string& axis) {
+  std::vector<std::string> result;
+  for (const Node& node : graph.nodes())
+    if (class_of(node.op) == OpClass::collective && node.attributes.texts("axes") == std::vector{axis} &&
+        graph.type(node.inputs[0]).shape.elements() > 4)
+      result.push_back(std::string(name_of(node.op)) + " " + graph.type(node.inputs[0]).str());
+  return result;
+}
+
+TEST(Mesh, AnMlpTrainsAlikeWhicheverWeightIsCut) {
+  const Model model = mlp(kBatch);
+  const TrainingGraph step = step_over_mesh(model, "adamw", 1.0);
+  const Table inputs = inputs_over_mesh(model, step);
+  for (const StateCutList& cuts :
+       {StateCutList{{"w1", "tensor", 1}}, StateCutList{{"w1", "tensor", 0}}, StateCutList{{"w2", "tensor", 0}},
+        StateCutList{{"w2", "tensor", 1}}, StateCutList{{"b1", "tensor", 0}}, StateCutList{}})
+    for (const Mesh& mesh : kMeshes) {
+      SCOPED_TRACE(cuts.empty() ? "none" : cuts[0].state + std::to_string(cuts[0].dimension));
+      expect_same_on_mesh(step.graph, mesh, cuts, inputs, 1e-5);
+    }
+}
+
+TEST(Mesh, AConvolutionalNetTrainsAlikeWhicheverWeightIsCut) {
+  const Model model = conv_net(kBatch, 0.3);
+  const TrainingGraph step = step_over_mesh(model, "sgd", 1.0);
+  const Table inputs = inputs_over_mesh(model, step);
+  for (const ModelState& s : model.states)
+    for (int d = 0; d < s.initial.value().shape().rank(); ++d) {
+      const StateCutList cuts{{s.name, "tensor", d}};
+      for (const Mesh& mesh : kMeshes) {
+        if (s.initial.value().shape()[d] < mesh.axis_size("tensor")) continue;
+        SCOPED_TRACE(s.name + std::to_string(d));
+        expect_same_on_mesh(step.graph, mesh, cuts, inputs, 1e-5);
+      }
+    }
+}
+
+TEST(Mesh, WeightsCutByColumnsAndThenByRowsExchangeOnce) {
+  const Model model = mlp(kBatch);
+  const Graph step = step_over_mesh(model, "adamw", 1.0).graph;
+  const StateCutList cuts{{"w1", "tensor", 1}};
+  EXPECT_THAT(large_exchanges(partition(step, mesh_of(1, 2), 0, cuts), "tensor"), ElementsAre("all_reduce f32[6, 4]"));
+  const auto placements = state_placements(step, mesh_of(1, 2), cuts);
+  for (const char* state : {"w2", "optimizer/exp_avg/w2", "optimizer/exp_avg_sq/w2", "b1", "optimizer/exp_avg/b1"})
+    EXPECT_EQ(placements.at(state).str(), "[replicated, split(0)]") << state;
+  EXPECT_EQ(placements.at("optimizer/exp_avg/w1").str(), "[replicated, split(1)]");
+  EXPECT_EQ(placements.at("b2").str(), "[replicated, replicated]");
+}
+
+TEST(Mesh, CutsThatCannotBeAreNamed) {
+  const Graph step = step_over_mesh(mlp(kBatch), "sgd").graph;
+  const auto message = [&](const StateCut& cut, const Mesh& mesh) {
+    try {
+      partition(step, mesh, 0, {cut});
+    } catch (const UserError& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  EXPECT_THAT(message({"w1", "tensor", 2}, mesh_of(1, 2)), HasSubstr("no dimension 2"));
+  EXPECT_THAT(message({"w1", "tensor", 0, 4}, mesh_of(1, 2)), HasSubstr("not 4 equal blocks"));
+  EXPECT_THAT(message({"w1", "tensor", 1}, mesh_of(1, 8)), HasSubstr("too few for 8 ranks"));
+  EXPECT_THAT(message({"w1", "data", 1}, mesh_of(2, 2)), HasSubstr("other than 'data'"));
+  EXPECT_THAT(message({"w1", "expert", 1}, mesh_of(2, 2)), HasSubstr("not along 'expert'"));
+}
+
+}  // namespace
+}  // namespace weft
