@@ -11,8 +11,8 @@
 #include <set>
 #include <vector>
 
+#include "graph/ir/min_cut.hpp"
 #include "graph/lowering/body.hpp"
-#include "graph/lowering/min_cut.hpp"
 
 namespace weft::lowering {
 namespace {

@@ -34,7 +34,10 @@ namespace {
 
 class Propagation {
  public:
-  Propagation(const Graph& graph, const SplitAxis& axis, const StateCuts& states) : graph_(graph), axis_(axis) {
+  Propagation(const Graph& graph, const SplitAxis& axis, const StateCuts& states, const std::set<ValueId>& early)
+      : graph_(graph), axis_(axis) {
+    for (const ValueId v : early) early_[v] = replicated();
+    settled_ = early_;
     for (const GraphInput& i : graph.inputs())
       if (const auto named = states.find(i.name); named != states.end() && i.role == InputRole::state)
         states_[i.value] = named->second;
@@ -43,7 +46,7 @@ class Propagation {
   Placements run() {
     settle_down();
     if (!axis_.carries_samples()) {  // what was demanded before all states had their places need not be demanded now
-      settled_.clear();
+      settled_ = early_;
       settle_down();
     }
     return std::move(result_);
@@ -139,15 +142,17 @@ class Propagation {
   const Graph& graph_;
   const SplitAxis& axis_;
   Placements result_;
-  std::map<ValueId, AxisPlacement> states_;   ///< cut ones
+  std::map<ValueId, AxisPlacement> states_;  ///< cut ones
+  std::map<ValueId, AxisPlacement> early_;
   std::map<ValueId, AxisPlacement> settled_;  ///< by some reader; not all are partial once their own operands are whole
   bool changed_ = false;
 };
 
 }  // namespace
 
-Placements propagate(const Graph& graph, const SplitAxis& axis, const StateCuts& states) {
-  return Propagation(graph, axis, states).run();
+Placements propagate(const Graph& graph, const SplitAxis& axis, const StateCuts& states,
+                     const std::set<ValueId>& early) {
+  return Propagation(graph, axis, states, early).run();
 }
 
 }  // namespace weft

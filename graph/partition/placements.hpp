@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -59,7 +60,8 @@ std::vector<TensorType> types_of(const Graph& graph, const std::vector<ValueId>&
 /// Where every value lies, by the placement rules. On an axis of samples feeds are split along dimension 0 and states
 /// are whole. On others states lie as `states` says, and those it does not name adopt the first cut that an operator
 /// wants of them, so that biases, moments, and weights that follow a cut weight are cut with it. The fixed point of: a
-/// partial value that some reader needs otherwise is exchanged where it is made.
-Placements propagate(const Graph& graph, const SplitAxis& axis, const StateCuts& states = {});
+/// partial value that some reader needs otherwise, or that is in `early`, is exchanged where it is made.
+Placements propagate(const Graph& graph, const SplitAxis& axis, const StateCuts& states = {},
+                     const std::set<ValueId>& early = {});
 
 }  // namespace weft

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "graph/ir/op_rules.hpp"
+#include "graph/partition/early_sums.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
@@ -48,7 +49,11 @@ StateCuts cuts_along(const Graph& graph, const MeshAxis& axis, const StateCutLis
 }
 
 Placements place_parameters(const Graph& opened, const SplitAxis& axis, const StateCuts& states) {
-  return propagate(opened, axis, states);
+  const Placements late = propagate(opened, axis, states);
+  std::set<ValueId> sums = best_sums(opened, late, axis);
+  for (const auto& [v, to] : late.settled)
+    if (is_split(to)) sums.erase(v);  // propagation finds it again, and how it is cut
+  return propagate(opened, axis, states, sums);
 }
 
 }  // namespace weft

@@ -8,8 +8,8 @@
 
 #include "graph/ir/builder.hpp"
 #include "graph/ir/interpret.hpp"
+#include "graph/ir/min_cut.hpp"
 #include "graph/lowering/lower.hpp"
-#include "graph/lowering/min_cut.hpp"
 #include "kernels/cpu/cpu_device.hpp"
 #include "tests/support/run_compiled.hpp"
 

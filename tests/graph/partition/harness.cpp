@@ -105,6 +105,21 @@ void expect_same_on_ranks(const Graph& step, int ranks, const Table& inputs, dou
       EXPECT_LE(difference(actual[r].at(name), value), tolerance) << name << " on rank " << r << " of " << ranks;
 }
 
+double scaled_difference(const Tensor& a, const Tensor& b) {
+  EXPECT_EQ(a.dtype(), b.dtype());
+  EXPECT_EQ(a.shape(), b.shape());
+  if (a.shape() != b.shape()) return HUGE_VAL;
+  double worst = 0, scale = 1e-6;
+  for (std::int64_t i = 0; i < a.elements(); ++i) {
+    const double x = a.as_double(i), y = b.as_double(i);
+    if (x == y || (std::isnan(x) && std::isnan(y))) continue;
+    worst = std::isnan(x - y) ? HUGE_VAL : std::max(worst, std::abs(x - y));
+  }
+  for (std::int64_t i = 0; i < b.elements(); ++i)
+    if (std::isfinite(b.as_double(i))) scale = std::max(scale, std::abs(b.as_double(i)));
+  return worst / scale;
+}
+
 void expect_same_on_mesh(const Graph& step, const Mesh& mesh, const StateCutList& cuts, const Table& inputs,
                          double tolerance) {
   const Table expected = interpret(step, inputs);

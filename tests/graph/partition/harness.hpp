@@ -30,10 +30,14 @@ std::vector<Table> run_mesh(const Graph& step, const Mesh& mesh, const StateCutL
 /// The largest |a - b| / max(1, |b|); fails on different types.
 double difference(const Tensor& a, const Tensor& b);
 
+/// The largest |a - b| over the largest finite |b| (at least 1e-6); NaN equals NaN.
+double scaled_difference(const Tensor& a, const Tensor& b);
+
 /// Every rank's outputs are those of the unsharded graph within `tolerance`.
 void expect_same_on_ranks(const Graph& step, int ranks, const Table& inputs, double tolerance);
 
-/// The same over a mesh; a state's new value is compared with the rank's part of the unsharded one.
+/// The same over a mesh, each output by its own scale; a state's new value is compared with the rank's part of the
+/// unsharded one.
 void expect_same_on_mesh(const Graph& step, const Mesh& mesh, const StateCutList& cuts, const Table& inputs,
                          double tolerance);
 

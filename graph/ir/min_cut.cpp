@@ -1,11 +1,11 @@
 // Maximum flow by shortest augmenting paths; graphs have a few hundred vertices.
-#include "graph/lowering/min_cut.hpp"
+#include "graph/ir/min_cut.hpp"
 
 #include <algorithm>
 #include <limits>
 #include <queue>
 
-namespace weft::lowering {
+namespace weft {
 namespace {
 
 constexpr double kNothing = 1e-15;  ///< seconds: what rounding leaves of an edge
@@ -101,4 +101,4 @@ std::vector<bool> LabelChoice::best() const {
   return labels;
 }
 
-}  // namespace weft::lowering
+}  // namespace weft

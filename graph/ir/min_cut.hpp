@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <vector>
 
-namespace weft::lowering {
+namespace weft {
 
 class LabelChoice {
  public:
@@ -32,4 +32,4 @@ class LabelChoice {
   std::vector<Edge> edges_;
 };
 
-}  // namespace weft::lowering
+}  // namespace weft
