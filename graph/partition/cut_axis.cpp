@@ -69,13 +69,15 @@ std::vector<ValueId> append_index_of_extremum(LocalGraph& local, const Node& nod
 
 }  // namespace
 
-std::optional<NodePlacement> place_along_cut(const Graph&, const Node& node, const std::vector<AxisPlacement>& given) {
+std::optional<NodePlacement> place_along_cut(const Graph& graph, const Node& node,
+                                             const std::vector<AxisPlacement>& given) {
   if (given.empty() || !is_split(given[0])) return std::nullopt;
   const AxisPlacement& x = given[0];
   if (is_extremum(node.op) && ops::contains(node.attributes.integers("dims"), x.dimension))
     return NodePlacement{{x}, {replicated()}};
   if (x.blocks != 1 || std::count(x.extents.begin(), x.extents.end(), 0) != 0) return std::nullopt;
-  if (node.op == Op::gather && node.attributes.integer("axis") == x.dimension)
+  const bool adds_up = graph.type(node.outputs[0]).dtype != DType::boolean;
+  if (node.op == Op::gather && adds_up && node.attributes.integer("axis") == x.dimension)
     return NodePlacement{{x, replicated()}, {partial()}};
   if (is_index_of_extremum(node.op) && node.attributes.integer("axis") == x.dimension)
     return NodePlacement{{x}, {replicated()}};

@@ -48,8 +48,8 @@ ValueId from_front(GraphBuilder& b, ValueId x, int d) {
 }
 
 ValueId padded(GraphBuilder& b, ValueId part, const AxisPlacement& p) {
+  if (p.is_even()) return part;  // on all ranks or on none: what follows is cut alike
   const std::int64_t missing = padded_extent(p) - b.shape(part)[p.dimension];
-  if (missing == 0) return part;
   Dims none(b.shape(part).extents().size(), 0), high = none;
   high[static_cast<std::size_t>(p.dimension)] = missing;
   return b.pad(part, b.full(b.dtype(part), {}, 0), none, high, none);

@@ -63,11 +63,11 @@ class RankInterpreter {
   std::size_t next_ = 0;
 };
 
-/// x and y under `kind`; sums wrap like the type.
+/// x and y under `kind`; sums wrap like the type, NaN is the extremum of what it is among.
 template <class T>
 T combined(T x, T y, const std::string& kind) {
-  if (kind == "max") return std::max(x, y);
-  if (kind == "min") return std::min(x, y);
+  if (kind == "max") return y > x || y != y ? y : x;
+  if (kind == "min") return y < x || y != y ? y : x;
   if constexpr (std::is_integral_v<T>)
     return static_cast<T>(static_cast<std::uint64_t>(x) + static_cast<std::uint64_t>(y));
   else

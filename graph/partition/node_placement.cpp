@@ -42,7 +42,7 @@ NodePlacement batch_norm(const Graph& graph, const Node& node, const Given& give
   NodePlacement answer = all_whole(node);
   if (!is_split(given[0])) return answer;
   if (given[0].dimension == node.attributes.integer("axis")) return by_channels(graph, node, given[0], 1);
-  if (given[0].dimension != 0) return answer;
+  if (given[0].dimension != 0 || graph.type(node.inputs[0]).shape[0] == 0) return answer;
   answer.operands[0] = answer.results[0] = given[0];
   if (node.inputs.size() == 5) return answer;
   const std::int64_t groups = node.attributes.integer("groups");
@@ -57,7 +57,7 @@ NodePlacement batch_norm_grad(const Graph& graph, const Node& node, const Given&
   const AxisPlacement& x = is_split(given[1]) ? given[1] : given[0];
   if (!is_split(x)) return answer;
   if (x.dimension == node.attributes.integer("axis")) return by_channels(graph, node, x, 2);
-  if (x.dimension != 0) return answer;
+  if (x.dimension != 0 || graph.type(node.inputs[1]).shape[0] == 0) return answer;
   answer.operands[0] = answer.operands[1] = answer.results[0] = x;
   const std::int64_t groups = node.attributes.integer("groups");
   if (!groups_are_local(x, groups)) return answer;

@@ -88,7 +88,6 @@ class Partitioner {
     if (!groups_are_local(x, groups))
       return forward ? append_local_batch_norm(local_, node, x) : append_local_batch_norm_grad(local_, node, x);
     const std::int64_t samples = x.extents.at(static_cast<std::size_t>(coordinate_));
-    if (samples == 0) return append_empty_normalisation(local_, node, local_.get(node.inputs[0], x));
     const std::int64_t group = step_.type(node.inputs[0]).shape[0] / groups;
     Node copy = node;
     copy.attributes.set("groups", samples / group);
@@ -98,6 +97,8 @@ class Partitioner {
       const bool per_sample = i == 0 || (!forward && i == 1), per_group = !forward && i >= 3;
       copy.inputs[i] = local_.get(node.inputs[i], per_sample ? x : per_group ? statistics : replicated());
     }
+    // Operands first: bringing them may take exchanges, in which ranks without samples take part.
+    if (samples == 0) return append_empty_normalisation(local_, node, copy.inputs[0]);
     return local_.builder().append(std::move(copy));
   }
 

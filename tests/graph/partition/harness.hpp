@@ -5,27 +5,18 @@
 #include <string>
 #include <vector>
 
-#include "graph/partition/partition.hpp"
+#include "tests/graph/partition/lockstep.hpp"
 #include "weft/graph.hpp"
 #include "weft/mesh.hpp"
 
 namespace weft::test {
 
-using Table = std::map<std::string, Tensor>;
-
 Mesh data_mesh(int ranks);
 Mesh mesh_of(int data, int tensor);
-
-/// `count` rows of t from `first`.
-Tensor rows(const Tensor& t, std::int64_t first, std::int64_t count);
 
 /// Each rank's outputs of `step` partitioned over `ranks`; inputs are those of the unsharded graph, but states may be
 /// given per rank in `states`.
 std::vector<Table> run_ranks(const Graph& step, int ranks, const Table& inputs, const std::vector<Table>& states = {});
-
-/// The same over any mesh; states are given whole, and each rank gets its part.
-std::vector<Table> run_mesh(const Graph& step, const Mesh& mesh, const StateCutList& cuts, const Table& inputs,
-                            const std::vector<Table>& states = {});
 
 /// The largest |a - b| / max(1, |b|); fails on different types.
 double difference(const Tensor& a, const Tensor& b);
