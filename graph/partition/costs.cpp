@@ -82,6 +82,8 @@ class Bill {
     const bool reduces_cut = std::all_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) {
       return is_replicated(at(v)) && placements_.settled.count(v) == 0;
     });
+    if (class_of(node.op) == OpClass::collective)  // over other axes
+      cost_.moved += 2 * bytes_of(graph_.type(node.outputs[0])) * share(at(node.outputs[0]));
     for (const ValueId v : node.outputs) {
       cost_.touched += bytes_of(graph_.type(v)) * share(at(v));
       if (part < 1 && reduces_cut) exchange(v, partial(), replicated());

@@ -20,6 +20,9 @@ NodePlacement all_whole(const Node& node) {
   return {Given(node.inputs.size(), replicated()), Given(node.outputs.size(), replicated())};
 }
 
+/// Each rank has one run of samples.
+bool is_by_samples(const AxisPlacement& p) { return p.dimension == 0 && p.blocks == 1 && p.block_extent() > 0; }
+
 AxisPlacement group_split(const AxisPlacement& x, std::int64_t group) {
   Dims extents = x.extents;
   for (std::int64_t& n : extents) n /= group;
@@ -42,7 +45,7 @@ NodePlacement batch_norm(const Graph& graph, const Node& node, const Given& give
   NodePlacement answer = all_whole(node);
   if (!is_split(given[0])) return answer;
   if (given[0].dimension == node.attributes.integer("axis")) return by_channels(graph, node, given[0], 1);
-  if (given[0].dimension != 0 || graph.type(node.inputs[0]).shape[0] == 0) return answer;
+  if (!is_by_samples(given[0])) return answer;
   answer.operands[0] = answer.results[0] = given[0];
   if (node.inputs.size() == 5) return answer;
   const std::int64_t groups = node.attributes.integer("groups");
@@ -57,7 +60,7 @@ NodePlacement batch_norm_grad(const Graph& graph, const Node& node, const Given&
   const AxisPlacement& x = is_split(given[1]) ? given[1] : given[0];
   if (!is_split(x)) return answer;
   if (x.dimension == node.attributes.integer("axis")) return by_channels(graph, node, x, 2);
-  if (x.dimension != 0 || graph.type(node.inputs[1]).shape[0] == 0) return answer;
+  if (!is_by_samples(x)) return answer;
   answer.operands[0] = answer.operands[1] = answer.results[0] = x;
   const std::int64_t groups = node.attributes.integer("groups");
   if (!groups_are_local(x, groups)) return answer;
@@ -78,7 +81,7 @@ NodePlacement moments(const Node& node, const Given& given) {
 
 NodePlacement dropout(const Graph& graph, const Node& node, const Given& given) {
   NodePlacement answer = all_whole(node);
-  if (!is_split(given[0])) return answer;
+  if (!is_split(given[0]) || (node.inputs.size() > 1 && given[0].blocks != 1)) return answer;
   if (node.inputs.size() > 1 && node.attributes.integer("sample_dim") != given[0].dimension)
     throw UserError(fmt::format(
         "dropout node '{}': the samples lie along dimension {} of {}, but its random numbers "

@@ -2,71 +2,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <map>
-
-#include "graph/ir/interpret.hpp"
-#include "graph/ir/passes/attention.hpp"
-#include "graph/ir/passes/simplify.hpp"
-#include "graph/models/models.hpp"
-#include "graph/onnx/import.hpp"
 #include "graph/partition/partition.hpp"
 #include "tests/graph/partition/harness.hpp"
-#include "tests/graph/training/fixture.hpp"
-#include "tests/graph/training/models.hpp"
+#include "tests/graph/partition/network_step.hpp"
 
 namespace weft {
 namespace {
 
 using namespace test;
 using ::testing::ElementsAre;
-
-struct NetworkStep {
-  Graph graph;
-  Table inputs;
-};
-
-Tensor whole_numbers(const Shape& shape, std::int64_t below, std::int64_t salt) {
-  Tensor t(DType::i64, shape);
-  std::int64_t i = salt;
-  for (std::int64_t& v : t.mutable_values<std::int64_t>()) {
-    v = (i * 7 + i / 3) % below;
-    ++i;
-  }
-  return t;
-}
-
-/// The step that training would lower: recognised, built and simplified.
-NetworkStep network_step(const std::string& name, const std::map<std::string, std::string>& settings,
-                         std::int64_t batch, const Shape& target, std::int64_t classes, bool attention = true) {
-  Model model = onnx::import_model(build_model(name, settings), {.symbols = {{"N", batch}}});
-  if (attention) model.forward = with_attention(model.forward);
-  JobSpec job = plain_job();
-  job.batch = batch;
-  job.optimizer = optimizer_spec("sgd", {{"lr", 0.1}, {"momentum", 0.9}, {"clip_norm", 1.0}});
-  const TrainingGraph step = build_training_step(model, job, {batch, batch, Pass::only, {9, 3}, target});
-  NetworkStep result{simplify(step.graph), {}};
-  add_initial_states(result.inputs, model, step);
-  for (const GraphInput& i : step.graph.inputs()) {
-    const TensorType& type = step.graph.type(i.value);
-    if (i.name == "sample_offset") result.inputs[i.name] = Tensor::scalar<std::int64_t>(0);
-    if (i.role != InputRole::feed) continue;
-    result.inputs[i.name] =
-        is_integer(type.dtype) ? whole_numbers(type.shape, classes, batch) : noise(type.shape, 7).cast(type.dtype);
-  }
-  return result;
-}
-
-NetworkStep gpt2_step(bool attention) {
-  return network_step("gpt2",
-                      {{"vocabulary", "13"},
-                       {"width", "16"},
-                       {"heads", "4"},
-                       {"layers", "2"},
-                       {"sequence", "5"},
-                       {"positions", "8"},
-                       {"dropout", "0.1"}},
-                      4, Shape{5}, 13, attention);
-}
 
 StateCutList gpt2_cuts() {
   StateCutList cuts{{"transformer.wte.weight", "tensor", 0}};
@@ -89,7 +33,7 @@ std::vector<std::string> exchanges(const Graph& graph, const std::string& axis, 
 
 TEST(MeshNetworks, Gpt2TrainsAlike) {
   for (const bool attention : {true, false}) {
-    const NetworkStep step = gpt2_step(attention);
+    const NetworkStep step = tiny_gpt2_step(attention);
     for (const Mesh& mesh : {mesh_of(1, 2), mesh_of(2, 2), mesh_of(1, 4), mesh_of(2, 4), mesh_of(4, 1)})
       expect_same_on_mesh(step.graph, mesh, mesh.axis_size("tensor") > 1 ? gpt2_cuts() : StateCutList{}, step.inputs,
                           2e-5);
@@ -97,7 +41,7 @@ TEST(MeshNetworks, Gpt2TrainsAlike) {
 }
 
 TEST(MeshNetworks, Gpt2ExchangesTwiceALayerEachWay) {
-  const NetworkStep step = gpt2_step(true);
+  const NetworkStep step = tiny_gpt2_step(true);
   StateCutList cuts = gpt2_cuts();
   cuts.erase(cuts.begin());  // the embedding stays whole
   const std::string activations = "all_reduce f32[4, 5, 16]";
@@ -111,7 +55,7 @@ TEST(MeshNetworks, Gpt2ExchangesTwiceALayerEachWay) {
 }
 
 TEST(MeshNetworks, AVocabularyInPartsExchangesWhatTheLossIsMadeOf) {
-  const NetworkStep step = gpt2_step(true);
+  const NetworkStep step = tiny_gpt2_step(true);
   const Graph local = partition(step.graph, mesh_of(1, 2), 0, {{"transformer.wte.weight", "tensor", 0}});
   const std::string tokens = "all_reduce f32[4, 5]", rows = "all_reduce f32[4, 5, 1]";
   // The table is smaller than what is read of it. Then the greatest logit, the sum of exponentials, the label's logit,

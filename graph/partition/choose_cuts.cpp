@@ -1,0 +1,167 @@
+// A greedy search; each try is a propagation over the whole graph.
+#include "graph/partition/choose_cuts.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "graph/partition/state_cuts.hpp"
+
+namespace weft {
+namespace {
+
+bool multiplies(Op op) { return op == Op::dot_general || op == Op::conv_general || op == Op::gather; }
+
+class Search {
+ public:
+  Search(const Graph& opened, const MeshAxis& axis, const CostRates& rates)
+      : graph_(opened), axis_{axis.name, axis.size, -1}, mesh_axis_(axis), rates_(rates), users_(opened.users()) {
+    for (const Node& node : graph_.nodes())
+      if (node.op == Op::slice) note_blocks(node);
+  }
+
+  StateCutList best() {
+    std::vector<Choice> beam{priced({})};
+    for (const Weights& alike : groups()) {
+      std::vector<Choice> next = beam;  // this group as it is
+      for (const Choice& so_far : beam)
+        if (const GraphInput* first = first_whole(alike, so_far))
+          for (const StateCut& cut : candidates(*first)) next.push_back(with_all(so_far, alike, cut));
+      std::stable_sort(next.begin(), next.end(), [](const Choice& a, const Choice& b) { return a.time < b.time; });
+      next.resize(std::min<std::size_t>(next.size(), kBeam));
+      beam = std::move(next);
+    }
+    return std::move(beam.front().cuts);
+  }
+
+ private:
+  static constexpr std::size_t kBeam = 6;  ///< a cut that pays at once may be in the way of better ones
+  using Weights = std::vector<const GraphInput*>;
+  struct Choice {
+    StateCutList cuts;
+    Placements placements;
+    double time;
+  };
+
+  void note_blocks(const Node& node) {
+    const Shape &from = graph_.type(node.inputs[0]).shape, &to = graph_.type(node.outputs[0]).shape;
+    for (int d = 0; d < from.rank(); ++d)
+      if (to[d] > 0 && to[d] < from[d] && from[d] % to[d] == 0) blocks_[from[d]].insert(from[d] / to[d]);
+  }
+
+  /// The node that first multiplies by v or by a transposed, reshaped or converted form of it.
+  const Node* first_use(ValueId v) const {
+    for (const NodeId n : users_[static_cast<std::size_t>(v)]) {
+      const Node& node = graph_.node(n);
+      if (multiplies(node.op)) return &node;
+      if (node.op != Op::transpose && node.op != Op::reshape && node.op != Op::cast) continue;
+      if (const Node* use = first_use(node.outputs[0])) return use;
+    }
+    return nullptr;
+  }
+
+  std::string use_of(ValueId weight) const {
+    const Node& node = *first_use(weight);
+    std::string text = fmt::format("{} {}", graph_.type(weight).str(), name_of(node.op));
+    for (const ValueId v : node.inputs) text += " " + graph_.type(v).str();
+    return text;
+  }
+
+  /// Weights alike in type and use, in the order of their first use.
+  std::vector<Weights> groups() const {
+    std::vector<std::pair<const Node*, const GraphInput*>> found;
+    for (const GraphInput& i : graph_.inputs())
+      if (i.role == InputRole::state && graph_.type(i.value).shape.rank() >= 2)
+        if (const Node* use = first_use(i.value)) found.emplace_back(use, &i);
+    std::stable_sort(found.begin(), found.end(), [&](const auto& a, const auto& b) {
+      return graph_.value(a.first->outputs[0]).producer < graph_.value(b.first->outputs[0]).producer;
+    });
+    std::vector<Weights> result;
+    std::map<std::string, std::size_t> place;
+    for (const auto& [use, input] : found) {
+      const auto [at, fresh] = place.emplace(use_of(input->value), result.size());
+      if (fresh) result.emplace_back();
+      result[at->second].push_back(input);
+    }
+    return result;
+  }
+
+  /// The first of them that is not cut; nullptr where all are.
+  const GraphInput* first_whole(const Weights& weights, const Choice& choice) const {
+    for (const GraphInput* w : weights)
+      if (!is_split(choice.placements.values[static_cast<std::size_t>(w->value)])) return w;
+    return nullptr;
+  }
+
+  StateCutList candidates(const GraphInput& weight) const {
+    StateCutList result;
+    const Shape& shape = graph_.type(weight.value).shape;
+    for (int d = 0; d < shape.rank(); ++d) {
+      std::set<std::int64_t> counts{1};
+      if (const auto noted = blocks_.find(shape[d]); noted != blocks_.end())
+        counts.insert(noted->second.begin(), noted->second.end());
+      for (const std::int64_t n : counts)
+        if (shape[d] / n >= axis_.size) result.push_back({weight.name, axis_.name, d, n});
+    }
+    return result;
+  }
+
+  /// All of them cut alike, but for those that come along with one before.
+  Choice with_all(const Choice& so_far, const Weights& alike, StateCut cut) const {
+    Choice choice = so_far;
+    const auto whole = [&] {
+      Weights result;
+      for (const GraphInput* w : alike)
+        if (!is_split(choice.placements.values[static_cast<std::size_t>(w->value)])) result.push_back(w);
+      return result;
+    };
+    for (Weights left = whole(); !left.empty();) {
+      cut.state = left.front()->name;
+      choice.cuts.push_back(cut);
+      choice = priced(std::move(choice.cuts));
+      Weights now = whole();
+      if (now.size() + 1 == left.size()) {  // none follows from another: all the rest at once
+        for (const GraphInput* w : now) {
+          cut.state = w->name;
+          choice.cuts.push_back(cut);
+        }
+        return now.empty() ? choice : priced(std::move(choice.cuts));
+      }
+      left = std::move(now);
+    }
+    return choice;
+  }
+
+  Choice priced(StateCutList cuts) const {
+    Placements placements = place_parameters(graph_, axis_, cuts_along(graph_, mesh_axis_, cuts));
+    const double time = seconds(cost_of(graph_, placements, axis_), rates_);
+    return {std::move(cuts), std::move(placements), time};
+  }
+
+  const Graph& graph_;
+  const SplitAxis axis_;
+  const MeshAxis& mesh_axis_;
+  const CostRates rates_;
+  const std::vector<std::vector<NodeId>> users_;
+  std::map<std::int64_t, std::set<std::int64_t>> blocks_;  ///< equal parts that are taken of an extent
+};
+
+}  // namespace
+
+StateCutList choose_cuts(const Graph& step, const Mesh& mesh, const CostRates& rates) {
+  StateCutList all;
+  const Mesh samples{{{"data", mesh.axis_size("data")}}};
+  Graph local = partition(step, samples, 0);
+  for (const MeshAxis& axis : mesh.axes) {
+    if (axis.name == "data" || axis.size == 1) continue;
+    const Graph opened = open_composites(local);
+    const StateCutList cuts = Search(opened, axis, rates).best();
+    all.insert(all.end(), cuts.begin(), cuts.end());
+    local = partition(local, {{axis}}, 0, cuts);
+  }
+  return all;
+}
+
+}  // namespace weft
