@@ -44,7 +44,10 @@ class Bucketing {
     for (std::size_t i = 0; i < buckets.size(); ++i) {
       std::vector<int> members;
       for (const NodeId n : buckets[i]) members.push_back(unit_of.at(n));
-      merge(members, static_cast<int>(i));
+      if (graph_.unit(members.at(0)).collective.kind == CollectiveKind::all_reduce)
+        merge(members, static_cast<int>(i));
+      else
+        number(graph_.unit(members.at(0)), static_cast<int>(i));
     }
     std::erase_if(graph_.units,
                   [](const LoweredUnit& u) { return u.kind == UnitKind::collective && u.inputs.empty(); });
@@ -92,6 +95,13 @@ class Bucketing {
     unit.rank = rank;
     graph_.units.push_back(std::move(unit));
     return to;
+  }
+
+  /// Operand and result of a collective that changes the size stay two tensors.
+  static void number(LoweredUnit& unit, int sequence) {
+    unit.collective.sequence = sequence;
+    unit.name = (unit.collective.kind == CollectiveKind::all_gather ? "all-gather " : "reduce-scatter ") +
+                (unit.sources.empty() ? std::to_string(sequence) : unit.name);
   }
 
   void merge(const std::vector<int>& members, int sequence) {

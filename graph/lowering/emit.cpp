@@ -99,10 +99,12 @@ class Emitter {
           i.kind = InstructionKind::collective_start;
           i.lane = Lane::communication;
           i.collective = unit.collective;
-          // One contiguous range: the bucket, from its start.
-          const int bucket = buffer_of(graph_.root(unit.inputs.at(0)));
-          const Buffer& b = program_.buffers[static_cast<std::size_t>(bucket)];
-          i.reads = i.writes = {View{bucket, 0, unit.collective.dtype, b.layout}};
+          if (unit.collective.kind == CollectiveKind::all_reduce) {
+            // One contiguous range: the bucket, from its start.
+            const int bucket = buffer_of(graph_.root(unit.inputs.at(0)));
+            const Buffer& b = program_.buffers[static_cast<std::size_t>(bucket)];
+            i.reads = i.writes = {View{bucket, 0, unit.collective.dtype, b.layout}};
+          }
           started_[step.unit] = static_cast<int>(program_.instructions.size());
         } else {
           i.kernel = kernel_of(unit);

@@ -252,7 +252,7 @@ class LayoutAssignment : private WindowTable {
 
   void place_collective(const Unit& unit) {
     const Node& node = graph_.node(unit.nodes.front());
-    if (node.op != Op::all_reduce)
+    if (node.op != Op::all_reduce && node.op != Op::all_gather && node.op != Op::reduce_scatter)
       throw InternalError(fmt::format("lowering: collective {} is not lowered", name_of(node.op)));
     const ValueId in = node.inputs.at(0), out = node.outputs.at(0);
     LoweredUnit lowered;
@@ -264,7 +264,10 @@ class LayoutAssignment : private WindowTable {
     lowered.outputs = {add_tensor(name_of_value(out), BufferKind::arena, graph_.type(out).dtype,
                                   Layout::dense(graph_.type(out).shape))};
     lowered.collective.axes = node.attributes.texts("axes");
-    const std::string& kind = node.attributes.text("kind");
+    lowered.collective.kind = node.op == Op::all_reduce   ? CollectiveKind::all_reduce
+                              : node.op == Op::all_gather ? CollectiveKind::all_gather
+                                                          : CollectiveKind::reduce_scatter;
+    const std::string kind = node.op == Op::all_gather ? "sum" : node.attributes.text("kind");
     lowered.collective.reduce = kind == "sum" ? ReduceKind::sum : kind == "max" ? ReduceKind::max : ReduceKind::min;
     lowered.collective.dtype = graph_.type(in).dtype;
     lowered.collective.count = graph_.type(in).shape.elements();

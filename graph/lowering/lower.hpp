@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "graph/lowering/units.hpp"
+#include "graph/partition/partition.hpp"
 #include "weft/graph.hpp"
 #include "weft/kernel.hpp"
 #include "weft/mesh.hpp"
@@ -21,6 +22,7 @@ struct LoweringOptions {
   MemorySpace arena = MemorySpace::host;
   std::optional<Mesh> mesh = std::nullopt;  ///< of the ranks that share the graph; absent: it is one rank's already
   int rank = 0;                             ///< whose share, with a mesh
+  StateCutList cuts = {};                   ///< of parameters, with a mesh
   DType compute = DType::f32;               ///< bf16, f16: what contractions read and large activations are stored as
   std::vector<std::string> without = {};    ///< passes to leave out, of those that switchable_passes names
   std::string dump = {};                    ///< the pass whose input and output are kept as text; empty: none

@@ -44,7 +44,7 @@ void merge_equal(StepIr& s, const PassContext& c) {
 void drop_dead(StepIr& s, const PassContext&) { s.graph = pruned(s.graph); }
 
 void take_share(StepIr& s, const PassContext& c) {
-  if (c.options.mesh) s.graph = partition(s.graph, *c.options.mesh, c.options.rank);
+  if (c.options.mesh) s.graph = partition(s.graph, *c.options.mesh, c.options.rank, c.options.cuts);
 }
 
 /// What of it the device does not take is decomposed. It is found where the forward graph is made

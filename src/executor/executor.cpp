@@ -119,14 +119,27 @@ void Executor::bind(const std::string& feed, const std::byte* data, std::int64_t
   base_[static_cast<std::size_t>(b)] = const_cast<std::byte*>(data);  // a feed is only ever read
 }
 
+namespace {
+
+std::unique_ptr<Request> started(Communicator& group, const CollectiveSpec& c, const std::byte* from, std::byte* to,
+                                 const OperationLabel& label) {
+  switch (c.kind) {
+    case CollectiveKind::all_reduce: return group.start_all_reduce(from, to, c.count, c.dtype, c.reduce, label);
+    case CollectiveKind::all_gather: return group.start_all_gather(from, to, c.count, c.dtype, label);
+    case CollectiveKind::reduce_scatter:
+      return group.start_reduce_scatter(from, to, c.count / group.size(), c.dtype, c.reduce, label);
+    default: throw InternalError("executor: '" + label.name + "' is a collective that is not lowered");
+  }
+}
+
+}  // namespace
+
 void Executor::start_collective(std::size_t n, std::int64_t step) {
   const Instruction& instruction = program_.instructions[n];
   const CollectiveSpec& c = instruction.collective;
   device_->synchronize(Lane::compute);
   const OperationLabel label{instruction.name, step, c.sequence};
-  if (c.kind != CollectiveKind::all_reduce) throw InternalError("executor: only all-reduce is lowered");
-  requests_[static_cast<int>(n)] = bound_[n].group->start_all_reduce(bound_[n].arguments[0], bound_[n].arguments[1],
-                                                                     c.count, c.dtype, c.reduce, label);
+  requests_[static_cast<int>(n)] = started(*bound_[n].group, c, bound_[n].arguments[0], bound_[n].arguments[1], label);
 }
 
 void Executor::execute(std::size_t n, std::int64_t step) {
