@@ -1,4 +1,5 @@
-// Where to take partial sums: as late as they can be is once for each reader that needs the sum; earlier may be cheaper.
+// Where to take partial sums: as late as they can be is once for each reader that needs the sum; earlier may be
+// cheaper.
 #pragma once
 
 #include <set>

@@ -171,8 +171,22 @@ ValueId LocalGraph::cut_producer(const Node& node, const AxisPlacement& wanted) 
   if (!operands) return kNone;
   Node local = node;
   for (std::size_t i = 0; i < local.inputs.size(); ++i) local.inputs[i] = get(node.inputs[i], (*operands)[i]);
+  if (node.op == Op::broadcast && !samples && is_replicated((*operands)[0])) drop_repeated(local, wanted.dimension);
   if (node.op == Op::broadcast || node.op == Op::reshape) local.attributes.set("shape", type.shape.extents());
   return builder_.append(std::move(local)).front();
+}
+
+/// A broadcast that repeats along a dimension repeats along all of it, one index included: without the dimension of the
+/// operand, the next axis cannot take it for the same one on those ranks that have one index only.
+void LocalGraph::drop_repeated(Node& broadcast, int dimension) {
+  Dims dims = broadcast.attributes.integers("dims");
+  const auto source = std::find(dims.begin(), dims.end(), dimension);
+  if (source == dims.end()) return;
+  Dims extents = builder_.shape(broadcast.inputs[0]).extents();
+  extents.erase(extents.begin() + (source - dims.begin()));
+  dims.erase(source);
+  broadcast.inputs[0] = builder_.reshape(broadcast.inputs[0], Shape(extents));
+  broadcast.attributes.set("dims", dims);
 }
 
 ValueId LocalGraph::join(ValueId v) {

@@ -45,6 +45,7 @@ class LocalGraph {
   ValueId first_sample(const AxisPlacement& p);
   ValueId cut(ValueId v, const AxisPlacement& wanted);
   ValueId cut_producer(const Node& node, const AxisPlacement& wanted);
+  void drop_repeated(Node& broadcast, int dimension);
   ValueId join(ValueId v);
   ValueId join_by_sum(ValueId v, const AxisPlacement& have);
   ValueId join_by_gather(ValueId v, const AxisPlacement& have);

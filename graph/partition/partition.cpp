@@ -5,117 +5,12 @@
 
 #include <algorithm>
 
-#include "graph/ir/op_rules.hpp"
-#include "graph/partition/cut_axis.hpp"
-#include "graph/partition/local_graph.hpp"
-#include "graph/partition/node_placement.hpp"
-#include "graph/partition/normalisation.hpp"
+#include "graph/partition/local_step.hpp"
 #include "graph/partition/state_cuts.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
 namespace {
-
-/// batch_norm and its gradient where this rank has no samples at all: nothing to normalise, no collective either,
-/// because all groups are inside other ranks.
-std::vector<ValueId> append_empty_normalisation(LocalGraph& local, const Node& node, ValueId like_first) {
-  GraphBuilder& b = local.builder();
-  const std::int64_t channels = local.global().type(node.inputs[node.op == Op::batch_norm ? 1 : 2]).shape[0];
-  const bool forward = node.op == Op::batch_norm;
-  const ValueId zeros = b.full(b.dtype(like_first), forward ? Shape{0, channels} : Shape{channels}, 0);
-  return {like_first, zeros, zeros};
-}
-
-/// The local graph of one coordinate of one axis.
-class Partitioner {
- public:
-  Partitioner(const Graph& step, const SplitAxis& axis, int coordinate, Placements placements)
-      : step_(step),
-        axis_(axis),
-        coordinate_(coordinate),
-        placements_(std::move(placements)),
-        local_(step, placements_, axis_, coordinate) {}
-
-  Graph run() {
-    GraphBuilder& b = local_.builder();
-    for (const GraphInput& i : step_.inputs())
-      local_.define(i.value, b.input(i.name, i.role, local_.local_type(i.value, placement(i.value))));
-    for (std::size_t n = 0; n < step_.nodes().size(); ++n) {
-      const Node& node = step_.nodes()[n];
-      const ScopedName name(b, node.name);
-      const std::vector<ValueId> results = append(node, placements_.operands[n]);
-      for (std::size_t i = 0; i < results.size(); ++i) local_.define(node.outputs[i], results[i]);
-    }
-    for (const GraphOutput& o : step_.outputs()) b.output(o.name, o.role, local_.get(o.value, output_placement(o)));
-    return std::move(b).take();
-  }
-
- private:
-  const AxisPlacement& placement(ValueId v) const { return placements_.values[static_cast<std::size_t>(v)]; }
-
-  AxisPlacement output_placement(const GraphOutput& o) const {
-    if (axis_.carries_samples()) return holds_share(o) ? partial() : replicated();
-    const ValueId state = o.role == OutputRole::state ? step_.find_input(o.name) : kNone;
-    return state == kNone ? replicated() : placement(state);
-  }
-
-  std::vector<ValueId> append(const Node& node, const std::vector<AxisPlacement>& wanted) {
-    const bool normalises = (node.op == Op::batch_norm && node.inputs.size() == 3) || node.op == Op::batch_norm_grad;
-    if (normalises && is_split(wanted[0]) && wanted[0].dimension == 0) return append_normalisation(node, wanted[0]);
-    if (!axis_.carries_samples() && place_along_cut(step_, node, wanted))
-      return append_along_cut(local_, node, wanted[0]);
-    if (node.op == Op::moments && is_split(wanted[0]) && is_replicated(placement(node.outputs[0])))
-      return append_local_moments(local_, node, wanted[0]);
-    if (node.op == Op::dropout && node.inputs.size() == 4 && is_split(wanted[0]))
-      return append_dropout(node, wanted[0]);
-    Node copy = node;
-    for (std::size_t i = 0; i < copy.inputs.size(); ++i) copy.inputs[i] = local_.get(node.inputs[i], wanted[i]);
-    const bool whole = std::all_of(wanted.begin(), wanted.end(), is_replicated);
-    if (!whole) copy.attributes = local_attributes(node, wanted);
-    return local_.builder().append(std::move(copy));
-  }
-
-  Attributes local_attributes(const Node& node, const std::vector<AxisPlacement>& wanted) const {
-    const PlacementRule rule = rules_of(node.op).placement;
-    if (rule == nullptr) return node.attributes;
-    return rule(node, types_of(step_, node.inputs), types_of(step_, node.outputs), wanted, coordinate_)
-        .local_attributes;
-  }
-
-  std::vector<ValueId> append_normalisation(const Node& node, const AxisPlacement& x) {
-    const std::int64_t groups = node.attributes.integer("groups");
-    const bool forward = node.op == Op::batch_norm;
-    if (!groups_are_local(x, groups))
-      return forward ? append_local_batch_norm(local_, node, x) : append_local_batch_norm_grad(local_, node, x);
-    const std::int64_t samples = x.extents.at(static_cast<std::size_t>(coordinate_));
-    const std::int64_t group = step_.type(node.inputs[0]).shape[0] / groups;
-    Node copy = node;
-    copy.attributes.set("groups", samples / group);
-    AxisPlacement statistics = x;
-    for (std::int64_t& n : statistics.extents) n /= group;
-    for (std::size_t i = 0; i < copy.inputs.size(); ++i) {
-      const bool per_sample = i == 0 || (!forward && i == 1), per_group = !forward && i >= 3;
-      copy.inputs[i] = local_.get(node.inputs[i], per_sample ? x : per_group ? statistics : replicated());
-    }
-    // Operands first: bringing them may take exchanges, in which ranks without samples take part.
-    if (samples == 0) return append_empty_normalisation(local_, node, copy.inputs[0]);
-    return local_.builder().append(std::move(copy));
-  }
-
-  std::vector<ValueId> append_dropout(const Node& node, const AxisPlacement& x) {
-    Node copy = node;
-    copy.inputs[0] = local_.get(node.inputs[0], x);
-    for (const std::size_t i : {1, 2, 3}) copy.inputs[i] = local_.get_whole(node.inputs[i]);
-    copy.inputs[3] = local_.builder().add(copy.inputs[3], local_.first_index(x));
-    return local_.builder().append(std::move(copy));
-  }
-
-  const Graph& step_;
-  const SplitAxis axis_;
-  const int coordinate_;
-  const Placements placements_;
-  LocalGraph local_;
-};
 
 constexpr const char* kSamples = "data";
 
@@ -139,7 +34,7 @@ void check_axes(const Mesh& mesh, const StateCutList& cuts) {
 Graph cut_parameters(const Graph& graph, const MeshAxis& axis, int coordinate, const StateCutList& cuts) {
   const Graph opened = open_composites(graph);
   const SplitAxis along{axis.name, axis.size, -1};
-  return Partitioner(opened, along, coordinate, place_parameters(opened, along, cuts_along(opened, axis, cuts))).run();
+  return local_step(opened, along, coordinate, place_parameters(opened, along, cuts_along(opened, axis, cuts)));
 }
 
 int data_coordinate(const Mesh& mesh, int rank) {
@@ -174,19 +69,57 @@ SampleRange rank_samples(std::int64_t samples, const Mesh& mesh, int rank) {
 
 std::string coordinate_input(const std::string& axis) { return "coordinate/" + axis; }
 
-Graph partition(const Graph& step, const Mesh& mesh, int rank, const StateCutList& cuts) {
-  check_internal(rank >= 0 && rank < mesh.ranks(), "partition: the rank is outside the mesh");
-  check_axes(mesh, cuts);
-  const std::vector<int> at = mesh.coordinates(rank);
+namespace {
+
+bool cuts_evenly(const Graph& step, const Mesh& mesh, const StateCutList& cuts) {
+  for (const StateCut& cut : cuts) {
+    const ValueId state = step.find_input(cut.state);
+    if (state == kNone || cut.dimension >= step.type(state).shape.rank()) continue;
+    if (step.type(state).shape[cut.dimension] % (cut.blocks * mesh.axis_size(cut.axis)) != 0) return false;
+  }
+  return true;
+}
+
+Graph local_of(const Graph& step, const Mesh& mesh, const std::vector<int>& at, const StateCutList& cuts) {
   Graph local = step;
   for (std::size_t a = 0; a < mesh.axes.size(); ++a)
     if (cuts_parameters(mesh.axes[a])) local = cut_parameters(local, mesh.axes[a], at[a], cuts);
   if (const int size = mesh.axis_size(kSamples); size > 1) {
     const SplitAxis axis{kSamples, size, pass_samples(local)};
-    local = Partitioner(local, axis, data_coordinate(mesh, rank), propagate(local, axis)).run();
+    local = local_step(local, axis, at[static_cast<std::size_t>(mesh.axis_index(kSamples))], propagate(local, axis));
   }
   local.verify();
   return local;
+}
+
+/// The exchanges of a local graph, in order, whatever their sizes.
+std::vector<std::string> exchanges_of(const Graph& local) {
+  std::vector<std::string> result;
+  for (const Node& node : local.nodes())
+    if (class_of(node.op) == OpClass::collective) result.push_back(fmt::format("{} {}", name_of(node.op), node.name));
+  return result;
+}
+
+/// What one axis leaves is cut by the next from its shapes, and these differ between ranks where parts are uneven: the
+/// largest are first, the smallest last.
+void check_forms(const Graph& step, const Mesh& mesh, const StateCutList& cuts) {
+  std::vector<int> first(mesh.axes.size(), 0), last = first;
+  for (std::size_t a = 0; a < last.size(); ++a)
+    if (cuts_parameters(mesh.axes[a])) last[a] = mesh.axes[a].size - 1;
+  if (exchanges_of(local_of(step, mesh, first, cuts)) != exchanges_of(local_of(step, mesh, last, cuts)))
+    throw UserError(fmt::format(
+        "the cuts leave parts of different extents on the mesh {}, and the graph takes different forms for them: cut "
+        "dimensions that its axes divide",
+        mesh.str()));
+}
+
+}  // namespace
+
+Graph partition(const Graph& step, const Mesh& mesh, int rank, const StateCutList& cuts) {
+  check_internal(rank >= 0 && rank < mesh.ranks(), "partition: the rank is outside the mesh");
+  check_axes(mesh, cuts);
+  if (!cuts_evenly(step, mesh, cuts)) check_forms(step, mesh, cuts);
+  return local_of(step, mesh, mesh.coordinates(rank), cuts);
 }
 
 std::map<std::string, Placement> state_placements(const Graph& step, const Mesh& mesh, const StateCutList& cuts) {
@@ -203,7 +136,7 @@ std::map<std::string, Placement> state_placements(const Graph& step, const Mesh&
     Placements placements = place_parameters(opened, along, cuts_along(opened, axis, cuts));
     for (const GraphInput& i : opened.inputs())
       if (i.role == InputRole::state) result.at(i.name).axes[a] = placements.values[static_cast<std::size_t>(i.value)];
-    local = Partitioner(opened, along, 0, std::move(placements)).run();
+    local = local_step(opened, along, 0, std::move(placements));
   }
   return result;
 }

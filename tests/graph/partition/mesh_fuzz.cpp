@@ -10,6 +10,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "graph/ir/builder.hpp"
 #include "tests/fuzz/drawn_graph.hpp"
@@ -78,13 +79,20 @@ bool has_narrow_floats(const Graph& graph) {
   return false;
 }
 
-/// Each rank rounds its share of a sum, which may cancel with the others'. Moments over ranks are sums of squares in f64.
+/// Each rank rounds its share of a sum, which may cancel with the others'. Moments over ranks are sums of squares in
+/// f64.
 void loosen(Bounded& part, DType type, int ranks) {
   double largest = 1;
   for (std::int64_t i = 0; i < part.value.elements(); ++i)
     if (const double v = std::abs(part.value.as_double(i)); std::isfinite(v)) largest = std::max(largest, v);
   const double rounding = !is_float(type) ? 0 : type == DType::f64 ? 0x1p-30 : 0x1p-23;
-  for (double& e : part.error.mutable_values<double>()) e = e * (1 + ranks) + rounding * largest * ranks;
+  const auto errors = part.error.mutable_values<double>();
+  for (std::int64_t i = 0; i < part.error.elements(); ++i) {
+    double& e = errors[static_cast<std::size_t>(i)];
+    e = e * (1 + ranks) + rounding * largest * ranks;
+    // A share of nothing over nothing is NaN where the sum is infinite.
+    if (std::isinf(part.value.as_double(i))) e = std::numeric_limits<double>::infinity();
+  }
 }
 
 struct Tally {
