@@ -1,4 +1,4 @@
-// Grouping and printing of kernels and memory.
+// Grouping and printing of kernels.
 #include "src/compile/explain.hpp"
 
 #include <fmt/format.h>
@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "graph/ir/passes/precision.hpp"
+#include "src/compile/memory_peak.hpp"
 #include "src/run/text.hpp"
 
 namespace weft {
@@ -103,14 +104,7 @@ std::string memory_text(const Program& p) {
           ? 100.0 * static_cast<double>(arena - p.liveness_bound_bytes) / static_cast<double>(p.liveness_bound_bytes)
           : 0.0,
       mebibytes(p.liveness_bound_bytes));
-  const MemoryPeak peak = find_memory_peak(p);
-  if (peak.instruction < 0) return text;
-  text += fmt::format("  most lives at instruction {} ({}):\n", peak.instruction,
-                      p.instructions[at(peak.instruction)].name);
-  for (const MemoryPeak::Part& part : peak.parts)
-    text += fmt::format("  {:>10.2f} MiB in {:>4} buffers of {:<28} such as {}\n", mebibytes(part.bytes), part.buffers,
-                        part.implementation, part.largest);
-  return text;
+  return text + peak_text(p);
 }
 
 double seconds_of(const Program& p) {
@@ -212,57 +206,6 @@ NarrowUse count_narrow(const Program& program) {
   return use;
 }
 
-MemoryPeak find_memory_peak(const Program& p) {
-  struct Life {
-    int first = -1, last = -1, writer = -1;
-  };
-  std::vector<Life> lives(p.buffers.size());
-  const auto touch = [&](const View& v, int i) {
-    if (v.buffer < 0) return;
-    Life& life = lives[at(v.buffer)];
-    if (life.first < 0) life.first = life.writer = i;
-    life.last = std::max(life.last, i);
-  };
-  for (int i = 0; i < static_cast<int>(p.instructions.size()); ++i) {
-    const Instruction& here = p.instructions[at(i)];
-    const Instruction& touching = here.kind == InstructionKind::wait ? p.instructions[at(here.waits.at(0))] : here;
-    for (const View& v : touching.reads) touch(v, i);
-    for (const View& v : touching.writes) touch(v, i);
-    touch(here.scratch, i);
-  }
-  std::vector<std::int64_t> change(p.instructions.size() + 1, 0);
-  for (std::size_t b = 0; b < lives.size(); ++b) {
-    if (p.buffers[b].kind != BufferKind::arena || lives[b].first < 0) continue;
-    change[at(lives[b].first)] += p.buffers[b].bytes;
-    change[at(lives[b].last) + 1] -= p.buffers[b].bytes;
-  }
-  MemoryPeak peak;
-  std::int64_t live = 0;
-  for (std::size_t i = 0; i < p.instructions.size(); ++i)
-    if (live += change[i]; live > peak.bytes) peak.bytes = live, peak.instruction = static_cast<int>(i);
-  std::map<std::string, MemoryPeak::Part> parts;
-  std::map<std::string, std::int64_t> largest;
-  for (std::size_t b = 0; b < lives.size(); ++b) {
-    const Life& life = lives[b];
-    if (p.buffers[b].kind != BufferKind::arena || life.first < 0) continue;
-    if (life.first > peak.instruction || life.last < peak.instruction) continue;
-    const Instruction& writer = p.instructions[at(life.writer)];
-    const std::string who = writer.kernel >= 0 ? spec_of(p, writer).implementation : "collectives";
-    MemoryPeak::Part& part = parts[who];
-    part.implementation = who;
-    ++part.buffers;
-    part.bytes += p.buffers[b].bytes;
-    if (p.buffers[b].bytes > largest[who]) {
-      largest[who] = p.buffers[b].bytes;
-      part.largest = p.buffers[b].name;
-    }
-  }
-  for (auto& [name, part] : parts) peak.parts.push_back(part);
-  std::stable_sort(peak.parts.begin(), peak.parts.end(),
-                   [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
-  return peak;
-}
-
 std::string explain_text(const Lowered& lowered) {
   const Program& p = lowered.program;
   const double total = seconds_of(p);
@@ -299,13 +242,7 @@ Json explain_json(const Lowered& lowered) {
                                       {"estimated_ms", 1e3 * t.seconds},
                                       {"flops", t.flops},
                                       {"bytes", t.bytes}});
-  const MemoryPeak peak = find_memory_peak(p);
-  out["peak"] = {{"instruction", peak.instruction}, {"bytes", peak.bytes}, {"parts", Json::array()}};
-  for (const MemoryPeak::Part& part : peak.parts)
-    out["peak"]["parts"].push_back({{"implementation", part.implementation},
-                                    {"buffers", part.buffers},
-                                    {"bytes", part.bytes},
-                                    {"largest", part.largest}});
+  out["peak"] = peak_json(p);
   out["groups"] = Json::array();
   for (const KernelGroup& g : group_kernels(lowered)) {
     const KernelSpec& spec = p.kernels[at(g.kernel)];

@@ -47,19 +47,6 @@ struct NarrowUse {
 };
 NarrowUse count_narrow(const Program& program);
 
-/// What lives in the arena when most does.
-struct MemoryPeak {
-  struct Part {
-    std::string implementation;  ///< that writes the buffers
-    std::int64_t buffers = 0, bytes = 0;
-    std::string largest;  ///< one of them, by name
-  };
-  int instruction = -1;
-  std::int64_t bytes = 0;
-  std::vector<Part> parts;  ///< by falling bytes
-};
-MemoryPeak find_memory_peak(const Program& program);
-
 /// All of that of one Program, for people; and as JSON, which adds every launch's name.
 std::string explain_text(const Lowered& lowered);
 nlohmann::ordered_json explain_json(const Lowered& lowered);
