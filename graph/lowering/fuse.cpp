@@ -28,11 +28,12 @@ class Fusion {
  public:
   Fusion(const Graph& graph, const KernelOracle& oracle) : groups_(graph), oracle_(oracle) {}
 
-  std::vector<Unit> run(const std::vector<std::vector<NodeId>>& buckets) {
+  std::vector<Unit> run(const FixedGroups& fixed) {
+    claim_alone(fixed.alone);
     claim_epilogues();
     copied_ = group_attention(groups_, oracle_);
     claim_others();
-    groups_.order_collectives(buckets);
+    groups_.order_collectives(fixed.buckets);
     claim_reductions();
     claim_pointwise();
     merge_rows(groups_, oracle_);
@@ -55,6 +56,16 @@ class Fusion {
     std::vector<ValueId> outputs;
     for (const NodeId n : group.owned) outputs.insert(outputs.end(), node(n).outputs.begin(), node(n).outputs.end());
     return oracle_.ask(make_unit(groups_.graph(), group.nodes, outputs, "").body).offer.has_value();
+  }
+
+  void claim_alone(const std::vector<std::vector<NodeId>>& kernels) {
+    for (const std::vector<NodeId>& kernel : kernels) {
+      Group group{{kernel.begin(), kernel.end()}, {}, shape(node(kernel.back()).outputs[0]), {}, UnitKind::kernel};
+      group.alone = true;
+      for (const NodeId n : kernel)
+        if (!groups_.inlineable(n)) group.owned.insert(n);
+      groups_.add(std::move(group));
+    }
   }
 
   // --- 1. epilogues -----------------------------------------------------------------------------------------------
@@ -250,7 +261,7 @@ class Fusion {
   }
 
   bool is_elementwise(const Group& group) const {
-    return group.kind == UnitKind::kernel && group.reduced.empty() &&
+    return group.kind == UnitKind::kernel && group.reduced.empty() && !group.alone &&
            std::all_of(group.owned.begin(), group.owned.end(), [&](NodeId m) { return elementwise(m); });
   }
 
@@ -323,9 +334,8 @@ class Fusion {
 
 }  // namespace
 
-std::vector<Unit> fuse(const Graph& graph, const std::vector<std::vector<NodeId>>& buckets,
-                       const KernelOracle& oracle) {
-  return Fusion(graph, oracle).run(buckets);
+std::vector<Unit> fuse(const Graph& graph, const FixedGroups& fixed, const KernelOracle& oracle) {
+  return Fusion(graph, oracle).run(fixed);
 }
 
 }  // namespace weft::lowering

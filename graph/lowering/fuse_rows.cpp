@@ -56,7 +56,7 @@ class RowFusion {
   }
 
   bool is_elementwise(const Group& g) const {
-    return g.kind != UnitKind::collective && g.reduced.empty() && !g.nodes.empty() &&
+    return g.kind != UnitKind::collective && !g.alone && g.reduced.empty() && !g.nodes.empty() &&
            std::all_of(g.nodes.begin(), g.nodes.end(), [&](NodeId n) { return is_elementwise(n); });
   }
 

@@ -20,6 +20,7 @@ struct Group {
   Shape iteration;
   Dims reduced;  ///< reductions only
   UnitKind kind = UnitKind::kernel;
+  bool alone = false;           ///< nothing joins it
   std::vector<NodeId> reads{};  ///< the nodes outside that make its operands
 };
 

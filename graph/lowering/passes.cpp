@@ -21,6 +21,7 @@
 #include "graph/lowering/memory.hpp"
 #include "graph/lowering/merge_updates.hpp"
 #include "graph/lowering/preferences.hpp"
+#include "graph/lowering/rematerialise.hpp"
 #include "graph/lowering/reuse.hpp"
 #include "graph/lowering/schedule.hpp"
 #include "graph/lowering/unfused.hpp"
@@ -127,6 +128,12 @@ void recompute(StepIr& s, const PassContext&) {
   s.graph = pruned(recompute_cheap(s.graph));
 }
 
+void make_again(StepIr& s, const PassContext& c) {
+  Rematerialised r = rematerialise(s.graph, c.oracle);
+  s.graph = std::move(r.graph);
+  s.alone = std::move(r.kernels);
+}
+
 void bucket(StepIr& s, const PassContext& c) { s.buckets = plan_buckets(s.graph, c.options.bucket_bytes); }
 void bucket_alone(StepIr& s, const PassContext&) { s.buckets = plan_buckets(s.graph, 0); }
 
@@ -136,7 +143,7 @@ void make_units(StepIr& s, std::vector<Unit> units) {
   s.units = std::move(units);
   s.form = Form::units;
 }
-void fuse_nodes(StepIr& s, const PassContext& c) { make_units(s, fuse(s.graph, s.buckets, c.oracle)); }
+void fuse_nodes(StepIr& s, const PassContext& c) { make_units(s, fuse(s.graph, {s.buckets, s.alone}, c.oracle)); }
 void fuse_nothing(StepIr& s, const PassContext& c) { make_units(s, one_node_units(s.graph, s.buckets, c.oracle)); }
 
 void make_tensors(StepIr& s, LoweredGraph lowered) {
@@ -191,6 +198,7 @@ constexpr Pass kPasses[] = {
     {"precision", "what contractions read is stored in 16 bits where the job asks for it", narrow, true},
     {"accumulate", "sums by index that are added to a tensor go straight into it", accumulate, true},
     {"recompute", "cheap results that only distant kernels need are made again there", recompute, true, recompute_nothing},
+    {"rematerialise", "what the backward pass reads of the forward pass is made again where that takes next to no time", make_again, true},
     {"buckets", "all-reduces of gradients that travel together", bucket, true, bucket_alone},
     {"layouts", "the order of memory that suits convolutions and what lies between them, chosen together", prefer_layouts, true},
     {"fuse", "nodes that share a kernel", fuse_nodes, true, fuse_nothing},

@@ -26,6 +26,7 @@ struct StepIr {
   Form form = Form::graph;
   Graph graph;
   Graph once;                                ///< the graph before anything was computed twice
+  std::vector<std::vector<NodeId>> alone;    ///< nodes that are a kernel of their own, whatever else is fused
   std::vector<std::vector<NodeId>> buckets;  ///< of collectives
   std::vector<Unit> units;
   LoweredGraph lowered;
