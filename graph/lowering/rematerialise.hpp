@@ -10,7 +10,7 @@
 namespace weft::lowering {
 
 struct RematerialisationOptions {
-  double share = 0.03;                    ///< of the time of all contractions that copies may take together
+  double share = 0.025;                   ///< of the time of all contractions that copies may take together
   std::int64_t smallest_bytes = 1 << 20;  ///< of a result that is worth a launch
 };
 
