@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kMostNodes = 40;  ///< of one copy
 constexpr int kNear = 4;                ///< contractions; so far apart in the step still counts as together
+constexpr double kNarrowRate = 2;  ///< of products of 16-bit numbers; estimates count operations of all types alike
 constexpr int kForever = std::numeric_limits<int>::max();
 
 std::int64_t bytes_of(const TensorType& type) {
@@ -207,7 +208,8 @@ class Choice {
     for (NodeId n = 0; n < static_cast<NodeId>(graph_.nodes().size()); ++n) {
       if (class_of(graph_.node(n).op) != OpClass::contraction) continue;
       const KernelAnswer answer = oracle_.ask(make_unit(graph_, {n}, graph_.node(n).outputs, "").body);
-      if (answer.offer) seconds += answer.offer->seconds;
+      if (answer.offer)
+        seconds += answer.offer->seconds / (size_of(graph_.type(graph_.node(n).inputs[0]).dtype) < 4 ? kNarrowRate : 1);
     }
     return seconds;
   }
