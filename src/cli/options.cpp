@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <boost/program_options.hpp>
 #include <charconv>
+#include <sstream>
 
 #include "fmt/format.h"
 #include "src/settings/nearest.hpp"
@@ -168,6 +169,13 @@ const std::string& Options::text(std::string_view name) const {
 }
 
 std::vector<std::string> Options::texts(std::string_view name) const { return at(name).values; }
+
+std::vector<std::string> Options::names(std::string_view name) const {
+  std::vector<std::string> parts;
+  std::istringstream given(text(name));
+  for (std::string part; std::getline(given, part, ',');) parts.push_back(part);
+  return parts;
+}
 
 std::int64_t Options::integer(std::string_view name, std::int64_t low, std::int64_t high) const {
   const auto& given = text(name);

@@ -42,6 +42,8 @@ class Options {
   bool has(std::string_view name) const;                 ///< a flag or value was given, or has a fallback
   const std::string& text(std::string_view name) const;  ///< the value, the fallback, or ""
   std::vector<std::string> texts(std::string_view name) const;
+  /// A value's parts, between commas.
+  std::vector<std::string> names(std::string_view name) const;
   /// Throws UserError naming option and range.
   std::int64_t integer(std::string_view name, std::int64_t low, std::int64_t high) const;
 

@@ -201,8 +201,11 @@ void Prediction::compile() {
     if (c == &tail_ && tail_.samples == 0) continue;
     LoweringOptions lowering;
     lowering.role = whole_ ? "predict" : fmt::format("predict {}", c->samples);
-    programs.emplace_back(
-        c, lower(with_attention(inference_graph(c->model.forward)), services_.device.oracle(), lowering).program);
+    lowering.without = request_.without;
+    Graph forward = inference_graph(c->model.forward);
+    if (std::find(lowering.without.begin(), lowering.without.end(), "attention") == lowering.without.end())
+      forward = with_attention(forward);
+    programs.emplace_back(c, lower(forward, services_.device.oracle(), lowering).program);
     check_memory(programs.back().second);
     for (const MemorySpace space : {MemorySpace::host, MemorySpace::pinned, MemorySpace::device})
       arena_->reserve(programs.back().second.arena_bytes[static_cast<int>(space)], space);

@@ -20,6 +20,7 @@ struct PredictRequest {
   std::map<std::string, std::string> mapped;  ///< input -> array, where names differ
   DataSpec data;                              ///< how stored images are scaled, normalised and cropped
   std::int64_t batch = 0;                     ///< samples a pass; 0: 128, or what the model fixes
+  std::vector<std::string> without;           ///< compiler passes to leave out
 };
 
 /// References outlive the call.

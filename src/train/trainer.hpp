@@ -49,8 +49,8 @@ struct TrainResult {
   double loss = 0;                                         ///< of the last step
   std::vector<std::pair<std::string, double>> metrics;     ///< of the last step
   std::vector<std::pair<std::string, double>> evaluation;  ///< of the final weights; empty without data.eval
-  double seconds_to_first_step = 0;
-  std::vector<PhaseTime> startup;  ///< where this process's time before the first step went
+  std::vector<PhaseTime> startup;                          ///< where this process's time before the first step went
+  double seconds_to_first_step = 0;                        ///< all of `startup`
   double median_step_seconds = 0;
   std::optional<Prediction> predicted;  ///< of a full step; absent before the Programs are made
   double samples_per_second = 0;

@@ -270,6 +270,7 @@ void TrainingRun::leave(const StopDecision& stop, std::int64_t step) {
 
 void TrainingRun::train_steps() {
   result_.startup = times_.times();
+  for (const PhaseTime& phase : result_.startup) result_.seconds_to_first_step += phase.seconds;
   note("ready for the first step after " + times_.text());
   if (const StopDecision stop = make_up_for_evaluation()) return leave(stop, result_.first_step);
   StepAgreement agreement(world_);
@@ -279,7 +280,6 @@ void TrainingRun::train_steps() {
     agreement.propose(wish_to_stop(), minutes_passed, step);
     const StepNumbers numbers = run_step(step);
     step_seconds_.push_back(numbers.seconds);
-    if (step == result_.first_step + 1) result_.seconds_to_first_step = seconds_since(began_) - numbers.seconds;
     result_.steps = step;
     result_.loss = numbers.loss;
     result_.metrics = numbers.metrics;

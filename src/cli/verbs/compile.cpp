@@ -1,6 +1,5 @@
 // weft compile: what a job or a model becomes, without running it.
 #include <filesystem>
-#include <sstream>
 
 #include "fmt/format.h"
 #include "src/cli/verbs.hpp"
@@ -24,13 +23,6 @@ std::map<std::string, std::int64_t> parse_dimensions(const std::vector<std::stri
   return dimensions;
 }
 
-std::vector<std::string> split(const std::string& names) {
-  std::vector<std::string> parts;
-  std::istringstream text(names);
-  for (std::string part; std::getline(text, part, ',');) parts.push_back(part);
-  return parts;
-}
-
 Compilation compile(const Options& options) {
   const std::string& path = options.text("FILE");
   const std::string& dumped = options.text("dump");
@@ -45,7 +37,7 @@ Compilation compile(const Options& options) {
     if (options.has("batch")) sizes.batch = options.integer("batch", 1, std::int64_t{1} << 31);
     sizes.dimensions = parse_dimensions(options.texts("dim"));
     return compile_model(path, sizes, *make_device("auto", {}, false),
-                         {split(options.text("without")), dumped, options.has("kernels")});
+                         {options.names("without"), dumped, options.has("kernels")});
   }
   if (extension != ".yaml" && extension != ".yml")
     throw UserError(fmt::format("{}: neither a model (.onnx) nor a job (.yaml)", path));

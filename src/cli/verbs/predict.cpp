@@ -43,7 +43,9 @@ ExitCode run_predict(const Arguments& arguments) {
       .list("output", "[NAME=]G", "file for the outputs (.npz, .h5, .pb), or for output NAME; may be repeated")
       .list("map", "INPUT=ARRAY", "the array that an input reads, where their names differ; may be repeated")
       .value("batch", "N", "samples a pass (default 128, or as many as the model fixes)")
-      .value("job", "JOB.yaml", "takes data.inputs, scale, mean, std and crop, device and threads from the job")
+      .value("job", "JOB.yaml",
+             "takes data.inputs, scale, mean, std and crop, compile.without, device and threads from the job")
+      .value("without", "PASS[,PASS]", "leaves compiler passes out (`weft compile --dump list` names them)")
       .flag("json", "what was read and written as JSON")
       .flag("quiet", "no progress")
       .note(
@@ -67,7 +69,9 @@ ExitCode run_predict(const Arguments& arguments) {
     job = read_job(options.text("job"));
     request.data = job.data;
     request.mapped = job.data.inputs;
+    request.without = job.compile.without;
   }
+  if (options.has("without")) request.without = options.names("without");
   for (const std::string& text : options.texts("map")) {
     const auto equals = text.find('=');
     if (equals == 0 || equals == std::string::npos || equals + 1 == text.size())

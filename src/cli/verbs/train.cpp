@@ -50,7 +50,7 @@ void print_text(const JobSpec& job, const TrainResult& r) {
   if (!r.evaluation.empty()) fmt::print("  evaluation   {}\n", listed(r.evaluation));
   if (r.median_step_seconds > 0) {
     fmt::print("  {}\n", step_time_line(*r.predicted, r.median_step_seconds));
-    fmt::print("  speed        {:.0f} samples/s; {:.1f} s to the first step\n", r.samples_per_second,
+    fmt::print("  speed        {:.0f} samples/s; {:.2f} s to the first step\n", r.samples_per_second,
                r.seconds_to_first_step);
   }
   fmt::print("  memory       arena {:.1f} MiB (liveness bound {:.1f}), states {:.1f} MiB a rank\n",

@@ -108,12 +108,17 @@ TEST_F(CompileVerb, ExplainGroupsEqualKernelsAndSaysWhoTookThemAndWhyOthersRefus
     EXPECT_LE(explained["peak"]["bytes"], program["liveness_bound_bytes"]) << "which rounds up";
     EXPECT_GT(explained["peak"]["bytes"], 0);
     std::int64_t bytes = 0;
-    for (const auto& part : explained["peak"]["parts"]) bytes += part["bytes"].get<std::int64_t>();
+    for (const auto& buffer : explained["peak"]["buffers"]) {
+      bytes += buffer["bytes"].get<std::int64_t>();
+      EXPECT_LE(buffer["made_at"], explained["peak"]["instruction"]);
+      EXPECT_GE(buffer["last_read_at"], explained["peak"]["instruction"]);
+    }
     EXPECT_EQ(bytes, explained["peak"]["bytes"]);
   }
   const Outcome text = job.run("compile", {"--explain"});
   EXPECT_THAT(text.out, AllOf(HasSubstr("plan: data=1, batch 8"), HasSubstr("liveness bound"), HasSubstr("refused: "),
-                              HasSubstr("matrix product"), HasSubstr("reorders move"), HasSubstr("most lives at")));
+                              HasSubstr("matrix product"), HasSubstr("reorders move"), HasSubstr("most lives at"),
+                              HasSubstr("last read at")));
 }
 
 TEST_F(CompileVerb, DumpsEachStageOnTheWay) {

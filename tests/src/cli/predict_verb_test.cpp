@@ -86,6 +86,17 @@ TEST_F(PredictVerb, EqualsTheInterpreterInPassesWithATailToEveryFormat) {
   expect_close(onnx::read_tensor_pb(path("p.pb")).second, want);
 }
 
+TEST_F(PredictVerb, PassesCanBeLeftOut) {
+  for (const char* passes : {"fuse,layouts", "attention"}) {
+    const Outcome outcome = predict({"--input", "test.h5", "--output", "p.npz", "--without", passes});
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    expect_close(read_npz(path("p.npz"), "output"), expected());
+  }
+  const Outcome outcome = predict({"--input", "test.h5", "--output", "p.npz", "--without", "fuse,fusion"});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("'fusion' is no pass that can be left out"), HasSubstr("layouts")));
+}
+
 TEST_F(PredictVerb, TakesFloatArraysAsTheyAreFromArchivesAndTensors) {
   const Tensor images = hdf5::File::open(path("test.h5")).dataset("/images").read();
   const Tensor floats = images.cast(DType::f32);
