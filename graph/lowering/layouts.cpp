@@ -200,8 +200,10 @@ class LayoutAssignment : private WindowTable {
       throw UserError(
           fmt::format("no kernel on {} for '{}' in any layout:{}", oracle_.target().str(), unit.name, reasons));
     }
-    const bool in_place = write_in_place(unit, *offer);
     const Graph& body = offer->spec.body;
+    const bool padded = std::any_of(body.outputs().begin(), body.outputs().end(),
+                                    [&](const GraphOutput& o) { return body.layout(o.value).has_padding(); });
+    const bool in_place = !padded && write_in_place(unit, *offer);
     for (std::size_t i = 0; i < inputs.size(); ++i)
       inputs[i] = in_layout(inputs[i], body.layout(body.inputs()[i].value));
     std::vector<int> outputs;
@@ -224,9 +226,13 @@ class LayoutAssignment : private WindowTable {
     add_kernel(unit.name, std::move(sources), std::move(inputs), std::move(outputs), *offer);
     result_.units.back().key = decision.key;
     result_.decisions.push_back(std::move(decision));
-    if (propagate_) return;
-    for (const ValueId v : unit.outputs)
-      tensor_of_[index(v)] = in_layout(tensor_of_[index(v)], Layout::dense(graph_.type(v).shape));
+    // Blocks that are filled up are for convolutions alone: what else reads the result gets it without.
+    if (propagate_ && !(padded && is_convolution(unit))) return;
+    for (const ValueId v : unit.outputs) {
+      const auto& preferred = graph_.value(v).layout;
+      tensor_of_[index(v)] =
+          in_layout(tensor_of_[index(v)], propagate_ && preferred ? *preferred : Layout::dense(graph_.type(v).shape));
+    }
   }
 
   /// A reshape is another view of the same memory where its order allows that.

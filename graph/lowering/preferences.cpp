@@ -32,6 +32,13 @@ struct Convolution {
   ValueId first = kNone, second = kNone;  ///< its activations
 };
 
+/// Nullopt where filling up the last block would cost more than it is worth.
+std::optional<Layout> in_blocks(const Shape& shape, const std::vector<Layout::Block>& blocks) {
+  Layout layout = Layout::blocked(shape, blocks);
+  if (2 * (layout.padded(1) - shape[1]) > shape[1]) return std::nullopt;
+  return layout;
+}
+
 class Preferences {
  public:
   Preferences(Graph graph, const KernelOracle& oracle)
@@ -114,11 +121,16 @@ class Preferences {
     block_ = most == work.end() ? 0 : most->first;
   }
 
+  bool divides(const Shape& shape) const { return block_ != 0 && shape[1] % block_ == 0; }
+
+  /// As a convolution may read or write it: what blocks do not divide, filled up with zeros.
   std::optional<Layout> layout(const Shape& shape, int order) const {
     if (order == kLast) return channels_last(shape);
-    if (block_ == 0 || shape[1] % block_ != 0) return std::nullopt;
-    return Layout::blocked(shape, {{1, block_}});
+    return block_ == 0 ? std::nullopt : in_blocks(shape, {{1, block_}});
   }
+
+  /// How what is to lie in an order will lie: what blocks do not divide has its channels last.
+  int settled(ValueId v, int order) const { return divides(graph_.type(v).shape) ? order : kLast; }
 
   double reorder_seconds(ValueId v) const {
     const TensorType& type = graph_.type(v);
@@ -162,8 +174,9 @@ class Preferences {
       for (int b = 0; b < kOrders; ++b) {
         cost[a][b] = kNever;
         for (int order = 0; order < kOrders; ++order)
-          cost[a][b] = std::min(cost[a][b], alone[static_cast<std::size_t>(order)] + (a == order ? 0 : first) +
-                                                (b == order ? 0 : second));
+          cost[a][b] =
+              std::min(cost[a][b], alone[static_cast<std::size_t>(order)] + (settled(c.first, a) == order ? 0 : first) +
+                                       (settled(c.second, b) == order ? 0 : second));
       }
     return true;
   }
@@ -194,7 +207,7 @@ class Preferences {
         if (const auto number = number_of(id); number && wanted[*number]) visit(id, *number);
       }
     };
-    each([&](ValueId v, std::size_t n) { blockable[n] = blockable[n] && layout(graph_.type(v).shape, kBlocked); });
+    each([&](ValueId v, std::size_t n) { blockable[n] = blockable[n] && divides(graph_.type(v).shape); });
     each([&](ValueId v, std::size_t n) {
       graph_.value(v).layout = layout(graph_.type(v).shape, last[n] || !blockable[n] ? kLast : kBlocked);
     });
@@ -212,8 +225,7 @@ class Preferences {
 
 std::optional<Layout> in_order_of(const Layout& preferred, const Shape& shape) {
   if (preferred.blocks.empty()) return channels_last(shape);
-  if (shape[1] % preferred.block_of(1) != 0) return std::nullopt;
-  return Layout::blocked(shape, preferred.blocks);
+  return in_blocks(shape, preferred.blocks);
 }
 
 Graph with_preferred_layouts(Graph graph, const KernelOracle& oracle) {

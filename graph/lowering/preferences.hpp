@@ -14,7 +14,8 @@ namespace weft::lowering {
 /// reorders where neighbours differ. It is advice: fusion looks at it, and the layout pass settles what kernels get.
 Graph with_preferred_layouts(Graph graph, const KernelOracle& oracle);
 
-/// `shape` in the order of another activation's preferred layout; nullopt where blocks do not divide its channels.
+/// `shape` in the order of another activation's preferred layout, the last block of channels filled up with zeros where
+/// they do not divide it; nullopt where more than a third would be zeros.
 std::optional<Layout> in_order_of(const Layout& preferred, const Shape& shape);
 
 }  // namespace weft::lowering

@@ -1,5 +1,5 @@
 // Claims try formats best first: the library's own choice, channels-last, row-major; operands with a fixed layout keep
-// it throughout. Activations are never padded, weights may be.
+// it throughout. Activations are padded beside blocked ones only, weights whenever the library likes it.
 #include "kernels/cpu/onednn_conv.hpp"
 
 #include <fmt/format.h>
@@ -21,8 +21,9 @@ enum class Direction { forward, backward_data, backward_weights };
 enum class Formats { library, blocks_of_8, channels_last, row_major };
 constexpr Formats kFormats[] = {Formats::library, Formats::blocks_of_8, Formats::channels_last, Formats::row_major};
 
-/// Of the library's kernels without blocks of channels, beside those with them.
-constexpr double kChannelsLastEfficiency = 0.9;
+/// Of the library's kernels without blocks of channels, beside those with them: where arithmetic limits both, and where
+/// memory does (depthwise, and 1 x 1 with few channels: 0.54 to 0.9 measured).
+constexpr double kChannelsLastEfficiency = 0.9, kMovingChannelsLastEfficiency = 0.7;
 
 /// One convolution in the library's terms. `x` is the input side, `y` the output side, in every direction.
 struct Problem {
@@ -227,14 +228,18 @@ Answer create(const Problem& p, const Descs& d, const Graph& body, bool build) {
   return answer;
 }
 
-/// The layouts of an answer, when a Layout can express them and no activation is padded.
+/// The layouts of an answer, when a Layout can express them. Channels are filled up to whole blocks only where another
+/// activation is in blocks already.
 struct Layouts {
   Layout x, w, y;
 };
 std::optional<Layouts> layouts_of(const Answer& answer, const Graph& body, const Problem& p) {
   const auto x = layout_of(answer.descs.x), y = layout_of(answer.descs.y);
   const auto w = weights_layout_of(answer.descs.w, body.type(p.w).shape, p.groups);
-  if (!x || !y || !w || x->has_padding() || y->has_padding()) return std::nullopt;
+  if (!x || !y || !w) return std::nullopt;
+  const auto in_blocks = [&](ValueId v) { return body.value(v).layout && !body.value(v).layout->blocks.empty(); };
+  const bool may_pad = p.residual == kNone && (in_blocks(p.x) || in_blocks(p.y));
+  if ((x->has_padding() || y->has_padding()) && !may_pad) return std::nullopt;
   const std::optional<Layout>& fixed = body.value(p.w).layout;
   if (fixed && !w->same_placement(*fixed)) return std::nullopt;
   return Layouts{*x, *w, *y};
@@ -347,7 +352,9 @@ Claim claim(const Graph& body, Op op, std::string_view name, const Context& cont
   spec.flops =
       2.0 * static_cast<double>(ys.elements()) * static_cast<double>(ws.elements() / std::max<std::int64_t>(ws[0], 1));
   spec.bytes = operand_bytes(spec.body);
-  return Claim::take(std::move(spec), best.layouts.y.blocks.empty() ? kChannelsLastEfficiency : 1);
+  const bool moves = spec.flops / context.peak_flops < spec.bytes / context.peak_bytes;
+  const double last = moves ? kMovingChannelsLastEfficiency : kChannelsLastEfficiency;
+  return Claim::take(std::move(spec), best.layouts.y.blocks.empty() ? last : 1);
 }
 
 std::unique_ptr<CpuKernel> compile(const KernelSpec& spec, Op op, const Context& context, dnnl::algorithm algorithm) {
@@ -375,7 +382,8 @@ std::unique_ptr<CpuKernel> compile(const KernelSpec& spec, Op op, const Context&
       bindings.push_back({DNNL_ARG_SCRATCHPAD, body.inputs().size() + body.outputs().size(),
                           memory::desc({answer.scratch}, memory::data_type::u8, memory::format_tag::a)});
     if (p.relu) {
-      options.relu_elements = body.type(p.y).shape.elements();
+      const Layout result = body.layout(p.y);
+      options.relu_elements = result.has_padding() ? result.storage_elements() : result.shape.elements();
       options.relu_argument = argument_of(body, p.y);
       options.relu_type = body.type(p.y).dtype;
     }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <random>
 
+#include "graph/ir/autodiff.hpp"
 #include "graph/ir/builder.hpp"
 #include "graph/ir/interpret.hpp"
 #include "graph/ir/min_cut.hpp"
@@ -133,6 +134,62 @@ TEST(PreferredLayouts, AMixtureOfChannelCountsGivesTheInterpretersResultsWithAnd
                       2e-4 * std::max(1.0, std::abs(want.as_double(e))))
               << name << " " << e << " isa " << static_cast<int>(isa) << " without layouts " << without;
     }
+}
+
+/// Two inverted residual blocks with 24 channels between them, a normalisation after each, and all gradients.
+Graph inverted_residuals() {
+  GraphBuilder b;
+  const auto normalised = [&](ValueId v) {
+    const ValueId centred = b.sub(v, b.mean(v, {0, 2, 3}, true));
+    const ValueId variance = b.mean(b.mul(centred, centred), {0, 2, 3}, true);
+    return b.mul(centred, b.unary(Op::rsqrt, b.add(variance, b.like(variance, 1e-3))));
+  };
+  ValueId v = b.input("image", InputRole::feed, {DType::f32, Shape{4, 16, 28, 28}});
+  for (const std::int64_t channels : {96, 144, 144}) {
+    const ValueId wide = b.unary(Op::relu, normalised(conv(b, v, channels, 1)));
+    const ValueId deep = b.unary(Op::relu, normalised(conv(b, wide, channels, 3, channels)));
+    const ValueId narrow = normalised(conv(b, deep, 24, 1));
+    v = b.shape(v)[1] == 24 ? b.add(v, narrow) : narrow;
+  }
+  const ValueId loss = b.reduce_all(Op::reduce_sum, b.mul(v, b.unary(Op::tanh, v)));
+  std::vector<ValueId> weights;
+  for (const GraphInput& i : b.graph().inputs())
+    if (i.role == InputRole::state) weights.push_back(i.value);
+  const std::vector<ValueId> grads = gradients(b, loss, weights);
+  b.output("loss", OutputRole::fetch, loss);
+  for (std::size_t i = 0; i < grads.size(); ++i) b.output("grad " + std::to_string(i), OutputRole::fetch, grads[i]);
+  return std::move(b).take();
+}
+
+TEST(PreferredLayouts, ConvolutionsFillUpTheLastBlockOfChannelsAndWhatElseReadsThemDoesNotSeeIt) {
+  const Graph graph = inverted_residuals();
+  auto inputs = operands(graph);
+  std::mt19937 dice(5);
+  for (auto& [name, value] : inputs)
+    for (float& v : value.mutable_values<float>()) v = static_cast<float>(dice() % 2000) / 1e3f - 1;
+  const auto expected = interpret(graph, inputs);
+  const auto device = make_cpu_device({.threads = 2, .isa = CpuIsa::automatic});
+  testing::CompiledGraph compiled(graph, inputs, *device);
+  compiled.fill_arena(0x7f);
+  const auto outputs = compiled.run(inputs);
+  for (const auto& [name, want] : expected)
+    for (std::int64_t e = 0; e < want.elements(); ++e)
+      ASSERT_NEAR(outputs.at(name).as_double(e), want.as_double(e), 2e-3 * std::max(1.0, std::abs(want.as_double(e))))
+          << name << " " << e;
+  if (device->target().isa != "avx512") GTEST_SKIP() << "blocks of 16 channels are AVX-512's";
+  std::int64_t filled = 0;
+  for (const Instruction& i : compiled.lowered().program.instructions) {
+    if (i.kernel < 0) continue;
+    const std::string& who = compiled.lowered().program.kernels[static_cast<std::size_t>(i.kernel)].implementation;
+    for (const auto* views : {&i.reads, &i.writes})
+      for (const View& v : *views)
+        if (v.layout.shape.rank() == 4 && v.layout.shape[1] == 24 && v.layout.shape[2] == 28 &&
+            v.layout.has_padding()) {
+          EXPECT_TRUE(who.starts_with("onednn.")) << who;
+          ++filled;
+        }
+  }
+  EXPECT_GT(filled, 0);
 }
 
 }  // namespace
