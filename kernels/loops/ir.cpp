@@ -137,7 +137,8 @@ class Printer {
                                text_of(kernel_, s.value));
           break;
         case StmtKind::store:
-          text_ += fmt::format("b{}[{}] = {}\n", s.slot, text_of(kernel_, s.index), text_of(kernel_, s.value));
+          text_ += fmt::format("{}b{}[{}] = {}\n", s.streaming ? "stream " : "", s.slot, text_of(kernel_, s.index),
+                               text_of(kernel_, s.value));
           break;
         case StmtKind::tile_contract: {
           const Contraction& t = s.contraction.front();

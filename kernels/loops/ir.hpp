@@ -103,6 +103,9 @@ struct Stmt {
   std::int32_t slot = -1;
   ExprId index = -1;
   ExprId value = -1;
+  /// store: what is written is read much later, if at all, and may go past the caches. A hint; who launches a kernel
+  /// with such stores sees to it that the buffer begins at a multiple of 64 bytes.
+  bool streaming = false;
   /// tile_contract: the one; it stands outside vector loops.
   std::vector<Contraction> contraction{};
 };

@@ -37,8 +37,13 @@ Op joining(Op reduction) {
 
 class RowsEmitter {
  public:
-  RowsEmitter(const Graph& body, const Space& space, const RowsNest& nest, const RowsCuts& cuts)
-      : space_(space), nest_(nest), cuts_(cuts), b_(kernel_), values_(b_, space, nest, add_operands(body)) {
+  RowsEmitter(const Graph& body, const Space& space, const RowsNest& nest, const RowsCuts& cuts, bool streaming)
+      : space_(space),
+        nest_(nest),
+        cuts_(cuts),
+        b_(kernel_),
+        values_(b_, space, nest, add_operands(body)),
+        streaming_(streaming) {
     for (std::size_t o = 0; o < space.outputs().size(); ++o)
       output_buffers_.push_back(kernel_.add_buffer(
           {body.type(space.outputs()[o].value).dtype, static_cast<int>(body.inputs().size() + o), 0}));
@@ -306,6 +311,7 @@ class RowsEmitter {
       const std::int32_t local = kernel_.add_local({b_.type(value), false, 0});
       lets.push_back(declare(local, value));
       result.push_back(store(output_buffers_[o], values_.address(nest_.outputs[o]), b_.local(local)));
+      result.back().streaming = streaming_ && full;
     }
     lets.insert(lets.end(), result.begin(), result.end());
     return lets;
@@ -393,6 +399,7 @@ class RowsEmitter {
   int scratch_argument_ = 0;
   std::int32_t scratch_floats_ = -1, scratch_integers_ = -1;
   std::int64_t scratch_elements_ = 0;
+  bool streaming_ = false;
 };
 
 Dims dimensions(const DimMap& map) {
@@ -427,7 +434,7 @@ RowsKernel make_rows(const Graph& body, const RowsSchedule& schedule) {
   const RowsNest nest = rows_nest(space, layouts);
   const RowsCuts cuts = cut_rows(space, nest, schedule);
   if (!cuts.refusal.empty()) return refuse(cuts.refusal);
-  RowsKernel result = RowsEmitter(body, space, nest, cuts).run();
+  RowsKernel result = RowsEmitter(body, space, nest, cuts, schedule.streaming).run();
   if (nest.elements() == 0) result.kernel.phases.clear();
   result.overwrites_operands = may_overwrite(space, layouts.body);
   result.body = std::move(layouts.body);

@@ -15,13 +15,10 @@
 #include <string>
 
 #include "kernels/loops/ir.hpp"
+#include "kernels/loops/schedule.hpp"
 #include "weft/graph.hpp"
 
 namespace weft::loops {
-
-struct RowsSchedule {
-  int register_bytes = 64;  ///< natural width of a vector
-};
 
 struct RowsKernel {
   std::string refusal;  ///< not empty: why there is no kernel

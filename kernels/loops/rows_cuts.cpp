@@ -93,7 +93,7 @@ bool takes_one_walk(const Space& space) {
 }
 
 /// Whether rows that lie side by side in several blocks of columns are better walked as memory runs: tile by tile.
-bool cut_into_tiles(RowsCuts& cuts, const Space& space, const RowsNest& nest) {
+bool cut_into_tiles(RowsCuts& cuts, const Space& space, const RowsNest& nest, const RowsSchedule& schedule) {
   if (!nest.column_mode || nest.columns <= cuts.lanes || nest.outer_elements() >= kFewPieces) return false;
   const Chunks chunks = cut_reduction(nest, nest.outer_elements(), nest.columns, cuts.lanes);
   if (chunks.total <= 1 || chunks.loop + 1 != nest.reduced.size()) return false;
@@ -103,7 +103,11 @@ bool cut_into_tiles(RowsCuts& cuts, const Space& space, const RowsNest& nest) {
   const bool moments = std::any_of(space.reductions().begin(), space.reductions().end(),
                                    [](const SpaceReduction& r) { return r.op == Op::moments; });
   const std::int64_t bytes = kTileBytes * (moments ? kMomentTiles : 1);
-  cuts.tile = std::clamp<std::int64_t>(bytes / (nest.columns * element_bytes(space)), 1, chunks.length);
+  const std::int64_t rows = bytes / (nest.columns * element_bytes(space));
+  const int doublings = schedule.tile_doublings;
+  cuts.tile = std::clamp<std::int64_t>(
+      doublings < 0 ? rows >> -doublings : std::max<std::int64_t>(rows, 1) << doublings, 1, chunks.length);
+  cuts.lanes <<= schedule.lane_doublings;
   return true;
 }
 
@@ -144,10 +148,13 @@ RowsCuts cut_rows(const Space& space, const RowsNest& nest, const RowsSchedule& 
   std::int64_t shared = blocks;
   while (cuts.shared < nest.outer.size() && shared < kEnoughPieces) shared *= nest.outer[cuts.shared++];
 
-  if (!reduces) return cuts;
+  if (!reduces) {
+    cuts.lanes <<= std::min(schedule.lane_doublings, 1);  // more never was faster
+    return cuts;
+  }
   cuts.one_walk = takes_one_walk(space);
   if (cuts.one_walk) {
-    if (cut_into_tiles(cuts, space, nest)) return cuts;
+    if (cut_into_tiles(cuts, space, nest, schedule)) return cuts;
     cuts.chunks = cut_reduction(nest, pieces, width, cuts.lanes);
     return cuts;
   }

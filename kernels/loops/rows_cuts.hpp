@@ -1,5 +1,5 @@
 // How the work of a rows kernel is cut: vector lanes, blocks of columns, chunks of rows, and what is shared among
-// threads. Depends on extents and on what is computed only.
+// threads. Depends on extents, on what is computed, and on the schedule, whose choices change no sum's order.
 #pragma once
 
 #include <cstdint>

@@ -6,6 +6,8 @@
 #include <llvm/IR/Constants.h>
 
 #include <algorithm>
+#include <bit>
+#include <numeric>
 
 #include "kernels/cpu/jit/phase_emitter.hpp"
 #include "weft/error.hpp"
@@ -14,6 +16,12 @@ namespace weft::cpu {
 
 using loops::Expr;
 using loops::ExprKind;
+
+namespace {
+
+constexpr std::int64_t kLine = 64;  ///< bytes of a cache line
+
+}  // namespace
 
 bool PhaseEmitter::depends_on_vector(ExprId id) {
   if (!piece_ || piece_->lanes == 1) return false;
@@ -218,7 +226,21 @@ llvm::Value* PhaseEmitter::load_lanes(DType type, const Address& from) {
                                      llvm::Constant::getNullValue(whole));
 }
 
-void PhaseEmitter::store_lanes(std::int32_t buffer, ExprId element_index, llvm::Value* lanes) {
+std::int64_t PhaseEmitter::known_multiple(std::int32_t buffer, ExprId element_index) {
+  std::vector<Term> terms;
+  std::int64_t multiple = 0;
+  split(element_index, 1, terms, multiple);
+  for (const Term& term : terms) {
+    const Expr& e = kernel_.expr(term.expr);
+    const bool lane = e.kind == ExprKind::index && e.slot == piece_->index;
+    multiple = std::gcd(multiple, term.scale * (lane ? piece_->multiple : 1));
+  }
+  return multiple * static_cast<std::int64_t>(size_of(kernel_.buffers[static_cast<std::size_t>(buffer)].dtype));
+}
+
+void PhaseEmitter::store_lanes(const loops::Stmt& stmt, llvm::Value* lanes) {
+  const std::int32_t buffer = stmt.slot;
+  const ExprId element_index = stmt.index;
   const DType type = kernel_.buffers[static_cast<std::size_t>(buffer)].dtype;
   const Address at = address(buffer, element_index);
   check_internal(at.offsets || at.step != 0, "loop IR: all lanes of a vector loop store to one element");
@@ -227,7 +249,15 @@ void PhaseEmitter::store_lanes(std::int32_t buffer, ExprId element_index, llvm::
   const llvm::Align align(size_of(type));
   const bool all = piece_->active == piece_->lanes;
   if (!at.offsets && at.step == 1) {
-    if (all)
+    const std::int64_t whole = piece_->lanes * static_cast<std::int64_t>(size_of(type));
+    const std::int64_t line = std::min(whole, kLine);
+    if (all && stmt.streaming && line >= 16 && std::has_single_bit(static_cast<std::uint64_t>(whole)) &&
+        known_multiple(buffer, element_index) % line == 0) {
+      auto* past = builder_.CreateAlignedStore(raw, at.pointer.value, llvm::Align(static_cast<std::uint64_t>(line)));
+      past->setMetadata(llvm::LLVMContext::MD_nontemporal,
+                        llvm::MDNode::get(module_.getContext(), llvm::ConstantAsMetadata::get(builder_.getInt32(1))));
+      streamed_ = true;
+    } else if (all)
       builder_.CreateAlignedStore(raw, at.pointer.value, align);
     else
       builder_.CreateMaskedStore(raw, at.pointer.value, align, active_mask());

@@ -1,8 +1,11 @@
 // Statements and loops of one phase.
 #include "kernels/cpu/jit/phase_emitter.hpp"
 
+#include <llvm/IR/IntrinsicsX86.h>
+
 #include <algorithm>
 #include <bit>
+#include <numeric>
 
 #include "weft/error.hpp"
 
@@ -128,6 +131,8 @@ void PhaseEmitter::emit(const std::string& name) {
   emit_range(loop, begin, end, 1, false);
   close_scope();
   builder_.SetInsertPoint(cursor_);
+  // Before other threads are told that the phase is done.
+  if (streamed_) builder_.CreateIntrinsic(llvm::Intrinsic::x86_sse_sfence, {}, {});
   builder_.CreateBr(done);
 }
 
@@ -231,7 +236,7 @@ void PhaseEmitter::emit_store(const Stmt& stmt) {
   const Computed computed = value(stmt.value);
   if (piece_ && piece_->lanes > 1) {
     llvm::Value* lanes = as_vector(computed, piece_->lanes);
-    store_lanes(stmt.slot, stmt.index, lanes);
+    store_lanes(stmt, lanes);
   } else {
     const Address at = address(stmt.slot, stmt.index);
     builder_.SetInsertPoint(cursor_);
@@ -334,6 +339,7 @@ int PhaseEmitter::register_lanes(const Stmt& loop) const {
 void PhaseEmitter::emit_piece(const Stmt& loop, llvm::Value* first, llvm::Value* end, int lanes, int active) {
   piece_ = Piece{.lanes = lanes, .active = active, .index = loop.slot, .key = ++pieces_};
   const auto* constant = llvm::dyn_cast<llvm::ConstantInt>(first);
+  if (constant) piece_->multiple = std::gcd(constant->getSExtValue(), std::int64_t{active});
   if (constant && !end && lanes > 1) {
     piece_->ramp = true;
     piece_->key = ramps_.try_emplace({loop.slot, constant->getSExtValue(), lanes, active}, pieces_).first->second;

@@ -71,8 +71,9 @@ class PhaseEmitter {
     int lanes = 1;
     int active = 1;
     std::int32_t index = -1;
-    std::int64_t key = 0;  ///< pieces that run once with equal lanes of an equal ramp have one key
-    bool ramp = false;     ///< of constant indices
+    std::int64_t key = 0;       ///< pieces that run once with equal lanes of an equal ramp have one key
+    bool ramp = false;          ///< of constant indices
+    std::int64_t multiple = 1;  ///< every first lane's index is one of it
     int depth = 0;
   };
   struct Splat {
@@ -144,7 +145,9 @@ class PhaseEmitter {
   Address address(std::int32_t buffer, ExprId element);
   Computed advance(llvm::Type* element, Computed pointer, Computed elements);
   llvm::Value* load_lanes(DType type, const Address& from);
-  void store_lanes(std::int32_t buffer, ExprId element, llvm::Value* lanes);
+  void store_lanes(const loops::Stmt& stmt, llvm::Value* lanes);
+  /// What an element's place in its buffer is a multiple of, in bytes, in a piece of whole vectors.
+  std::int64_t known_multiple(std::int32_t buffer, ExprId element);
   llvm::Value* lane_pointers(llvm::Type* element, const Address& at);
   llvm::Value* lane_steps(std::int64_t step);
   llvm::Value* active_mask();
@@ -180,6 +183,7 @@ class PhaseEmitter {
   std::vector<Index> indices_;
   std::vector<Local> locals_;
   std::optional<Piece> piece_;
+  bool streamed_ = false;  ///< some store went past the caches
 };
 
 }  // namespace weft::cpu
