@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "weft/kernel.hpp"
@@ -33,6 +34,20 @@ struct DeviceEvent {
   std::uint64_t id = 0;
 };
 
+/// How a Program uses a kernel.
+struct KernelUse {
+  const KernelSpec* spec = nullptr;
+  int launches = 1;         ///< in one run of the Program
+  std::vector<int> over{};  ///< by result: the operand that it lies over in all launches, else -1; empty: over none
+};
+
+/// A kernel whose schedules were compared.
+struct TunedKernel {
+  std::string key;       ///< KernelSpec::key()
+  std::string schedule;  ///< the device's words for it; "default" where no other was clearly faster
+  double speedup = 1;    ///< over the default, when it was measured
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -51,6 +66,14 @@ class Device {
     std::vector<std::unique_ptr<Kernel>> kernels;
     for (const KernelSpec* spec : specs) kernels.push_back(compile(*spec));
     return kernels;
+  }
+
+  /// Finds schedules of kernels that are faster than the default and give the same bits, so that ranks need not agree:
+  /// those that earlier runs found on such a device, and others by measuring for about `seconds`. What is compiled
+  /// afterwards has them. Returns the kernels that were compared, now or earlier. A device may have nothing to choose.
+  virtual std::vector<TunedKernel> tune([[maybe_unused]] std::span<const KernelUse> uses,
+                                        [[maybe_unused]] double seconds) {
+    return {};
   }
 
   /// Enqueues on `lane`: arguments are the spec's inputs, then outputs, then scratch when it asked for some.

@@ -98,6 +98,7 @@ struct ParallelSpec {
 
 struct CompileSpec {
   std::vector<std::string> without;  ///< passes to leave out (graph/lowering/passes.cpp)
+  double tune = 2;                   ///< seconds for measuring schedules of generated kernels; 0: none but the default
   bool operator==(const CompileSpec&) const = default;
 };
 

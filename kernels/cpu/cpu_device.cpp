@@ -77,6 +77,11 @@ class CpuDevice final : public Device {
     return oracle_.compile_all(specs);
   }
 
+  std::vector<TunedKernel> tune(std::span<const KernelUse> uses, double seconds) override {
+    const cpu::TeamSize team(threads());
+    return oracle_.tune(uses, seconds);
+  }
+
   void launch(const Kernel& kernel, std::span<std::byte* const> arguments, Lane) override {
     const cpu::FlushDenormals mode;
     const cpu::TeamSize team(threads());

@@ -10,6 +10,7 @@
 #include "kernels/cpu/generated.hpp"
 #include "kernels/cpu/jit/kernel_compiler.hpp"
 #include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/schedule_tuner.hpp"
 #include "kernels/cpu/tile_ops.hpp"
 #include "weft/error.hpp"
 #include "weft/memory_limit.hpp"
@@ -52,6 +53,7 @@ CpuOracle::CpuOracle(const CpuOptions& options) : without_(options.without) {
   context_.onednn = make_onednn_engine();
   context_.compiler = std::make_shared<KernelCompiler>(
       context_.isa, CodeCacheOptions{.folder = options.code_cache, .warn = options.warn});
+  context_.schedules = schedules_ = std::make_shared<ScheduleChoices>();
   context_.peak_flops = flops_per_thread(context_.isa) * context_.threads;
   context_.peak_bytes = 1e10 * std::min(context_.threads, 8);
   const dnnl_version_t* version = dnnl_version();
@@ -102,6 +104,10 @@ KernelAnswer CpuOracle::ask(const Graph& body) const {
   const std::lock_guard lock(mutex_);
   answers_.emplace(key, answer);
   return answer;
+}
+
+std::vector<TunedKernel> CpuOracle::tune(std::span<const KernelUse> uses, double seconds) {
+  return tune_schedules(uses, context_, *schedules_, {.seconds = seconds});
 }
 
 std::unique_ptr<CpuKernel> CpuOracle::compile(const KernelSpec& spec) const {

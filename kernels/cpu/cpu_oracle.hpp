@@ -21,11 +21,14 @@ class CpuOracle final : public KernelOracle {
 
   /// Compiles what this oracle offered. Throws InternalError for another implementation's spec.
   std::unique_ptr<CpuKernel> compile(const KernelSpec& spec) const;
+  /// See Device::tune.
+  std::vector<TunedKernel> tune(std::span<const KernelUse> uses, double seconds);
   /// Several, in their order; what is generated side by side.
   std::vector<std::unique_ptr<Kernel>> compile_all(std::span<const KernelSpec* const> specs) const;
 
  private:
   Context context_;
+  std::shared_ptr<ScheduleChoices> schedules_;
   std::vector<std::string> without_;
   Target target_;
   mutable std::mutex mutex_;

@@ -16,6 +16,7 @@ namespace weft::cpu {
 struct OnednnEngine;
 struct TileOps;
 class KernelCompiler;
+class ScheduleChoices;
 std::shared_ptr<const OnednnEngine> make_onednn_engine();
 
 /// What claims and compilations depend on, besides the body. Kernels keep a copy, and with it what they point into.
@@ -26,6 +27,7 @@ struct Context {
   std::shared_ptr<const TileOps> tiles;  ///< of `isa`
   std::shared_ptr<const OnednnEngine> onednn;
   std::shared_ptr<KernelCompiler> compiler;  ///< of generated kernels, for `isa`
+  std::shared_ptr<const ScheduleChoices> schedules;  ///< of generated kernels; null: the default for all
   double peak_flops = 1e11;                  ///< f32, all threads together; assumed, for estimates only
   double peak_bytes = 1.5e10;                ///< memory bytes a second, all threads together; likewise
 };

@@ -33,6 +33,7 @@ class CodeCache {
  public:
   explicit CodeCache(CodeCacheOptions options);
 
+  bool keeps() const { return folder_.has_value(); }
   std::optional<std::string> find(const std::string& key);
   void store(const std::string& key, std::string_view code);
 

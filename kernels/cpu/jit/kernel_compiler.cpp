@@ -42,6 +42,14 @@ std::unique_ptr<LinkedCode> KernelCompiler::link_cached(const std::string& key, 
   }
 }
 
+std::optional<std::string> KernelCompiler::noted(const std::string& about, const loops::Kernel& kernel) {
+  return cache_.find(about + "\n" + code_key(kernel, target_));
+}
+
+void KernelCompiler::note(const std::string& about, const loops::Kernel& kernel, std::string_view text) {
+  cache_.store(about + "\n" + code_key(kernel, target_), text);
+}
+
 std::vector<std::shared_ptr<const KernelCode>> KernelCompiler::compile_all(
     std::span<const loops::Kernel* const> kernels, int threads) {
   std::vector<std::shared_ptr<const KernelCode>> compiled(kernels.size());

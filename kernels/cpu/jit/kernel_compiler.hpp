@@ -4,7 +4,10 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/cpu/jit/code_cache.hpp"
@@ -46,6 +49,12 @@ class KernelCompiler {
   /// All of them, in their order, on as many threads.
   std::vector<std::shared_ptr<const KernelCode>> compile_all(std::span<const loops::Kernel* const> kernels,
                                                              int threads);
+
+  /// Whether there is a cache on disk.
+  bool keeps() const { return cache_.keeps(); }
+  /// What `note` kept in the cache about a kernel, compiled for this target, under the heading `about`.
+  std::optional<std::string> noted(const std::string& about, const loops::Kernel& kernel);
+  void note(const std::string& about, const loops::Kernel& kernel, std::string_view text);
 
   CompileCounts counts() const { return {generated_, found_}; }
 
