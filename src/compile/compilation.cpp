@@ -66,8 +66,16 @@ onnx::ImportOptions bind_sizes(const onnx::ModelFile& file, const ModelSizes& si
   return options;
 }
 
-/// As executors do, and lets go of them: those that are generated stay in the cache.
-void make_kernels(const Compilation& compilation, Device& device, PhaseTimes& times) {
+/// As executors do, and lets go of them: those that are generated stay in the cache, and so does what tuning found.
+void make_kernels(Compilation& compilation, Device& device, PhaseTimes& times, double tune_seconds) {
+  if (tune_seconds > 0) {
+    const auto phase = times.enter("tuning");
+    std::vector<KernelUse> uses;
+    for (const CompiledProgram& c : compilation.programs)
+      if (c.lowered.program.role.starts_with("train"))
+        for (KernelUse& use : kernel_uses(c.lowered.program)) uses.push_back(std::move(use));
+    compilation.tuned = device.tune(uses, tune_seconds);
+  }
   const auto phase = times.enter("kernels");
   KernelCache kernels(device);
   for (const CompiledProgram& c : compilation.programs) kernels.get(c.lowered.program.kernels);
@@ -106,7 +114,7 @@ Compilation compile_model(const std::string& path, const ModelSizes& sizes, Devi
     return lower(forward, TimedOracle(device.oracle(), &times), options);
   }();
   result.programs.push_back({std::move(lowered), std::move(forward)});
-  if (wishes.kernels) make_kernels(result, device, times);
+  if (wishes.kernels) make_kernels(result, device, times, 0);
   result.phases = times.times();
   result.seconds = seconds_since(start);
   return result;
@@ -152,7 +160,7 @@ Compilation compile_job(const std::string& path, const JobSpec& given, int ranks
       result.programs.push_back({std::move(program.lowered), std::move(program.whole)});
     }
   }
-  if (wishes.kernels) make_kernels(result, device, times);
+  if (wishes.kernels) make_kernels(result, device, times, job.compile.tune);
   result.phases = times.times();
   result.seconds = seconds_since(start);
   return result;

@@ -29,6 +29,7 @@ struct Compilation {
   std::optional<std::string> model;       ///< jobs: the model's file
   std::vector<CompiledProgram> programs;  ///< of rank 0, in the order of their first use
   double seconds = 0;                     ///< that compilation took
+  std::vector<TunedKernel> tuned;         ///< whose schedules were compared, where kernels were made
   std::vector<PhaseTime> phases;          ///< since this process was started
 };
 

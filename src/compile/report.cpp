@@ -212,10 +212,39 @@ std::string summary_text(const Compilation& c) {
   return text;
 }
 
+namespace {
+
+/// Name of the first instruction that launches each kernel, by KernelSpec::key().
+std::map<std::string, std::string> kernel_names(const Compilation& compilation) {
+  std::map<std::string, std::string> names;
+  for (const CompiledProgram& c : compilation.programs)
+    for (const Instruction& i : c.lowered.program.instructions)
+      if (i.kernel >= 0) names.try_emplace(c.lowered.program.kernels[static_cast<std::size_t>(i.kernel)].key(), i.name);
+  return names;
+}
+
+/// Schedules that measured faster than the default.
+std::string tuning_text(const Compilation& compilation) {
+  if (compilation.tuned.empty()) return {};
+  const auto names = kernel_names(compilation);
+  std::string text;
+  std::size_t faster = 0;
+  for (const TunedKernel& t : compilation.tuned) {
+    if (t.schedule == "default") continue;
+    ++faster;
+    text += fmt::format("  {:>5.2f}x  {:<28} {}\n", t.speedup, t.schedule, names.at(t.key));
+  }
+  return fmt::format("\nschedules of {} generated kernels were compared; for {} another is faster than the default:\n",
+                     compilation.tuned.size(), faster) +
+         text;
+}
+
+}  // namespace
+
 std::string explain_text(const Compilation& compilation) {
   std::string text;
   for (const CompiledProgram& c : compilation.programs) text += explain_text(c.lowered);
-  return text;
+  return text + tuning_text(compilation);
 }
 
 std::string report_json(const Compilation& c, bool explain) {
@@ -229,6 +258,11 @@ std::string report_json(const Compilation& c, bool explain) {
                    {"other_bytes", m.others}};
   out["phases"] = Json::array();
   for (const PhaseTime& p : c.phases) out["phases"].push_back({{"phase", p.name}, {"ms", milliseconds(p.seconds)}});
+  if (!c.tuned.empty()) {
+    const auto names = kernel_names(c);
+    for (const TunedKernel& t : c.tuned)
+      out["tuned"].push_back({{"kernel", names.at(t.key)}, {"schedule", t.schedule}, {"speedup", t.speedup}});
+  }
   out["programs"] = Json::array();
   for (const CompiledProgram& p : c.programs)
     out["programs"].push_back(json_of(summarise(p.lowered.program, mesh_of(c)), p, explain));

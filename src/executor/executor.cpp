@@ -27,6 +27,31 @@ std::vector<std::shared_ptr<Kernel>> KernelCache::get(std::span<const KernelSpec
   return found;
 }
 
+std::vector<KernelUse> kernel_uses(const Program& program) {
+  std::vector<KernelUse> uses;
+  for (const KernelSpec& spec : program.kernels) uses.push_back({&spec, 0, {}});
+  // Views in the arena are the same memory where they begin at the same place, whatever buffer they are of.
+  const auto place = [&](const View& v) {
+    const Buffer& b = program.buffers[static_cast<std::size_t>(v.buffer)];
+    const bool arena = b.kind == BufferKind::arena;
+    return std::pair(arena ? -1 - static_cast<int>(b.space) : v.buffer, (arena ? b.offset : 0) + v.offset);
+  };
+  for (const Instruction& i : program.instructions) {
+    if (i.kernel < 0) continue;
+    KernelUse& use = uses[static_cast<std::size_t>(i.kernel)];
+    std::vector<int> over(i.writes.size(), -1);
+    for (std::size_t w = 0; w < i.writes.size(); ++w)
+      for (std::size_t r = 0; r < i.reads.size() && over[w] < 0; ++r)
+        if (place(i.writes[w]) == place(i.reads[r])) over[w] = static_cast<int>(r);
+    if (use.launches++ == 0)
+      use.over = std::move(over);
+    else
+      for (std::size_t w = 0; w < use.over.size(); ++w)
+        if (use.over[w] != over[w]) use.over[w] = -1;
+  }
+  return uses;
+}
+
 Communicator& CommunicatorSet::group(const std::vector<std::string>& axes) {
   if (mesh_.ranks() == static_cast<int>(mesh_.group(0, axes).size())) return *world_;
   auto& slot = groups_[axes];

@@ -30,6 +30,9 @@ class KernelCache {
   std::map<std::string, std::shared_ptr<Kernel>> kernels_;
 };
 
+/// The kernels of a Program as Device::tune takes them; they point into it.
+std::vector<KernelUse> kernel_uses(const Program& program);
+
 /// Groups of ranks that span sets of mesh axes, made when first asked for. `group` is collective over the world.
 class CommunicatorSet {
  public:

@@ -172,6 +172,9 @@ Keys<CompileSpec> compile_keys() {
   keys.push_back(text_list<CompileSpec>("without", &CompileSpec::without,
                                         "compiler passes to leave out; values stay right, time and memory change",
                                         switchable_passes()));
+  keys.push_back(number<CompileSpec>("tune", &CompileSpec::tune, {0, 3600}, "seconds",
+                                     "for measuring schedules of generated kernels that earlier starts have not "
+                                     "measured; they change no bit; 0: the default schedules"));
   return keys;
 }
 

@@ -59,7 +59,8 @@ const Program& ProgramSet::main_program() const {
   return built != executors_.end() ? built->second->program() : lowered_training_.at(key).program;
 }
 
-CompileSummary ProgramSet::build(Device& device, StateTable& states, CommunicatorSet* groups) {
+CompileSummary ProgramSet::build(Device& device, StateTable& states, CommunicatorSet* groups,
+                                 std::optional<double> tune_seconds) {
   const auto start = std::chrono::steady_clock::now();
   CompileSummary summary;
   kernels_ = std::make_unique<KernelCache>(device);
@@ -76,6 +77,14 @@ CompileSummary ProgramSet::build(Device& device, StateTable& states, Communicato
     const PhaseTimes::Scope phase(compiler_.times(), "arena");
     for (const auto& [key, lowered] : lowered_training_) reserve(lowered.program);
     for (const auto& [samples, evaluation] : lowered_evaluation_) reserve(evaluation.lowered.program);
+  }
+
+  if (tune_seconds) {
+    const PhaseTimes::Scope phase(compiler_.times(), "tuning");
+    std::vector<KernelUse> uses;
+    for (const auto& [key, lowered] : lowered_training_)
+      for (KernelUse& use : kernel_uses(lowered.program)) uses.push_back(std::move(use));
+    device.tune(uses, *tune_seconds);
   }
 
   const auto make = [&](Program program) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -69,7 +70,9 @@ class ProgramSet {
   const Program& main_program() const;
 
   /// Then: compiles kernels and binds everything. `states` holds all states. Collective where there are several ranks.
-  CompileSummary build(Device& device, StateTable& states, CommunicatorSet* groups);
+  /// With `tune_seconds` schedules of training's kernels are looked for first (Device::tune), on this rank for so long.
+  CompileSummary build(Device& device, StateTable& states, CommunicatorSet* groups,
+                       std::optional<double> tune_seconds = std::nullopt);
 
   /// The passes of a step of so many samples (needed before).
   const std::vector<TrainingPass>& training(std::int64_t step_samples) const { return training_.at(step_samples); }

@@ -10,7 +10,7 @@
 
 namespace weft::bench {
 
-TrainingStep::TrainingStep(const JobSpec& given, Device& device) : states_(device), cache_(device), arena_(device) {
+TrainingStep::TrainingStep(const JobSpec& given, Device& device, double tune_seconds) : states_(device), cache_(device), arena_(device) {
   const JobSpec job = with_absolute_paths(given);
   const auto world = make_single_communicator();
   const JobModel model = open_model(*world, job);
@@ -22,6 +22,7 @@ TrainingStep::TrainingStep(const JobSpec& given, Device& device) : states_(devic
   for (const AddedState& s : program_.added) states_.add(s.name, s.initial);
   const Program& program = program_.lowered.program;
   for (int space = 0; space < 3; ++space) arena_.reserve(program.arena_bytes[space], static_cast<MemorySpace>(space));
+  if (tune_seconds > 0) tuned_ = device.tune(kernel_uses(program), tune_seconds);
   executor_ = std::make_unique<Executor>(program, device, states_, cache_, arena_, nullptr);
   bind_feeds();
 }

@@ -14,7 +14,9 @@ namespace weft::bench {
 class TrainingStep {
  public:
   /// Compiles and binds one pass over job.batch samples on one rank. Reads the shapes of the job's data, no samples.
-  TrainingStep(const JobSpec& job, Device& device);
+  TrainingStep(const JobSpec& job, Device& device, double tune_seconds = 0);
+
+  const std::vector<TunedKernel>& tuned() const { return tuned_; }
 
   const Lowered& lowered() const { return program_.lowered; }
   bool run(ExecutionObserver* observer = nullptr) { return executor_->run(1, observer); }
@@ -23,6 +25,7 @@ class TrainingStep {
   void bind_feeds();
 
   TrainingProgram program_;
+  std::vector<TunedKernel> tuned_;
   StateTable states_;
   KernelCache cache_;
   ArenaPool arena_;
