@@ -129,7 +129,7 @@ class Forward {
       const ExprId s = a_.masks() ? b().load(scores_, a_.add(a_.times(r, rows.count), c))
                                   : a_.score(scores_, mask_, rows, keys, r, c);
       const std::int32_t e = a_.b.kernel().add_local({DType::f32, false, 0});
-      each.push_back(declare(e, a_.exp(b().sub(s, b().local(shift)))));
+      each.push_back(declare(e, exp_of_differences(b(), b().sub(s, b().local(shift)))));
       each.push_back(assign(sum, b().add(b().local(sum), b().local(e))));
       return b().local(e);
     };
@@ -152,7 +152,7 @@ class Forward {
       body.push_back(a_.loop(a_.lone_in(keys), [&](ExprId i) { return of_pair(a_.add(a_.pairs_in(keys), i), false); }));
     }
     const std::int32_t factor = a_.b.kernel().add_local({DType::f32, false, 0});
-    body.push_back(declare(factor, a_.exp(b().sub(former, b().local(shift)))));
+    body.push_back(declare(factor, exp_of_differences(b(), b().sub(former, b().local(shift)))));
     body.push_back(store(total_, c, b().fma(b().load(total_, c), b().local(factor), b().local(sum))));
     body.push_back(store(shrink_, c, b().local(factor)));
     body.push_back(store(most_, c, b().local(most)));

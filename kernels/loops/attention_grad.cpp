@@ -1,5 +1,6 @@
 // Attention's gradient: one task for each head of k and v of each sample, or for a part of its queries.
 #include "kernels/loops/attention_problem.hpp"
+#include "kernels/loops/math.hpp"
 
 namespace weft::loops {
 namespace {
@@ -278,7 +279,7 @@ class Gradient {
       body.push_back(declare(slot, value));
       return b().local(slot);
     };
-    chance = local(a_.exp(b().sub(a_.score(scores_, mask_, rows, keys, r, c), statistic(rows, c))));
+    chance = local(exp_of_differences(b(), b().sub(a_.score(scores_, mask_, rows, keys, r, c), statistic(rows, c))));
     const ExprId x = b().sub(b().load(slopes_, a_.add(a_.times(r, rows.count), c)), b().load(delta_, c));
     slope = local(b().mul(b().mul(chance, x), b().real(a_.p.scale)));
   }

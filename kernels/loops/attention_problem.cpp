@@ -3,15 +3,7 @@
 
 #include <limits>
 
-#include "kernels/loops/math.hpp"
-
 namespace weft::loops {
-
-ExprId AttentionBuilder::exp(ExprId x) {
-  Node node;
-  node.op = Op::exp;
-  return pointwise(b, node, {x});
-}
 
 ExprId AttentionBuilder::element(const StridedView& view, ExprId batch, ExprId row, ExprId head, ExprId column) {
   const ExprId index[] = {batch, row, head, column};

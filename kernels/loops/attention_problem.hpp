@@ -63,7 +63,6 @@ class AttentionBuilder {
   std::int32_t pairs_of(std::int32_t buffer) {
     return b.kernel().add_buffer({DType::u32, b.kernel().buffers[static_cast<std::size_t>(buffer)].argument, 0});
   }
-  ExprId exp(ExprId x);
 
   /// A loop over [0, extent): `body(index)` makes its statements.
   template <class Body>

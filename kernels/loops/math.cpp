@@ -9,12 +9,16 @@
 namespace weft::loops {
 namespace {
 
+constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it leaves no place for a fraction
+
 /// f32 expressions with operators.
 class Math {
  public:
   explicit Math(Builder& b) : b_(b) {}
 
   ExprId exp(ExprId x);
+  /// Of -87.3 to 88: results are normal.
+  ExprId exp_inside(ExprId x);
   ExprId expm1(ExprId x);
   ExprId log(ExprId x);
   ExprId log1p(ExprId x);
@@ -46,7 +50,6 @@ class Math {
     ExprId real, integer;
   };
   Rounded round_small(ExprId x) {
-    constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it leaves no place for a fraction
     const ExprId shifted = add(x, c(kMagic));
     return {sub(shifted, c(kMagic)), b_.sub(bits(shifted), word(std::bit_cast<std::int32_t>(kMagic)))};
   }
@@ -71,6 +74,14 @@ ExprId Math::exp(ExprId x) {
   const ExprId y = add(b_.fma(mul(r, r), exp_polynomial(r), r), c(1));
   const ExprId half = shift_right(n.integer, 1);  // two factors: 2^n alone overflows at 128, underflows below -126
   return mul(mul(y, power_of_two(half)), power_of_two(b_.sub(n.integer, half)));
+}
+
+ExprId Math::exp_inside(ExprId x) {
+  const ExprId shifted = b_.fma(x, c(kInverseLn2), c(kMagic)), n = sub(shifted, c(kMagic));
+  const ExprId r = b_.fma(n, c(-kLn2Low), b_.fma(n, c(-kLn2High), x));
+  const ExprId y = add(b_.fma(mul(r, r), exp_polynomial(r), r), c(1));
+  const ExprId exponent = b_.add(bits(shifted), word(127 - std::bit_cast<std::int32_t>(kMagic)));
+  return mul(y, floats(shift_left(exponent, 23)));
 }
 
 ExprId Math::expm1(ExprId x) {
@@ -119,7 +130,7 @@ ExprId Math::erf(ExprId x) {
   const ExprId bounded = b_.select(less(c(4), a), c(4), a);  // erfc(4) is below the last place of 1; NaN passes
   const ExprId log_erfc = polynomial(bounded, {-2.1445721e-05, 0.000438531639, -0.0041908636, 0.0251718283,
                                                -0.108361581, -0.633272389, -1.12955205, 0.000182462537});
-  const ExprId far = with_sign_of(sub(c(1), exp(log_erfc)), x);
+  const ExprId far = with_sign_of(sub(c(1), exp_inside(log_erfc)), x);
   return b_.select(less(a, c(0.97)), near, far);
 }
 
@@ -248,6 +259,11 @@ ExprId binary(Builder& b, Op op, ExprId x, ExprId y) {
 }
 
 }  // namespace
+
+ExprId exp_of_differences(Builder& b, ExprId x) {
+  const ExprId least = b.real(-87.3), below = b.binary(Op::less, x, least);
+  return b.select(below, b.real(0), Math(b).exp_inside(b.select(below, least, x)));
+}
 
 ExprId pointwise(Builder& b, const Node& node, const std::vector<ExprId>& in) {
   const OpClass kind = class_of(node.op);

@@ -16,4 +16,8 @@ namespace weft::loops {
 /// rounded here. -1 where the operator is not defined for the type.
 ExprId pointwise(Builder& b, const Node& node, const std::vector<ExprId>& in);
 
+/// exp of f32 numbers of which none is above 88, such as what softmax subtracts its maximum from: a third less work.
+/// Below -87.3, where results begin to be subnormal, it is 0; NaN stays NaN.
+ExprId exp_of_differences(Builder& b, ExprId x);
+
 }  // namespace weft::loops
