@@ -17,7 +17,7 @@ namespace {
 
 // Folding must not turn a broadcast scalar into megabytes: results above this stay computed, unless they shrink.
 constexpr std::int64_t kSmallConstant = 4096;
-// Elements folded in a whole model: beyond them operators on constants run as others do.
+// Steps of folding in a whole model: beyond them operators on constants run as others do.
 constexpr std::int64_t kMostFolded = std::int64_t{1} << 26;
 
 /// Copies the live part of an attempt's graph, folding what depends on constants only.
@@ -101,7 +101,7 @@ class Finisher {
       if (known_.count(input) == 0) return false;
       operands += from_.type(input).shape.elements();
     }
-    return result <= std::max(kSmallConstant, operands) && folded_ + result <= kMostFolded;
+    return result <= std::max(kSmallConstant, operands) && steps_of(from_, node) <= kMostFolded - folded_;
   }
 
   void add_node(const Node& node) {
@@ -115,7 +115,7 @@ class Finisher {
       std::vector<Tensor> operands;
       for (const ValueId input : node.inputs) operands.push_back(known_.at(input));
       std::vector<Tensor> results = interpret_node(node, types, operands);
-      for (const Tensor& result : results) folded_ += result.elements();
+      folded_ += steps_of(from_, node);
       for (std::size_t i = 0; i < results.size(); ++i) known_[node.outputs[i]] = std::move(results[i]);
       return;
     }
@@ -143,7 +143,7 @@ class Finisher {
   std::vector<ValueId> mapped_;
   std::vector<bool> live_, needed_;
   std::map<ValueId, Tensor> known_;
-  std::int64_t folded_ = 0;  ///< elements
+  std::int64_t folded_ = 0;  ///< steps
   Model model_;
 };
 

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "graph/ir/interpret.hpp"
 #include "graph/onnx/importer.hpp"
 #include "weft/error.hpp"
@@ -12,8 +14,8 @@ namespace {
 
 // Larger results are not shape arithmetic: they stay in the graph.
 constexpr std::int64_t kLargestConstant = std::int64_t{1} << 22;
-// Of all values of a model together.
-constexpr std::int64_t kMostComputed = std::int64_t{1} << 25;
+// Steps for all values of a model together.
+constexpr std::int64_t kMostComputed = std::int64_t{1} << 26;
 
 }  // namespace
 
@@ -50,20 +52,20 @@ bool ConstantFinder::computable(ValueId id) {
   return computable_.at(id);
 }
 
-/// Elements of all values that have to be computed for this one; no more than it takes to see that they are too many.
+/// Steps by which all values are computed that this one needs; no more than it takes to see that they are too many.
 std::int64_t ConstantFinder::cost(ValueId id) const {
-  std::int64_t elements = 0;
+  std::int64_t steps = 0;
   std::vector<ValueId> pending = {id};
   std::set<ValueId> seen;
-  while (!pending.empty() && elements <= kMostComputed) {
+  while (!pending.empty() && steps <= kMostComputed) {
     const ValueId v = pending.back();
     pending.pop_back();
     if (!seen.insert(v).second || has(v)) continue;
-    elements += builder_.type(v).shape.elements();
     const Node& node = *builder_.graph().producer(v);
+    steps = std::min(kMostComputed + 1, steps + std::min(kMostComputed + 1, steps_of(builder_.graph(), node)));
     pending.insert(pending.end(), node.inputs.begin(), node.inputs.end());
   }
-  return elements;
+  return steps;
 }
 
 void ConstantFinder::compute(ValueId id) {
@@ -96,12 +98,12 @@ void ConstantFinder::compute(ValueId id) {
 const Tensor* ConstantFinder::find(ValueId id) {
   if (const Tensor* known = find_known(id)) return known;
   if (!computable(id)) return nullptr;
-  const std::int64_t elements = cost(id);
-  if (elements > kMostComputed - computed_) {
+  const std::int64_t steps = cost(id);
+  if (steps > kMostComputed - computed_) {
     computable_[id] = false;
     return nullptr;
   }
-  computed_ += elements;
+  computed_ += steps;
   compute(id);
   return find_known(id);
 }

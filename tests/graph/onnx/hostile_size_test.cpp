@@ -198,6 +198,47 @@ TEST(HostileModel, ResultsOfTerabytesTakeNoMemoryOnImport) {
   });
 }
 
+/// A shape that follows from a product, or a window, of small constants by more steps than anybody has time for.
+TEST(HostileModel, AShapeIsNotComputedByEndlessWork) {
+  const auto start = std::chrono::steady_clock::now();
+  for (const bool product : {true, false}) {
+    auto model = frame();
+    auto& graph = *model.mutable_graph();
+    add_initializer(graph, "one", {1}, {1});
+    if (product) {
+      add_initializer(graph, "tall", {2}, {2000, 2000});
+      add_initializer(graph, "wide", {2}, {2000, 2000});
+      add_node(graph, "Expand", {"one", "tall"}, {"a"});
+      add_node(graph, "Expand", {"one", "wide"}, {"b"});
+      add_node(graph, "MatMul", {"a", "b"}, {"many"});
+    } else {
+      add_initializer(graph, "image", {4}, {1, 1, 1000, 1000});
+      add_node(graph, "Expand", {"one", "image"}, {"a"});
+      add_node(graph, "Cast", {"a"}, {"f"}).add_attribute()->CopyFrom([] {
+        messages::AttributeProto to;
+        to.set_name("to");
+        to.set_type(messages::AttributeProto::INT);
+        to.set_i(messages::TensorProto::FLOAT);
+        return to;
+      }());
+      auto& pool = add_node(graph, "MaxPool", {"f"}, {"many"});
+      for (const auto& [name, values] :
+           std::map<std::string, Dims>{{"kernel_shape", {999, 999}}, {"pads", {499, 499, 499, 499}}}) {
+        auto& attribute = *pool.add_attribute();
+        attribute.set_name(name);
+        attribute.set_type(messages::AttributeProto::INTS);
+        for (const std::int64_t v : values) attribute.add_ints(v);
+      }
+    }
+    add_node(graph, "NonZero", {"many"}, {"places"});
+    add_node(graph, "Shape", {"places"}, {"shape"});
+    add_node(graph, "Expand", {"x", "shape"}, {"y"});
+    EXPECT_THAT(refusal(model), HasSubstr("the_NonZero")) << product;
+  }
+  // Hours if it were computed; a bound, not a measurement.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30 * testing::kPatience));
+}
+
 /// `count` nodes in a row.
 messages::ModelProto chain(int count) {
   auto model = frame();
