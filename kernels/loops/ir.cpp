@@ -61,8 +61,9 @@ bool is_library_function(Op op) {
 
 namespace {
 
-/// "e12" for what has a line of its own; leaves are written where they are used.
+/// "e12" for what has a line of its own; leaves are written where they are used. Malformed kernels are printed too.
 std::string text_of(const Kernel& kernel, ExprId id) {
+  if (id < 0 || static_cast<std::size_t>(id) >= kernel.expr_count()) return "nothing";
   const Expr& e = kernel.expr(id);
   switch (e.kind) {
     case ExprKind::constant: return fmt::format("{}:{:x}", name_of(e.dtype), static_cast<std::uint64_t>(e.bits));

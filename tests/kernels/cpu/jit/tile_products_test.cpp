@@ -135,6 +135,7 @@ TEST(TileProducts, MalformedOnesAreRefused) {
   broken([](Kernel&, Contraction& t) { t.columns = 0; });
   broken([](Kernel&, Contraction& t) { t.rows = -1; });
   broken([](Kernel&, Contraction& t) { t.a.start = -1; });
+  broken([](Kernel& kernel, Contraction& t) { t.depth = static_cast<loops::ExprId>(kernel.expr_count()); });
   broken([](Kernel& kernel, Contraction&) { kernel.buffers[0].dtype = DType::bf16; });
   broken([](Kernel& kernel, Contraction&) { kernel.buffers[1].dtype = DType::i32; });
   broken([](Kernel& kernel, Contraction&) { kernel.buffers[1].dtype = DType::u32; });
