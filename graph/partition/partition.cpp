@@ -74,7 +74,7 @@ namespace {
 bool cuts_evenly(const Graph& step, const Mesh& mesh, const StateCutList& cuts) {
   for (const StateCut& cut : cuts) {
     const ValueId state = step.find_input(cut.state);
-    if (state == kNone || cut.dimension >= step.type(state).shape.rank()) continue;
+    if (state == kNone || cut.dimension < 0 || cut.dimension >= step.type(state).shape.rank()) continue;
     if (step.type(state).shape[cut.dimension] % (cut.blocks * mesh.axis_size(cut.axis)) != 0) return false;
   }
   return true;
@@ -138,6 +138,17 @@ std::map<std::string, Placement> state_placements(const Graph& step, const Mesh&
       if (i.role == InputRole::state) result.at(i.name).axes[a] = placements.values[static_cast<std::size_t>(i.value)];
     local = local_step(opened, along, 0, std::move(placements));
   }
+  return result;
+}
+
+StateCutList settled_cuts(const Mesh& mesh, const std::map<std::string, Placement>& placements) {
+  StateCutList result;
+  for (const auto& [state, placement] : placements)
+    for (std::size_t a = 0; a < mesh.axes.size(); ++a) {
+      if (!cuts_parameters(mesh.axes[a])) continue;
+      const AxisPlacement& p = placement.axes.at(a);
+      result.push_back({state, mesh.axes[a].name, is_split(p) ? p.dimension : StateCut::kWhole, p.blocks});
+    }
   return result;
 }
 

@@ -24,11 +24,14 @@ inline constexpr const char* kRankSampleOffset = "rank_sample_offset";
 /// The run-time scalar (i64) that says where a rank stands along another axis: "coordinate/tensor". Absent likewise.
 std::string coordinate_input(const std::string& axis);
 
-/// One state that is cut along an axis other than "data". States that no cut names follow from those that one does.
+/// One state that is cut along an axis other than "data", or that stays whole. States that no cut names follow from
+/// those that one does.
 struct StateCut {
+  static constexpr int kWhole = -1;
+
   std::string state;
   std::string axis;
-  int dimension = 0;
+  int dimension = 0;  ///< kWhole: it is cut along none
   std::int64_t blocks = 1;  ///< the dimension is so many runs, each cut alike: 3 for fused query, key and value weights
   bool operator==(const StateCut&) const = default;
 };
@@ -44,6 +47,10 @@ Graph partition(const Graph& step, const Mesh& mesh, int rank, const StateCutLis
 
 /// How each state of the step lies, one entry an axis of the mesh.
 std::map<std::string, Placement> state_placements(const Graph& step, const Mesh& mesh, const StateCutList& cuts);
+
+/// The same as a list that leaves nothing open: other graphs that share the states (evaluation, passes of other sizes)
+/// cut them alike with it.
+StateCutList settled_cuts(const Mesh& mesh, const std::map<std::string, Placement>& placements);
 
 /// Samples of a pass: the first dimension that all feeds share (rank-0 feeds aside). 0 where there is no such feed.
 std::int64_t pass_samples(const Graph& step);

@@ -142,7 +142,7 @@ class Propagation {
   const Graph& graph_;
   const SplitAxis& axis_;
   Placements result_;
-  std::map<ValueId, AxisPlacement> states_;  ///< cut ones
+  std::map<ValueId, AxisPlacement> states_;  ///< named ones, and cut ones
   std::map<ValueId, AxisPlacement> early_;
   std::map<ValueId, AxisPlacement> settled_;  ///< by some reader; not all are partial once their own operands are whole
   bool changed_ = false;

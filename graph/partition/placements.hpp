@@ -24,7 +24,7 @@ struct SplitAxis {
   bool carries_samples() const { return samples >= 0; }
 };
 
-/// Placements of states by name; those that are not named are whole until an operator wants them cut.
+/// Placements of states by name, whole or split; those that are not named are whole until an operator wants them cut.
 using StateCuts = std::map<std::string, AxisPlacement>;
 
 struct Placements {

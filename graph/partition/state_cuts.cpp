@@ -14,6 +14,7 @@ AxisPlacement checked(const TensorType& type, const MeshAxis& axis, const StateC
   const auto fail = [&](const std::string& why) {
     throw UserError(fmt::format("cut of '{}' {} along the mesh axis '{}': {}", cut.state, type.str(), axis.name, why));
   };
+  if (cut.dimension == StateCut::kWhole) return replicated();
   if (cut.dimension < 0 || cut.dimension >= type.shape.rank())
     fail(fmt::format("there is no dimension {}; the first is 0", cut.dimension));
   const std::int64_t extent = type.shape[cut.dimension];

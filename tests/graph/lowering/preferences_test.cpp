@@ -17,7 +17,6 @@
 namespace weft {
 namespace {
 
-using lowering::LabelChoice;
 using lowering::with_preferred_layouts;
 
 TEST(LabelChoices, TheChosenLabelsCostAsLittleAsAnyOthers) {

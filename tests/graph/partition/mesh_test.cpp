@@ -86,6 +86,32 @@ TEST(Mesh, WeightsCutByColumnsAndThenByRowsExchangeOnce) {
   EXPECT_EQ(placements.at("b2").str(), "[replicated, replicated]");
 }
 
+TEST(Mesh, AStateThatIsToStayWholeDoes) {
+  const Model model = mlp(kBatch);
+  const TrainingGraph step = step_over_mesh(model, "adamw", 1.0);
+  const StateCutList cuts{{"w1", "tensor", 1}, {"w2", "tensor", StateCut::kWhole}};
+  const auto placements = state_placements(step.graph, mesh_of(2, 2), cuts);
+  EXPECT_EQ(placements.at("w2").str(), "[replicated, replicated]");
+  EXPECT_EQ(placements.at("b1").str(), "[replicated, split(0)]");
+  expect_same_on_mesh(step.graph, mesh_of(2, 2), cuts, inputs_over_mesh(model, step), 1e-5);
+}
+
+TEST(Mesh, EvaluationCutsStatesAsTrainingDoes) {
+  const Model model = mlp(kBatch);
+  const TrainingGraph step = step_over_mesh(model, "adamw");
+  const Mesh mesh = mesh_of(1, 2);
+  const auto trained = state_placements(step.graph, mesh, {{"b2", "tensor", 0}});
+  const StateCutList all = settled_cuts(mesh, trained);
+  EXPECT_EQ(state_placements(step.graph, mesh, all), trained);
+  JobSpec job = plain_job();
+  job.batch = kBatch;
+  const EvaluationGraph evaluation = build_evaluation(model, job, kBatch, Shape{});
+  for (const auto& [state, placement] : state_placements(evaluation.graph, mesh, all))
+    EXPECT_EQ(placement, trained.at(state)) << state;
+  Table inputs = inputs_over_mesh(model, step);
+  expect_same_on_mesh(evaluation.graph, mesh, all, inputs, 1e-5);
+}
+
 TEST(Mesh, CutsThatCannotBeAreNamed) {
   const Graph step = step_over_mesh(mlp(kBatch), "sgd").graph;
   const auto message = [&](const StateCut& cut, const Mesh& mesh) {

@@ -209,6 +209,22 @@ TEST(ReferenceKernels, RandomBitsAgreeWhereverTheSampleDimensionIs) {
       }
 }
 
+TEST(ReferenceKernels, APartOfRandomBitsIsThePartOfTheWhole) {
+  for (const CpuIsa isa : {CpuIsa::automatic, CpuIsa::avx2, CpuIsa::baseline})
+    for (const std::int64_t sample_dim : {-1, 0, 1, 2}) {
+      Body body;
+      const auto scalar = [&](std::int64_t v) { return body.in(Tensor::scalar<std::int64_t>(v)); };
+      const ValueId seed = scalar(5), step = scalar(77), at = scalar(3),
+                    start = body.in(Tensor::from<std::int64_t>({3}, {2, 5, 30}));
+      body.out(body.b.one(Op::random_bits, {seed, step, at, start},
+                          {{"id", std::int64_t{9}},
+                           {"shape", Dims{4, 6, 41}},
+                           {"sample_dim", sample_dim},
+                           {"whole", Dims{7, 13, 101}}}));
+      EXPECT_EQ(check(std::move(body), 0, {3, isa, true}), "reference");
+    }
+}
+
 TEST(ReferenceKernels, ScalarOperandsMayBeConstantsOfTheBody) {
   Body body;
   GraphBuilder& b = body.b;
