@@ -117,7 +117,9 @@ class Forward {
       const std::int32_t s = a_.b.kernel().add_local({DType::f32, false, 0});
       std::vector<Stmt> each = {declare(s, a_.score(scores_, mask_, rows, keys, r, c))};
       if (a_.masks()) each.push_back(store(scores_, a_.add(a_.times(r, rows.count), c), b().local(s)));
-      each.push_back(assign(most, b().binary(Op::maximum, b().local(most), b().local(s))));
+      // A NaN may be passed over here: its exponential is NaN.
+      const ExprId higher = b().binary(Op::less, b().local(most), b().local(s));
+      each.push_back(assign(most, b().select(higher, b().local(s), b().local(most))));
       return each;
     }));
     // Where everything was masked so far, exponentials are of -infinity, and 0.
@@ -126,10 +128,9 @@ class Forward {
     body.push_back(declare(shift, b().select(all_masked, b().real(0), b().local(most))));
     body.push_back(declare(sum, b().real(0)));
     const auto exponential = [&](ExprId r, std::vector<Stmt>& each) {
-      const ExprId s = a_.masks() ? b().load(scores_, a_.add(a_.times(r, rows.count), c))
-                                  : a_.score(scores_, mask_, rows, keys, r, c);
+      const ExprId s = b().load(scores_, a_.add(a_.times(r, rows.count), c));
       const std::int32_t e = a_.b.kernel().add_local({DType::f32, false, 0});
-      each.push_back(declare(e, exp_of_differences(b(), b().sub(s, b().local(shift)))));
+      each.push_back(declare(e, a_.exponential(s, b().local(shift))));
       each.push_back(assign(sum, b().add(b().local(sum), b().local(e))));
       return b().local(e);
     };

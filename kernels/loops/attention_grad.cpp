@@ -1,6 +1,5 @@
 // Attention's gradient: one task for each head of k and v of each sample, or for a part of its queries.
 #include "kernels/loops/attention_problem.hpp"
-#include "kernels/loops/math.hpp"
 
 namespace weft::loops {
 namespace {
@@ -279,7 +278,9 @@ class Gradient {
       body.push_back(declare(slot, value));
       return b().local(slot);
     };
-    chance = local(exp_of_differences(b(), b().sub(a_.score(scores_, mask_, rows, keys, r, c), statistic(rows, c))));
+    const ExprId s =
+        a_.masks() ? a_.score(scores_, mask_, rows, keys, r, c) : b().load(scores_, a_.add(a_.times(r, rows.count), c));
+    chance = local(a_.exponential(s, statistic(rows, c)));
     const ExprId x = b().sub(b().load(slopes_, a_.add(a_.times(r, rows.count), c)), b().load(delta_, c));
     slope = local(b().mul(b().mul(chance, x), b().real(a_.p.scale)));
   }

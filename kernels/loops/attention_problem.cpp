@@ -3,6 +3,8 @@
 
 #include <limits>
 
+#include "kernels/loops/math.hpp"
+
 namespace weft::loops {
 
 ExprId AttentionBuilder::element(const StridedView& view, ExprId batch, ExprId row, ExprId head, ExprId column) {
@@ -87,6 +89,13 @@ ExprId AttentionBuilder::score(std::int32_t packed, std::int32_t mask, const Que
   // Narrow integers: as many lanes as scores.
   const ExprId least = b.sub(add(keys.first, r), add(rows.first, number(p.offset)));
   return b.select(b.binary(Op::greater_equal, b.cast(c, DType::i32), b.cast(least, DType::i32)), s, nothing);
+}
+
+ExprId AttentionBuilder::exponential(ExprId score, ExprId shift) {
+  constexpr double kLog2E = 1.44269504088896;
+  if (!p.pairs) return exp_of_differences(b, b.sub(score, shift));
+  if (masks()) return exp2_for_bf16(b, b.mul(b.sub(score, shift), b.real(kLog2E)));
+  return exp2_for_bf16(b, b.fma(score, b.real(p.scale * kLog2E), b.mul(shift, b.real(-kLog2E))));
 }
 
 ExprId AttentionBuilder::pair(ExprId low, ExprId high) {

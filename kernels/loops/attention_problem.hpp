@@ -101,6 +101,8 @@ class AttentionBuilder {
                ExprId c);
   ExprId pairs_in(const KeyBlock& keys) { return b.div(keys.count, number(2)); }
   ExprId lone_in(const KeyBlock& keys) { return b.binary(Op::rem, keys.count, number(2)); }
+  /// exp(score - shift); `score` as `score` gives it or, where nothing is masked, as `products` wrote it.
+  ExprId exponential(ExprId score, ExprId shift);
   bool masks() const { return p.mask != nullptr || p.causal; }
   /// Two numbers as a pair of bf16 numbers, rounded.
   ExprId pair(ExprId low, ExprId high);

@@ -19,6 +19,7 @@ class Math {
   ExprId exp(ExprId x);
   /// Of -87.3 to 88: results are normal.
   ExprId exp_inside(ExprId x);
+  ExprId exp2_coarse(ExprId x);
   ExprId expm1(ExprId x);
   ExprId log(ExprId x);
   ExprId log1p(ExprId x);
@@ -80,6 +81,14 @@ ExprId Math::exp_inside(ExprId x) {
   const ExprId shifted = b_.fma(x, c(kInverseLn2), c(kMagic)), n = sub(shifted, c(kMagic));
   const ExprId r = b_.fma(n, c(-kLn2Low), b_.fma(n, c(-kLn2High), x));
   const ExprId y = add(b_.fma(mul(r, r), exp_polynomial(r), r), c(1));
+  const ExprId exponent = b_.add(bits(shifted), word(127 - std::bit_cast<std::int32_t>(kMagic)));
+  return mul(y, floats(shift_left(exponent, 23)));
+}
+
+ExprId Math::exp2_coarse(ExprId x) {
+  const ExprId bounded = b_.select(less(x, c(-127)), c(-127), x);  // of which the power's bits are those of 0
+  const ExprId shifted = add(bounded, c(kMagic)), f = sub(bounded, sub(shifted, c(kMagic)));
+  const ExprId y = polynomial(f, {0.0550089702, 0.242211059, 0.693282962, 1});
   const ExprId exponent = b_.add(bits(shifted), word(127 - std::bit_cast<std::int32_t>(kMagic)));
   return mul(y, floats(shift_left(exponent, 23)));
 }
@@ -264,6 +273,8 @@ ExprId exp_of_differences(Builder& b, ExprId x) {
   const ExprId least = b.real(-87.3), below = b.binary(Op::less, x, least);
   return b.select(below, b.real(0), Math(b).exp_inside(b.select(below, least, x)));
 }
+
+ExprId exp2_for_bf16(Builder& b, ExprId x) { return Math(b).exp2_coarse(x); }
 
 ExprId pointwise(Builder& b, const Node& node, const std::vector<ExprId>& in) {
   const OpClass kind = class_of(node.op);

@@ -20,4 +20,8 @@ ExprId pointwise(Builder& b, const Node& node, const std::vector<ExprId>& in);
 /// Below -87.3, where results begin to be subnormal, it is 0; NaN stays NaN.
 ExprId exp_of_differences(Builder& b, ExprId x);
 
+/// 2 to the power of f32 numbers of which none is above 127, to 1.1e-4 of the result, exactly 1 for 0: for what is
+/// rounded to bf16. Below -126.5 it is 0; NaN stays NaN.
+ExprId exp2_for_bf16(Builder& b, ExprId x);
+
 }  // namespace weft::loops
