@@ -152,6 +152,7 @@ int run(unsigned graphs, unsigned seed) {
     for (const StateCut& cut : c.cuts) cuts += fmt::format(" {}:{}/{}", cut.state, cut.dimension, cut.blocks);
     fmt::print("FAILED seed {} over {}, cut{}: {}\n", i, c.mesh.str(), cuts, wrong);
     if (++failures <= 1) fmt::print("{}", c.step.graph.str());
+    std::fflush(stdout);
   }
   fmt::print("{} graphs, {} of them run, {} with cut states; {} numbers compared, {} % determined; {} failures\n",
              graphs, tally.run, tally.cut, tally.elements,
