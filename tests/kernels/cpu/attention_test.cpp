@@ -270,6 +270,23 @@ TEST(CpuAttention, BiasesFarBeyondTheRangeOfExponentialsAreAddedOnce) {
     }
 }
 
+TEST(CpuAttention, OnlyQueriesThatMeetANanGiveNan) {
+  for (const DType type : {DType::f32, DType::bf16})
+    for (const bool causal : {false, true}) {
+      const Sizes s{1, 70, 70, 2, 2, 8, 8};
+      Body body;
+      std::vector<ValueId> in;
+      for (unsigned i = 1; i < 4; ++i) {
+        Tensor t = random_tensor(DType::f32, Shape{1, 70, 2, 8}, i);
+        if (i == 1) t.mutable_values<float>()[5 * 16] = NAN;       // a query of one head
+        if (i == 2) t.mutable_values<float>()[67 * 16 + 8] = NAN;  // a key of the other: all its queries, or the last
+        in.push_back(body.in(t.cast(type)));
+      }
+      body.out(body.b.node(Op::attention, in, attention_of(s, causal))[0]);
+      EXPECT_EQ(check(std::move(body), type == DType::f32 ? 1e-5 : 1.6e-2), "generated");
+    }
+}
+
 TEST(CpuAttention, DoublesAreRefused) {
   testing::Body body;
   const Sizes s{1, 4, 4, 1, 1, 4, 4};

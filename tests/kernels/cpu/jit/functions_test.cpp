@@ -56,17 +56,24 @@ const std::vector<Function>& functions() {
   return kFunctions;
 }
 
-/// results[i] = op(operands[i]).
-loops::Kernel kernel_of(Op op) {
+/// results[i] = make(operands[i]).
+template <class Make>
+loops::Kernel kernel_of(const Make& make) {
   loops::Kernel kernel;
   loops::Builder b(kernel);
   const std::int32_t in = kernel.add_buffer({DType::f32, 0, 0}), out = kernel.add_buffer({DType::f32, 1, 0});
   const std::int32_t i = kernel.add_index(), j = kernel.add_index();
-  Node node;
-  node.op = op;
-  const loops::Stmt body = loops::store(out, b.index(j), loops::pointwise(b, node, {b.load(in, b.index(j))}));
+  const loops::Stmt body = loops::store(out, b.index(j), make(b, b.load(in, b.index(j))));
   kernel.phases.push_back({i, 1, 0, {loops::loop_of(loops::LoopKind::vector, j, b.integer(kBatch), {body}, 64)}});
   return kernel;
+}
+
+loops::Kernel kernel_of(Op op) {
+  return kernel_of([op](loops::Builder& b, loops::ExprId x) {
+    Node node;
+    node.op = op;
+    return loops::pointwise(b, node, {x});
+  });
 }
 
 bool is_subnormal(float x) { return std::fpclassify(x) == FP_SUBNORMAL; }
@@ -165,6 +172,37 @@ TEST_P(Functions, StaysWithinItsBoundOverAllMagnitudes) {
     sweep.add(std::bit_cast<std::uint32_t>(special));
   sweep.flush();
   sweep.expect_within_bounds();
+}
+
+/// Of evenly spaced numbers from `low` to `high`, then what limits make of them.
+template <class Make, class Exact>
+void expect_near(const Make& make, const Exact& exact, float low, float high, double tolerance, float below) {
+  const loops::Kernel kernel = kernel_of(make);
+  std::vector<float> in(kBatch), out(kBatch);
+  for (std::size_t i = 0; i < kBatch; ++i)
+    in[i] = low + (high - low) * static_cast<float>(i) / static_cast<float>(kBatch - 1);
+  in[0] = -INFINITY, in[1] = NAN, in[2] = 0, in[3] = below, in[4] = -1e30f;
+  for (const CpuIsa isa : instruction_sets()) {
+    SCOPED_TRACE(name_of(isa));
+    compile_and_run(isa, kernel, {bytes_of(in), bytes_of(out)});
+    EXPECT_EQ(out[0], 0);
+    EXPECT_TRUE(std::isnan(out[1]));
+    EXPECT_EQ(out[2], 1);
+    EXPECT_EQ(out[3], 0);
+    EXPECT_EQ(out[4], 0);
+    for (std::size_t i = 5; i < kBatch; ++i)
+      ASSERT_NEAR(out[i] / exact(static_cast<double>(in[i])), 1, tolerance) << in[i];
+  }
+}
+
+TEST(SoftmaxFunctions, ExponentialsOfDifferencesAreNearAndZeroFarBelow) {
+  expect_near(
+      loops::exp_of_differences, [](double x) { return std::exp(x); }, -87.2f, 88, 1.3e-7, -87.4f);
+}
+
+TEST(SoftmaxFunctions, PowersForBf16AreNearAndZeroFarBelow) {
+  expect_near(
+      loops::exp2_for_bf16, [](double x) { return std::exp2(x); }, -126.4f, 127, 1.1e-4, -126.6f);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Functions, ::testing::Range(std::size_t{0}, functions().size()),
