@@ -225,6 +225,7 @@ class LayoutAssignment : private WindowTable {
     decision.key = offer->spec.key();
     add_kernel(unit.name, std::move(sources), std::move(inputs), std::move(outputs), *offer);
     result_.units.back().key = decision.key;
+    result_.units.back().late = unit.late;
     result_.decisions.push_back(std::move(decision));
     // Blocks that are filled up are for convolutions alone: what else reads the result gets it without.
     if (propagate_ && !(padded && is_convolution(unit))) return;

@@ -39,10 +39,8 @@ void fold(StepIr& s, const PassContext&) { s.graph = simplified(s.graph, {true, 
 void apply_identities(StepIr& s, const PassContext& c) { s.graph = simplified(s.graph, {c.on("fold"), true, false}); }
 
 void merge_equal(StepIr& s, const PassContext& c) {
-  s.graph = simplified(s.graph, {c.on("fold"), c.on("algebra"), true});
+  s.graph = pruned(simplified(s.graph, {c.on("fold"), c.on("algebra"), true}));
 }
-
-void drop_dead(StepIr& s, const PassContext&) { s.graph = pruned(s.graph); }
 
 void take_share(StepIr& s, const PassContext& c) {
   if (c.options.mesh) s.graph = partition(s.graph, *c.options.mesh, c.options.rank, c.options.cuts);
@@ -186,15 +184,13 @@ void plan_memory(StepIr& s, const PassContext& c) { place_arena(s.program, c.opt
 constexpr Pass kPasses[] = {
     {"fold", "operators on constants are evaluated", fold, true},
     {"algebra", "identities that hold bit for bit: x * 1, a reshape of a reshape, …", apply_identities, true},
-    {"cse", "equal nodes become one", merge_equal, true},
-    {"dce", "nodes that nothing reads are dropped", drop_dead, true},
+    {"cse", "equal nodes become one, and what nothing reads is dropped", merge_equal, true},
     {"partition", "this rank's share of the step, collectives inserted", take_share},
     {"attention", "attention stays one kernel, without its matrix of scores", keep_attention, true, decompose_attention},
     {"decompose", "composites that the device does not take whole become primitives", decompose_for_device},
     {"fold", "again, over what partition and decompose made", fold, true},
     {"algebra", "again", apply_identities, true},
     {"cse", "again", merge_equal, true},
-    {"dce", "again", drop_dead, true},
     {"precision", "what contractions read is stored in 16 bits where the job asks for it", narrow, true},
     {"accumulate", "sums by index that are added to a tensor go straight into it", accumulate, true},
     {"recompute", "cheap results that only distant kernels need are made again there", recompute, true, recompute_nothing},

@@ -85,6 +85,7 @@ class Scheduler {
         dependencies_(graph),
         uses_(graph),
         missing_(graph.units.size()),
+        late_missing_(graph.units.size(), 0),
         key_(graph.units.size()),
         ready_(graph.units.size(), 0),
         pending_(graph.units.size(), 0),
@@ -92,18 +93,21 @@ class Scheduler {
 
   std::vector<Step> run() {
     find_inner_collectives();
-    for (int u = 0; u < static_cast<int>(graph_.units.size()); ++u) {
+    const auto units = static_cast<int>(graph_.units.size());
+    for (int u = 0; u < units; ++u) {
       missing_[index(u)] = dependencies_.before(u).size();
-      if (missing_[index(u)] == 0) make_ready(u);
+      for (const int maker : dependencies_.before(u))
+        if (graph_.unit(maker).late) ++late_missing_[index(u)];
     }
+    for (int u = 0; u < units; ++u)
+      if (missing_[index(u)] == 0 && !is_held(u)) make_ready(u);
     std::size_t done = 0;
     for (; !queue_.empty(); ++done) {
       const int u = std::get<3>(*queue_.begin());
       queue_.erase(queue_.begin());
       ready_[index(u)] = 0;
       issue(u);
-      for (const int d : dependencies_.after(u))
-        if (--missing_[index(d)] == 0) make_ready(d);
+      for (const int d : dependencies_.after(u)) count_down(d, u);
     }
     check_internal(done == graph_.units.size(), "lowering: the schedule has a cycle");
     for (const int c : dependencies_.collectives()) wait_for(c);
@@ -113,6 +117,26 @@ class Scheduler {
 
  private:
   using Key = std::tuple<int, int, int, int>;  ///< urgency, whether memory grows, rank, unit
+
+  /// A late unit of which no reader waits for late units alone.
+  bool is_held(int u) const {
+    const std::vector<int>& after = dependencies_.after(u);
+    return graph_.unit(u).late && !after.empty() && std::none_of(after.begin(), after.end(), [&](int d) {
+             return missing_[index(d)] == late_missing_[index(d)];
+           });
+  }
+
+  /// `maker`, on which `u` depends, has run: `u` may be ready now, or what it still waits for is no longer held.
+  void count_down(int u, int maker) {
+    if (graph_.unit(maker).late) --late_missing_[index(u)];
+    if (--missing_[index(u)] == 0) {
+      if (!is_held(u)) make_ready(u);
+    } else if (missing_[index(u)] == late_missing_[index(u)]) {
+      for (const int m : dependencies_.before(u))
+        if (graph_.unit(m).late && missing_[index(m)] == 0 && ready_[index(m)] == 0 && !has_run_[index(m)])
+          make_ready(m);
+    }
+  }
 
   /// Collectives on whose results another one depends.
   void find_inner_collectives() {
@@ -163,6 +187,7 @@ class Scheduler {
   }
 
   void issue(int u) {
+    has_run_[index(u)] = 1;
     const LoweredUnit& unit = graph_.unit(u);
     if (unit.kind != UnitKind::collective) {
       for (const int c : dependencies_.before(u)) wait_for(c);
@@ -193,11 +218,12 @@ class Scheduler {
   const LoweredGraph& graph_;
   Dependencies dependencies_;
   Uses uses_;
-  std::vector<std::size_t> missing_;
-  std::vector<Key> key_;  ///< of ready units
+  std::vector<std::size_t> missing_, late_missing_;  ///< of what units depend on, all and late ones
+  std::vector<Key> key_;                             ///< of ready units
   std::vector<char> ready_, pending_, inner_;
   std::vector<int> started_ = std::vector<int>(graph_.units.size(), 0);  ///< collectives: their number among the starts
-  std::vector<int> flying_;                                              ///< collectives in the order of their starts
+  std::vector<char> has_run_ = std::vector<char>(graph_.units.size(), 0);
+  std::vector<int> flying_;  ///< collectives in the order of their starts
   int starts_ = 0;
   std::set<Key> queue_;
   std::vector<Step> steps_;

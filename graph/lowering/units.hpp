@@ -28,6 +28,7 @@ struct Unit {
   std::vector<ValueId> outputs;  ///< in the order of the body's outputs
   Graph body;                    ///< kernel only
   std::string name;
+  bool late = false;  ///< could run long before its readers, and shall not: its result is memory (rematerialise.hpp)
 };
 
 /// Why a kernel was chosen and who refused, for `weft compile --explain`; or that there is none, for a value lies in
@@ -65,6 +66,7 @@ struct LoweredUnit {
   CollectiveSpec collective;  ///< collective only
   std::string key;            ///< KernelSpec::key, where it is known already
   int rank = 0;               ///< position in the step graph: the scheduler's tie-break
+  bool late = false;          ///< runs when a reader waits for nothing else
 };
 
 struct LoweredGraph {

@@ -68,6 +68,7 @@ class UnitBuilder {
     if (outputs.empty() && group.kind == UnitKind::kernel) return;  // everything that read it recomputes it
     Unit unit = make_unit(groups_.graph(), group.nodes, outputs, name_of_group(group));
     unit.kind = group.kind;
+    unit.late = group.alone;
     if (group.kind != UnitKind::kernel || taken(unit)) {
       units.push_back(std::move(unit));
       return;

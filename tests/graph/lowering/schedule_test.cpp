@@ -141,6 +141,39 @@ TEST(Schedule, AKernelThatAnotherCollectiveNeedsDoesNotWaitForTheEnd) {
   EXPECT_LT(position(steps, Step::Kind::run, reader), position(steps, Step::Kind::run, reader + 1));
 }
 
+TEST(Schedule, ALateUnitRunsWhenAReaderWaitsForNothingElse) {
+  for (const bool late : {false, true}) {
+    Builder b;
+    const int x = b.tensor(1000, BufferKind::feed), statistics = b.tensor(10), normal = b.tensor(1000);
+    b.unit({x}, {statistics});
+    const int summed = b.all_reduce(statistics);
+    const int forward = b.unit({x, summed}, {normal});
+    const int more = b.all_reduce(normal);
+    const int again = b.tensor(1000), gradient = b.tensor(10);
+    const int copy = b.unit({x}, {again});
+    b.graph.unit(copy).late = late;
+    const int reader = b.unit({again, more}, {gradient});
+    b.graph.fetches = {{"gradient", gradient}};
+    const std::vector<Step> steps = schedule(b.graph);
+    verify_schedule(b.graph, steps);
+    EXPECT_EQ(position(steps, Step::Kind::run, copy) > position(steps, Step::Kind::run, forward), late);
+    EXPECT_LT(position(steps, Step::Kind::run, copy), position(steps, Step::Kind::run, reader));
+  }
+}
+
+TEST(Schedule, LateUnitsThatReadOneAnotherAndThatNobodyReadsRunToo) {
+  Builder b;
+  const int x = b.tensor(10, BufferKind::feed), first = b.tensor(10), second = b.tensor(10), unread = b.tensor(10),
+            result = b.tensor(10);
+  for (const int u : {b.unit({x}, {first}), b.unit({first}, {second}), b.unit({second}, {unread})})
+    b.graph.unit(u).late = true;
+  b.unit({first, second}, {result});
+  b.graph.fetches = {{"result", result}};
+  const std::vector<Step> steps = schedule(b.graph);
+  verify_schedule(b.graph, steps);
+  EXPECT_EQ(steps.size(), 4U);
+}
+
 TEST(Schedule, ThousandsOfUnitsThatAreReadyTogetherAreNoMatter) {
   Builder b;
   const int x = b.tensor(100, BufferKind::feed);
