@@ -54,7 +54,8 @@ class Planner {
   void check_types(ValueId x, ValueId y) {
     const Shape &xs = body_.type(x).shape, &ys = body_.type(y).shape;
     const std::int64_t groups = node_.attributes.integer("groups");
-    if (body_.type(x).dtype != DType::f32) plan_.refusal = "takes f32 only";
+    for (const ValueId v : {x, y, plan_.filter})
+      if (body_.type(v).dtype != DType::f32) plan_.refusal = "takes f32 only";
     if (xs.rank() < 3) plan_.refusal = "takes windows of one dimension at least";
     if (groups != xs[1] || groups != ys[1]) plan_.refusal = "takes one channel a group only";
     if (xs[1] < kDepthwiseLanes) plan_.refusal = "takes 16 channels at least";

@@ -142,6 +142,32 @@ TEST(Found, WindowsOverNothingMakeNothing) {
   EXPECT_EQ(check_device(c, *make_cpu_device({2, CpuIsa::automatic, true})).failure, "");
 }
 
+TEST(Found, ADepthwiseGradientInF32OfNarrowOperandsIsNotReadAsF32) {
+  for (const DType narrow : {DType::f16, DType::bf16})
+    for (const std::int64_t channels : {16, 24, 48})
+      for (const std::int64_t stride : {1, 2}) {
+        Case c;
+        c.compute = narrow;
+        GraphBuilder b;
+        const Shape image{2, channels, 3, 5}, weights{channels, 1, 3, 3};
+        const Shape result{2, channels, stride == 1 ? 3 : 2, stride == 1 ? 5 : 3};
+        const ValueId dy = b.input("dy", InputRole::feed, {DType::f32, result}),
+                      w = b.input("w", InputRole::state, {DType::f32, weights});
+        b.output("dx", OutputRole::fetch,
+                 b.one(Op::conv_data_grad, {dy, w},
+                       {{"strides", Dims{stride, stride}},
+                        {"pads_low", Dims{1, 1}},
+                        {"pads_high", Dims{1, 1}},
+                        {"dilations", Dims{1, 1}},
+                        {"groups", channels},
+                        {"input_shape", image.extents()}}));
+        c.graph = std::move(b).take();
+        c.inputs["dy"] = testing::Dice(1).values(DType::f32, result);
+        c.inputs["w"] = testing::Dice(2).values(DType::f32, weights);
+        EXPECT_EQ(check_device(c, *make_cpu_device({2, CpuIsa::automatic, true})).failure, "") << channels;
+      }
+}
+
 /// The seed, for a graph of many concatenated parts is needed: the table of tensors has to grow between two of them.
 TEST(Found, CopiesOfPartsAreNamedAfterTheTableOfTensorsHasGrown) {
   EXPECT_EQ(check_device(drawn_case(701312), *make_cpu_device({2, CpuIsa::automatic, true})).failure, "");
