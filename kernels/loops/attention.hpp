@@ -12,7 +12,8 @@
 // Sums are in f32, in an order that extents and `parts` alone decide. Operands in bf16 are widened, or, where the
 // target multiplies pairs of bf16 numbers, multiplied as they are; then what is multiplied again, the probabilities (at
 // most 1, before they are divided by their sum) and the gradients of scores, is rounded to bf16 once, as it is when
-// attention is decomposed; the sums of probabilities are of unrounded ones.
+// attention is decomposed; the sums of probabilities are of unrounded ones. Exponentials are then
+// near enough for such a rounding (exp2_for_bf16).
 #pragma once
 
 #include "kernels/loops/rows.hpp"
