@@ -104,13 +104,15 @@ ValueId LocalGraph::first_sample(const AxisPlacement& p) {
   if (offset == kNone) offset = builder_.input(kRankSampleOffset, InputRole::scalar, {DType::i64, {}});
   const std::int64_t total = p.block_extent();
   const auto number = [&](std::int64_t n) { return builder_.constant(Tensor::scalar<std::int64_t>(n)); };
-  // Every cut follows that of the samples: each sample has several indices, or several samples share one.
+  // Every cut follows that of the samples: each sample has several indices, or several samples share one, or several.
   const bool several = axis_.samples > 0 && total % axis_.samples == 0;
-  const std::int64_t factor = several ? total / axis_.samples : axis_.samples / std::max<std::int64_t>(total, 1);
+  const bool shared = !several && total > 0 && axis_.samples % total == 0;
   const Dims samples = split_evenly(axis_.samples, axis_.size);
   for (std::size_t r = 0; r < extents.size(); ++r)
-    check_internal(several ? extents[r] == samples[r] * factor : extents[r] * factor == samples[r],
+    check_internal(extents[r] * axis_.samples == samples[r] * total,
                    "partition: a dimension is cut otherwise than the samples");
+  if (!several && !shared && total > 0) return builder_.div(builder_.mul(offset, number(total)), number(axis_.samples));
+  const std::int64_t factor = several ? total / axis_.samples : axis_.samples / std::max<std::int64_t>(total, 1);
   if (factor == 1) return offset;
   return several ? builder_.mul(offset, number(factor)) : builder_.div(offset, number(factor));
 }
