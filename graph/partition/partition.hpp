@@ -31,7 +31,7 @@ struct StateCut {
 
   std::string state;
   std::string axis;
-  int dimension = 0;  ///< kWhole: it is cut along none
+  int dimension = 0;        ///< kWhole: it is cut along none
   std::int64_t blocks = 1;  ///< the dimension is so many runs, each cut alike: 3 for fused query, key and value weights
   bool operator==(const StateCut&) const = default;
 };

@@ -93,18 +93,16 @@ TEST(Interpret, RandomBitsFollowTheSampleNotTheBatch) {
 TEST(Interpret, APartOfRandomBitsIsThePartOfTheWhole) {
   for (const std::int64_t sample_dim : {-1, 0, 1, 2}) {
     const std::vector<Tensor> clock{i64({}, {7}), i64({}, {3}), i64({}, {40})};
-    const Tensor whole = run(Op::random_bits, clock,
-                             {{"id", std::int64_t{5}}, {"shape", Dims{4, 5, 6}}, {"sample_dim", sample_dim}})[0];
+    const Tensor whole =
+        run(Op::random_bits, clock, {{"id", std::int64_t{5}}, {"shape", Dims{4, 5, 6}}, {"sample_dim", sample_dim}})[0];
     std::vector<Tensor> operands = clock;
     if (sample_dim >= 0) operands[2] = i64({}, {41});  // samples are counted by the offset, others by start
     operands.push_back(i64({3}, {1, 1, 1}));
-    const Tensor part = run(Op::random_bits, operands,
-                            {{"id", std::int64_t{5}},
-                             {"shape", Dims{2, 3, 4}},
-                             {"sample_dim", sample_dim},
-                             {"whole", Dims{4, 5, 6}}})[0];
-    const Tensor expected = run(Op::slice, {whole},
-                                {{"start", Dims{1, 1, 1}}, {"limit", Dims{3, 4, 5}}, {"stride", Dims{1, 1, 1}}})[0];
+    const Tensor part = run(
+        Op::random_bits, operands,
+        {{"id", std::int64_t{5}}, {"shape", Dims{2, 3, 4}}, {"sample_dim", sample_dim}, {"whole", Dims{4, 5, 6}}})[0];
+    const Tensor expected =
+        run(Op::slice, {whole}, {{"start", Dims{1, 1, 1}}, {"limit", Dims{3, 4, 5}}, {"stride", Dims{1, 1, 1}}})[0];
     EXPECT_TRUE(part.identical(expected)) << sample_dim;
   }
 }
