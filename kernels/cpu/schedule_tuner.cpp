@@ -19,7 +19,7 @@ namespace {
 
 using loops::RowsSchedule;
 
-constexpr double kMargin = 1.05;    ///< times faster than the default where no cache holds the operands
+constexpr double kMargin = 1.10;    ///< times faster than the default where no cache holds the operands
 constexpr double kMostLoss = 1.02;  ///< times slower on operands that were just used
 
 double steady_seconds() {
@@ -83,6 +83,7 @@ class Tuner {
       const Note note = time_left ? measured(subject) : Note{"", options_.seconds};
       context_.compiler->note(about_, subject.kernel, note.text());
       if (!note.schedule.empty()) settle(subject, note);
+      if (!context_.compiler->keeps()) break;  // it could not be written: every start would measure anew
     }
     return std::move(result_);
   }
@@ -96,7 +97,7 @@ class Tuner {
     for (const KernelUse& use : uses) {
       const KernelSpec& spec = *use.spec;
       if (spec.implementation != "generated" || spec.bytes * use.launches < options_.least_bytes ||
-          spec.bytes + static_cast<double>(spec.scratch_bytes) > options_.most_bytes)
+          static_cast<double>(launch_bytes(spec)) > options_.most_bytes)
         continue;
       Subject subject{&use, spec.key(), {}, {RowsSchedule{register_bytes()}}};
       if (!seen.insert(subject.key).second) continue;

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <random>
 
 #include "kernels/cpu/parallel.hpp"
 
@@ -64,6 +65,12 @@ std::int64_t last_level_cache_bytes() {
 
 std::string processor_text() { return fmt::format("{} cache {}", processor_name(), last_level_cache_bytes()); }
 
+std::int64_t launch_bytes(const KernelSpec& spec) {
+  std::int64_t bytes = 0;
+  for (const std::int64_t size : argument_bytes(spec)) bytes += aligned(size);
+  return bytes;
+}
+
 ScratchOperands::~ScratchOperands() {
   if (memory_ != nullptr) munmap(memory_, static_cast<std::size_t>(bytes_));
 }
@@ -89,15 +96,18 @@ bool ScratchOperands::grow(std::int64_t bytes, int threads) {
 std::vector<double> ScratchOperands::fastest(std::span<const CpuKernel* const> kernels, const KernelUse& use,
                                              int threads, bool cold) {
   const std::vector<std::int64_t> sizes = argument_bytes(*use.spec);
-  std::int64_t one = 0;
-  for (const std::int64_t size : sizes) one += aligned(size);
+  const std::int64_t one = launch_bytes(*use.spec);
   if (one == 0) return std::vector<double>(kernels.size(), 1);
   if (!grow(std::max(one, 2 * last_level_cache_bytes()), threads)) return {};
   const std::int64_t copies = cold ? bytes_ / one : 1;
+  // Copies differ: by where their pages lie. No kernel may always get the same ones, so they are drawn, and kernels
+  // change places.
   std::int64_t copy = 0;
+  std::minstd_rand draw(1);
   std::vector<std::byte*> arguments;
   const auto next = [&] {
-    std::byte* at = memory_ + copy++ % copies * one;
+    if (copies > 1) copy = (copy + 1 + static_cast<std::int64_t>(draw()) % (copies - 1)) % copies;
+    std::byte* at = memory_ + copy * one;
     arguments.clear();
     for (const std::int64_t size : sizes) {
       arguments.push_back(at);
@@ -113,7 +123,8 @@ std::vector<double> ScratchOperands::fastest(std::span<const CpuKernel* const> k
   const double first = std::max(seconds_of(*kernels[0], arguments), 1e-7);
   const int runs = static_cast<int>(std::clamp(kSecondsARound / first, double{kLeastRuns}, double{kMostRuns}));
   for (int run = 0; run < runs; ++run)
-    for (std::size_t k = 0; k < kernels.size(); ++k) {
+    for (std::size_t place = 0; place < kernels.size(); ++place) {
+      const std::size_t k = (place + static_cast<std::size_t>(run)) % kernels.size();
       next();
       best[k] = std::min(best[k], seconds_of(*kernels[k], arguments));
     }

@@ -16,6 +16,9 @@ std::int64_t last_level_cache_bytes();
 /// The processor's name and outermost cache: what timings depend on besides code and threads.
 std::string processor_text();
 
+/// Of all arguments of a launch, what lies between the rows of windows included.
+std::int64_t launch_bytes(const KernelSpec& spec);
+
 /// Operands and results of any kernel, one at a time. Numbers in them are ordinary to begin with; generated kernels
 /// take any. Grows to the largest kernel, or twice the outermost cache where that is more.
 class ScratchOperands {

@@ -7,8 +7,8 @@
 //            each lane is a row of its own. Without a reduction there are only columns.
 // Results along the rows that need no reduction are written while the rows are reduced. Where there are too few rows to
 // keep a team busy and nothing waits for what they reduce to, rows are cut into chunks, whose partial results go
-// through scratch and are joined in order by a second phase. Cuts depend on extents alone, so results repeat bit for
-// bit at any number of threads. Sums of floats are accumulated in f64.
+// through scratch and are joined in order by a second phase. Cuts depend on extents alone, and a schedule's choices
+// change no sum's order, so results repeat bit for bit at any number of threads. Sums of floats are accumulated in f64.
 #pragma once
 
 #include <cstdint>

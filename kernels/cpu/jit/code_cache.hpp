@@ -33,7 +33,8 @@ class CodeCache {
  public:
   explicit CodeCache(CodeCacheOptions options);
 
-  bool keeps() const { return folder_.has_value(); }
+  /// Whether what is stored will be found, as far as is known.
+  bool keeps() const { return folder_.has_value() && writable_; }
   std::optional<std::string> find(const std::string& key);
   void store(const std::string& key, std::string_view code);
 

@@ -50,7 +50,7 @@ class KernelCompiler {
   std::vector<std::shared_ptr<const KernelCode>> compile_all(std::span<const loops::Kernel* const> kernels,
                                                              int threads);
 
-  /// Whether there is a cache on disk.
+  /// Whether there is a cache on disk that can be written.
   bool keeps() const { return cache_.keeps(); }
   /// What `note` kept in the cache about a kernel, compiled for this target, under the heading `about`.
   std::optional<std::string> noted(const std::string& about, const loops::Kernel& kernel);

@@ -47,5 +47,43 @@ TEST(KernelCache, CompilesWhatIsNewOnceAndInOneCall) {
   EXPECT_EQ(cache.size(), 3u);
 }
 
+TEST(KernelUses, CountLaunchesAndSayWhichOperandAResultLiesOverEachTime) {
+  Program program;
+  program.kernels = {spec_of("always over its second operand"), spec_of("once over"), spec_of("not launched")};
+  const auto arena = [](std::int64_t offset) {
+    Buffer b;
+    b.offset = offset;
+    return b;
+  };
+  Buffer state;
+  state.kind = BufferKind::state;  // not at the arena's beginning, whatever its offset says
+  program.buffers = {arena(0), arena(0), arena(4096), state};
+  const auto launch = [&](int kernel, std::vector<View> reads, std::vector<View> writes) {
+    Instruction i;
+    i.kernel = kernel;
+    i.reads = std::move(reads);
+    i.writes = std::move(writes);
+    program.instructions.push_back(std::move(i));
+  };
+  const auto at = [](int buffer, std::int64_t offset = 0) {
+    View view;
+    view.buffer = buffer;
+    view.offset = offset;
+    return view;
+  };
+  launch(0, {at(3), at(0)}, {at(1)});
+  launch(0, {at(2), at(0, 4096 + 64)}, {at(2, 64)});
+  launch(1, {at(3)}, {at(3), at(0)});
+  launch(1, {at(3)}, {at(2), at(0)});
+  const std::vector<KernelUse> uses = kernel_uses(program);
+  ASSERT_EQ(uses.size(), 3u);
+  EXPECT_EQ(uses[0].spec, &program.kernels[0]);
+  EXPECT_EQ(uses[0].launches, 2);
+  EXPECT_EQ(uses[0].over, std::vector<int>{1});
+  EXPECT_EQ(uses[1].launches, 2);
+  EXPECT_EQ(uses[1].over, (std::vector<int>{-1, -1}));
+  EXPECT_EQ(uses[2].launches, 0);
+}
+
 }  // namespace
 }  // namespace weft
