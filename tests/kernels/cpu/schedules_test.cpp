@@ -128,10 +128,10 @@ std::vector<Body> bodies() {
     body.out(body.b.div(e, body.b.reduce(Op::reduce_sum, e, {1}, true)));
   };
   for (const DType type : {DType::f32, DType::bf16, DType::f64, DType::i32}) {
-    for (const std::int64_t columns : {1, 7, 64, 144, 1000}) add(type, 64, columns, light);
+    for (const std::int64_t columns : {7, 64, 1000}) add(type, 64, columns, light);
     if (!is_float(type)) continue;
-    add(type, 5, 4100, elementwise);
-    for (const std::int64_t columns : {3, 48, 100, 144}) add(type, 1111, columns, column_sums);
+    if (type != DType::f64) add(type, 5, 4100, elementwise);
+    for (const std::int64_t columns : {3, 100, 144}) add(type, 1111, columns, column_sums);
     add(type, 33, 130, row_sums);
   }
   return result;
