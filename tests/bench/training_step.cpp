@@ -10,7 +10,8 @@
 
 namespace weft::bench {
 
-TrainingStep::TrainingStep(const JobSpec& given, Device& device, double tune_seconds) : states_(device), cache_(device), arena_(device) {
+TrainingStep::TrainingStep(const JobSpec& given, Device& device, double tune_seconds)
+    : states_(device), cache_(device), arena_(device) {
   const JobSpec job = with_absolute_paths(given);
   const auto world = make_single_communicator();
   const JobModel model = open_model(*world, job);
