@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -70,9 +71,11 @@ class Device {
 
   /// Finds schedules of kernels that are faster than the default and give the same bits, so that ranks need not agree:
   /// those that earlier runs found on such a device, and others by measuring for about `seconds`. What is compiled
-  /// afterwards has them. Returns the kernels that were compared, now or earlier. A device may have nothing to choose.
+  /// afterwards has them. `stop` is asked meanwhile: once it says yes, the rest is left to a later start. Returns the
+  /// kernels that were compared, now or earlier. A device may have nothing to choose.
   virtual std::vector<TunedKernel> tune([[maybe_unused]] std::span<const KernelUse> uses,
-                                        [[maybe_unused]] double seconds) {
+                                        [[maybe_unused]] double seconds,
+                                        [[maybe_unused]] const std::function<bool()>& stop = {}) {
     return {};
   }
 

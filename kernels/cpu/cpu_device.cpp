@@ -77,9 +77,10 @@ class CpuDevice final : public Device {
     return oracle_.compile_all(specs);
   }
 
-  std::vector<TunedKernel> tune(std::span<const KernelUse> uses, double seconds) override {
+  std::vector<TunedKernel> tune(std::span<const KernelUse> uses, double seconds,
+                                const std::function<bool()>& stop) override {
     const cpu::TeamSize team(threads());
-    return oracle_.tune(uses, seconds);
+    return oracle_.tune(uses, seconds, stop);
   }
 
   void launch(const Kernel& kernel, std::span<std::byte* const> arguments, Lane) override {

@@ -106,8 +106,9 @@ KernelAnswer CpuOracle::ask(const Graph& body) const {
   return answer;
 }
 
-std::vector<TunedKernel> CpuOracle::tune(std::span<const KernelUse> uses, double seconds) {
-  return tune_schedules(uses, context_, *schedules_, {.seconds = seconds});
+std::vector<TunedKernel> CpuOracle::tune(std::span<const KernelUse> uses, double seconds,
+                                         const std::function<bool()>& stop) {
+  return tune_schedules(uses, context_, *schedules_, {.seconds = seconds, .stop = stop});
 }
 
 std::unique_ptr<CpuKernel> CpuOracle::compile(const KernelSpec& spec) const {

@@ -1,6 +1,7 @@
 // The CPU's kernel oracle: asks each family of kernels in order, and remembers the answers.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -22,7 +23,7 @@ class CpuOracle final : public KernelOracle {
   /// Compiles what this oracle offered. Throws InternalError for another implementation's spec.
   std::unique_ptr<CpuKernel> compile(const KernelSpec& spec) const;
   /// See Device::tune.
-  std::vector<TunedKernel> tune(std::span<const KernelUse> uses, double seconds);
+  std::vector<TunedKernel> tune(std::span<const KernelUse> uses, double seconds, const std::function<bool()>& stop);
   /// Several, in their order; what is generated side by side.
   std::vector<std::unique_ptr<Kernel>> compile_all(std::span<const KernelSpec* const> specs) const;
 

@@ -7,12 +7,14 @@
 #include <charconv>
 #include <chrono>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <set>
 #include <utility>
 
 #include "kernels/cpu/jit/kernel_compiler.hpp"
 #include "kernels/cpu/scratch_operands.hpp"
+#include "weft/memory_limit.hpp"
 
 namespace weft::cpu {
 namespace {
@@ -65,6 +67,7 @@ class Tuner {
         choices_(choices),
         options_(options),
         clock_(options.clock ? options.clock : steady_seconds),
+        began_(clock_()),
         about_(note_heading(context.threads)) {}
 
   std::vector<TunedKernel> run(std::span<const KernelUse> uses) {
@@ -77,18 +80,24 @@ class Tuner {
       else if (options_.seconds > 0 && !(note && note->number >= options_.seconds))
         open.push_back(std::move(subject));
     }
-    const double began = clock_();
     for (Subject& subject : open) {
-      const bool time_left = clock_() - began < options_.seconds;
-      const Note note = time_left ? measured(subject) : Note{"", options_.seconds};
-      context_.compiler->note(about_, subject.kernel, note.text());
-      if (!note.schedule.empty()) settle(subject, note);
+      std::optional<Note> note = measured(subject);
+      if (!note) {
+        if (stopped() || !context_.compiler->keeps()) break;
+        if (time_left()) continue;  // no memory for it
+        note = Note{"", options_.seconds};
+      }
+      context_.compiler->note(about_, subject.kernel, note->text());
+      if (!note->schedule.empty()) settle(subject, *note);
       if (!context_.compiler->keeps()) break;  // it could not be written: every start would measure anew
     }
     return std::move(result_);
   }
 
  private:
+  bool time_left() const { return clock_() - began_ < options_.seconds; }
+  bool stopped() const { return options_.stop && options_.stop(); }
+
   int register_bytes() const { return context_.compiler->register_bytes(); }
 
   std::vector<Subject> subjects(std::span<const KernelUse> uses) {
@@ -136,19 +145,27 @@ class Tuner {
 
   std::vector<double> times(std::span<const CpuKernel* const> kernels, const KernelUse& use, TuningRound round) {
     if (options_.stopwatch) return options_.stopwatch(kernels, use, round);
-    return operands_.fastest(kernels, use, context_.threads, round == TuningRound::cold);
+    return operands_.fastest(kernels, use, round == TuningRound::cold, go_on_);
   }
 
   /// By how much each of `others` is faster than the default where no cache holds the operands; 0 where it is not so
-  /// clearly, or slower on operands that were just used. Empty: nothing could be measured.
+  /// clearly, or slower on operands that were just used. Empty: there was no time for it.
   std::vector<double> gains(const Subject& subject, std::span<const RowsSchedule> others) {
     std::vector<ScheduledSpec> wanted{{subject.use->spec, subject.schedules.front()}};
     for (const RowsSchedule& s : others) wanted.push_back({subject.use->spec, s});
-    const auto compiled = compile_scheduled(wanted, context_);
+    // As many at once as there are threads, to read the clock between.
+    std::vector<std::unique_ptr<CpuKernel>> compiled;
+    const auto team = static_cast<std::size_t>(std::max(context_.threads, 1));
+    while (compiled.size() < wanted.size()) {
+      if (!go_on_()) return {};
+      const auto rest = std::span(wanted).subspan(compiled.size());
+      for (auto& kernel : compile_scheduled(rest.first(std::min(team, rest.size())), context_))
+        compiled.push_back(std::move(kernel));
+    }
     std::vector<const CpuKernel*> kernels;
     for (const auto& kernel : compiled) kernels.push_back(kernel.get());
-    const auto cold = times(kernels, *subject.use, TuningRound::cold);
-    const auto warm = times(kernels, *subject.use, TuningRound::warm);
+    const auto cold = go_on_() ? times(kernels, *subject.use, TuningRound::cold) : std::vector<double>{};
+    const auto warm = go_on_() ? times(kernels, *subject.use, TuningRound::warm) : std::vector<double>{};
     std::vector<double> result;
     for (std::size_t i = 1; i < std::min(cold.size(), warm.size()); ++i) {
       const bool wins = cold[0] >= kMargin * cold[i] && warm[i] <= kMostLoss * warm[0];
@@ -157,10 +174,18 @@ class Tuner {
     return result;
   }
 
-  Note measured(const Subject& subject) {
+  bool has_room(const Subject& subject) {
+    if (options_.stopwatch) return true;
+    const std::int64_t available = options_.available_bytes ? options_.available_bytes() : available_memory();
+    return operands_.reserve(*subject.use->spec, available / 2, context_.threads, go_on_);
+  }
+
+  /// Nothing where there is no room, no time, or a reason to stop.
+  std::optional<Note> measured(const Subject& subject) {
+    if (!go_on_() || !has_room(subject)) return std::nullopt;
     const std::span<const RowsSchedule> others = std::span(subject.schedules).subspan(1);
     const std::vector<double> gain = gains(subject, others);
-    if (gain.empty()) return {"", options_.seconds};
+    if (gain.empty()) return std::nullopt;
     RowsSchedule all = subject.schedules.front(), best = all;
     double most = 0;
     for (std::size_t i = 0; i < others.size(); ++i) {
@@ -168,21 +193,24 @@ class Tuner {
       all = loops::joined(all, others[i]);
       if (gain[i] > most) most = gain[i], best = others[i];
     }
-    if (most == 0) return {"default", 1};
+    if (most == 0) return Note{"default", 1};
     // Again, alone against the default: before, several had a chance to be lucky. All that won may be better together
     // than the best of them.
     std::vector<RowsSchedule> finalists{best};
     if (all != best) finalists.push_back(all);
     const std::vector<double> again = gains(subject, finalists);
+    if (again.empty()) return std::nullopt;
     const auto winner = std::max_element(again.begin(), again.end());
-    if (winner == again.end() || *winner == 0) return {"default", 1};
-    return {loops::choices_text(finalists[static_cast<std::size_t>(winner - again.begin())]), *winner};
+    if (*winner == 0) return Note{"default", 1};
+    return Note{loops::choices_text(finalists[static_cast<std::size_t>(winner - again.begin())]), *winner};
   }
 
   const Context& context_;
   ScheduleChoices& choices_;
   const TuningOptions& options_;
   std::function<double()> clock_;
+  const double began_;
+  const std::function<bool()> go_on_ = [this] { return time_left() && !stopped() && context_.compiler->keeps(); };
   std::string about_;
   ScratchOperands operands_;
   std::vector<TunedKernel> result_;

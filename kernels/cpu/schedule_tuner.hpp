@@ -7,7 +7,9 @@
 // latter. All schedules give the same bits, so it does not matter to anybody what was chosen.
 //
 // What was found is kept beside the kernel's code, by kernel, processor, threads and cache. What the time did not
-// suffice for is kept too: it is tried again only by a start that gives more of it.
+// suffice for is kept too: it is tried again only by a start that gives more of it. The clock is read before whatever
+// takes long: compiling, filling memory and each run. Where memory is short, or when told to stop, nothing is kept of
+// what was not measured: the next start tries it.
 #pragma once
 
 #include <functional>
@@ -20,17 +22,19 @@
 namespace weft::cpu {
 
 /// Seconds of the fastest of several runs of each kernel, taken in turns; `round` says which operands they get. Empty:
-/// there is no memory for them.
+/// there was no time for it.
 enum class TuningRound { cold, warm };
 using Stopwatch = std::function<std::vector<double>(std::span<const CpuKernel* const> kernels, const KernelUse& use,
                                                     TuningRound round)>;
 
 struct TuningOptions {
-  double seconds = 0;               ///< of measuring; 0: only what was found before
-  double least_bytes = 8 << 20;     ///< of operands and results, in all launches of a step
-  double most_bytes = 256 << 20;    ///< of one launch: what the tuner may allocate
-  std::function<double()> clock{};  ///< seconds since some moment; empty: a steady clock
-  Stopwatch stopwatch{};            ///< empty: measured
+  double seconds = 0;                               ///< of measuring, compiling included; 0: only what was found before
+  double least_bytes = 8 << 20;                     ///< of operands and results, in all launches of a step
+  double most_bytes = 256 << 20;                    ///< of one launch: what the tuner may allocate
+  std::function<bool()> stop{};                     ///< asked often: whether to leave at once; empty: no
+  std::function<double()> clock{};                  ///< seconds since some moment; empty: a steady clock
+  std::function<std::int64_t()> available_bytes{};  ///< half of it may be taken; empty: available_memory
+  Stopwatch stopwatch{};                            ///< empty: measured
 };
 
 /// What notes about kernels are kept under (KernelCompiler::note).

@@ -14,12 +14,14 @@
 #include <random>
 
 #include "kernels/cpu/parallel.hpp"
+#include "weft/error.hpp"
 
 namespace weft::cpu {
 namespace {
 
 constexpr std::int64_t kGuessedCache = 32 << 20;
 constexpr std::int64_t kMostCache = 128 << 20;  ///< so that what no cache holds stays cheap to fill
+constexpr std::int64_t kPiece = 16 << 20;       ///< filled at once
 constexpr std::int64_t kAlignment = 4096;       ///< of each operand, as they lie in arenas: far apart
 constexpr double kSecondsARound = 8e-3;         ///< for each kernel
 constexpr int kLeastRuns = 5, kMostRuns = 25;
@@ -71,34 +73,46 @@ std::int64_t launch_bytes(const KernelSpec& spec) {
   return bytes;
 }
 
-ScratchOperands::~ScratchOperands() {
-  if (memory_ != nullptr) munmap(memory_, static_cast<std::size_t>(bytes_));
-}
+ScratchOperands::~ScratchOperands() { release(); }
 
-bool ScratchOperands::grow(std::int64_t bytes, int threads) {
-  if (bytes <= bytes_) return true;
+void ScratchOperands::release() {
   if (memory_ != nullptr) munmap(memory_, static_cast<std::size_t>(bytes_));
   memory_ = nullptr;
   bytes_ = 0;
+}
+
+bool ScratchOperands::reserve(const KernelSpec& spec, std::int64_t most_bytes, int threads,
+                              const std::function<bool()>& go_on) {
+  const std::int64_t bytes = std::max(launch_bytes(spec), 2 * last_level_cache_bytes());
+  if (bytes <= bytes_) return true;
+  release();
+  if (bytes > most_bytes) return false;
   void* memory =
       mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return false;
   memory_ = static_cast<std::byte*>(memory);
   bytes_ = bytes;
   madvise(memory_, static_cast<std::size_t>(bytes), MADV_HUGEPAGE);
-  parallel_ranges(threads, bytes / 2, kAlignment, bytes / 2, [&](int, std::int64_t begin, std::int64_t end) {
-    auto* values = reinterpret_cast<std::uint16_t*>(memory_);
-    std::fill(values + begin, values + end, kOrdinary);
-  });
+  for (std::int64_t done = 0; done < bytes; done += kPiece) {
+    if (!go_on()) {
+      release();
+      return false;
+    }
+    auto* values = reinterpret_cast<std::uint16_t*>(memory_ + done);
+    const std::int64_t count = std::min(kPiece, bytes - done) / 2;
+    parallel_ranges(threads, count, kAlignment, count, [&](int, std::int64_t begin, std::int64_t end) {
+      std::fill(values + begin, values + end, kOrdinary);
+    });
+  }
   return true;
 }
 
-std::vector<double> ScratchOperands::fastest(std::span<const CpuKernel* const> kernels, const KernelUse& use,
-                                             int threads, bool cold) {
+std::vector<double> ScratchOperands::fastest(std::span<const CpuKernel* const> kernels, const KernelUse& use, bool cold,
+                                             const std::function<bool()>& go_on) {
   const std::vector<std::int64_t> sizes = argument_bytes(*use.spec);
   const std::int64_t one = launch_bytes(*use.spec);
   if (one == 0) return std::vector<double>(kernels.size(), 1);
-  if (!grow(std::max(one, 2 * last_level_cache_bytes()), threads)) return {};
+  check_internal(one <= bytes_, "kernels timed without room for their operands");
   const std::int64_t copies = cold ? bytes_ / one : 1;
   // Copies differ: by where their pages lie. No kernel may always get the same ones, so they are drawn, and kernels
   // change places.
@@ -125,6 +139,7 @@ std::vector<double> ScratchOperands::fastest(std::span<const CpuKernel* const> k
   for (int run = 0; run < runs; ++run)
     for (std::size_t place = 0; place < kernels.size(); ++place) {
       const std::size_t k = (place + static_cast<std::size_t>(run)) % kernels.size();
+      if (!go_on()) return {};
       next();
       best[k] = std::min(best[k], seconds_of(*kernels[k], arguments));
     }

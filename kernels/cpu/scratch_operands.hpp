@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,13 +29,18 @@ class ScratchOperands {
   ScratchOperands(const ScratchOperands&) = delete;
   ScratchOperands& operator=(const ScratchOperands&) = delete;
 
-  /// Seconds of the fastest of several runs of each kernel, which take turns. All are kernels of `use`. `cold`: every
-  /// run finds operands that no cache holds, as far as the memory goes; else the ones that the run before had. Empty
-  /// when there is no memory for them.
-  std::vector<double> fastest(std::span<const CpuKernel* const> kernels, const KernelUse& use, int threads, bool cold);
+  /// Makes room for the operands of `spec`, of at most `most_bytes`. False where that does not suffice, the system
+  /// gives no memory, or `go_on`, which is asked between pieces of it, says no.
+  bool reserve(const KernelSpec& spec, std::int64_t most_bytes, int threads, const std::function<bool()>& go_on);
+
+  /// Seconds of the fastest of several runs of each kernel, which take turns. All are kernels of `use`, for which there
+  /// is room. `cold`: every run finds operands that no cache holds, as far as the memory goes; else the ones that the
+  /// run before had. Empty where `go_on`, which is asked before each run, said no.
+  std::vector<double> fastest(std::span<const CpuKernel* const> kernels, const KernelUse& use, bool cold,
+                              const std::function<bool()>& go_on);
 
  private:
-  bool grow(std::int64_t bytes, int threads);
+  void release();
 
   std::byte* memory_ = nullptr;
   std::int64_t bytes_ = 0;

@@ -13,6 +13,7 @@
 #include "kernels/cpu/jit/codegen.hpp"
 #include "kernels/cpu/jit/kernel_compiler.hpp"
 #include "kernels/cpu/schedule_tuner.hpp"
+#include "kernels/cpu/scratch_operands.hpp"
 #include "tests/kernels/cpu/check_body.hpp"
 #include "tests/kernels/cpu/run_body.hpp"
 #include "tests/kernels/interpreter/interpreter.hpp"
@@ -249,6 +250,7 @@ class Tuning : public ::testing::Test {
   std::vector<std::vector<double>> rounds;
   std::vector<TuningRound> asked;
   double now = 0, seconds_a_round = 0;
+  bool stopped = false;
 
   std::vector<TunedKernel> tune(std::vector<const KernelSpec*> specs, double seconds = 10) {
     const Context context = context_of(CpuIsa::automatic, folder_.path() / "cache");
@@ -257,6 +259,7 @@ class Tuning : public ::testing::Test {
     choices = ScheduleChoices();
     TuningOptions options{.seconds = seconds, .least_bytes = 0};
     options.clock = [this] { return now; };
+    options.stop = [this] { return stopped; };
     options.stopwatch = [this](std::span<const CpuKernel* const> kernels, const KernelUse&, TuningRound round) {
       now += seconds_a_round;
       std::vector<double> times = asked.size() < rounds.size() ? rounds[asked.size()] : std::vector<double>{1};
@@ -333,6 +336,60 @@ TEST_F(Tuning, LeavesTheDefaultWhereTimeRanOutAndTriesAgainOnlyWithMore) {
   EXPECT_THAT(asked, IsEmpty());
   EXPECT_THAT(tune({&spec_, &larger}, 7), SizeIs(2));
   EXPECT_THAT(asked, SizeIs(2));
+}
+
+TEST_F(Tuning, StartsNothingMoreOfAKernelForWhichTimeRanOut) {
+  rounds = {{1, 0.5}, {1}, {1, 0.5}, {1}};
+  seconds_a_round = 3;
+  EXPECT_THAT(tune({&spec_}, 2), IsEmpty());
+  EXPECT_THAT(asked, ElementsAre(TuningRound::cold));
+  asked.clear();
+  EXPECT_THAT(tune({&spec_}, 5), IsEmpty());  // two rounds, and none to confirm what was faster in them
+  EXPECT_THAT(asked, SizeIs(2));
+  asked.clear();
+  EXPECT_THAT(tune({&spec_}, 5), IsEmpty());
+  EXPECT_THAT(asked, IsEmpty());
+  EXPECT_THAT(tune({&spec_}, 12), SizeIs(1));
+}
+
+TEST_F(Tuning, ReadsTheClockBeforeEachRun) {
+  const Context context = context_of(CpuIsa::automatic, cache());
+  const KernelUse use{&spec_};
+  // Filling memory and compiling read it too, a few times.
+  int read = 0;
+  TuningOptions options{.seconds = 60, .least_bytes = 0};
+  options.clock = [&] { return static_cast<double>(read++); };
+  EXPECT_THAT(tune_schedules({&use, 1}, context, choices, options), IsEmpty());
+  EXPECT_NEAR(read, 61, 3);
+}
+
+TEST_F(Tuning, LeavesTheRestToALaterStartWhenToldToStop) {
+  const KernelSpec larger = tiled_spec(2000);
+  stopped = true;
+  EXPECT_THAT(tune({&spec_, &larger}), IsEmpty());
+  EXPECT_THAT(asked, IsEmpty());
+  stopped = false;
+  EXPECT_THAT(tune({&spec_, &larger}), SizeIs(2));
+}
+
+TEST_F(Tuning, TakesAtMostHalfOfTheMemoryThatIsLeft) {
+  const Context context = context_of(CpuIsa::automatic, cache());
+  const KernelUse use{&spec_};
+  const std::int64_t wanted = std::max(launch_bytes(spec_), 2 * last_level_cache_bytes());
+  TuningOptions options{.seconds = 60, .least_bytes = 0};
+  options.available_bytes = [&] { return 2 * wanted - 1; };
+  EXPECT_THAT(tune_schedules({&use, 1}, context, choices, options), IsEmpty());
+  options.available_bytes = [&] { return 2 * wanted; };
+  EXPECT_THAT(tune_schedules({&use, 1}, context, choices, options), SizeIs(1));
+}
+
+TEST_F(Tuning, MeasuresNothingOnceTheCacheCannotBeWritten) {
+  const Context context = context_of(CpuIsa::automatic, cache());
+  std::filesystem::remove_all(cache());
+  const KernelUse use{&spec_};
+  TuningOptions options{.seconds = 10, .least_bytes = 0};
+  options.stopwatch = [](auto, const auto&, auto) -> std::vector<double> { throw InternalError("measured"); };
+  EXPECT_THAT(tune_schedules({&use, 1}, context, choices, options), IsEmpty());
 }
 
 TEST_F(Tuning, TakesNoDamagedNote) {
