@@ -60,9 +60,17 @@ const Program& ProgramSet::main_program() const {
 }
 
 CompileSummary ProgramSet::build(Device& device, StateTable& states, CommunicatorSet* groups,
-                                 std::optional<double> tune_seconds) {
+                                 std::optional<double> tune_seconds, const std::function<bool()>& stop_tuning) {
   const auto start = std::chrono::steady_clock::now();
   CompileSummary summary;
+  if (tune_seconds) {  // before there is an arena: it takes the memory that the tuner gives back
+    const PhaseTimes::Scope phase(compiler_.times(), "tuning");
+    std::vector<KernelUse> uses;
+    for (const auto& [key, lowered] : lowered_training_)
+      for (KernelUse& use : kernel_uses(lowered.program)) uses.push_back(std::move(use));
+    device.tune(uses, *tune_seconds, stop_tuning);
+  }
+
   kernels_ = std::make_unique<KernelCache>(device);
   arena_ = std::make_unique<ArenaPool>(device);
   const auto reserve = [&](const Program& p) {
@@ -77,14 +85,6 @@ CompileSummary ProgramSet::build(Device& device, StateTable& states, Communicato
     const PhaseTimes::Scope phase(compiler_.times(), "arena");
     for (const auto& [key, lowered] : lowered_training_) reserve(lowered.program);
     for (const auto& [samples, evaluation] : lowered_evaluation_) reserve(evaluation.lowered.program);
-  }
-
-  if (tune_seconds) {
-    const PhaseTimes::Scope phase(compiler_.times(), "tuning");
-    std::vector<KernelUse> uses;
-    for (const auto& [key, lowered] : lowered_training_)
-      for (KernelUse& use : kernel_uses(lowered.program)) uses.push_back(std::move(use));
-    device.tune(uses, *tune_seconds);
   }
 
   const auto make = [&](Program program) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -70,9 +71,11 @@ class ProgramSet {
   const Program& main_program() const;
 
   /// Then: compiles kernels and binds everything. `states` holds all states. Collective where there are several ranks.
-  /// With `tune_seconds` schedules of training's kernels are looked for first (Device::tune), on this rank for so long.
+  /// With `tune_seconds` schedules of training's kernels are looked for first (Device::tune), on this rank for so long,
+  /// or until `stop_tuning` says yes.
   CompileSummary build(Device& device, StateTable& states, CommunicatorSet* groups,
-                       std::optional<double> tune_seconds = std::nullopt);
+                       std::optional<double> tune_seconds = std::nullopt,
+                       const std::function<bool()>& stop_tuning = {});
 
   /// The passes of a step of so many samples (needed before).
   const std::vector<TrainingPass>& training(std::int64_t step_samples) const { return training_.at(step_samples); }

@@ -194,7 +194,8 @@ void TrainingRun::compile() {
   // One rank of a node measures; the others take what earlier runs found. Schedules change no bit, so nothing differs.
   std::optional<double> tune;
   if (job_.compile.tune > 0) tune = world_.node_rank() == 0 ? job_.compile.tune : 0;
-  const CompileSummary summary = programs_->build(services_.device, *states_, groups_.get(), tune);
+  const CompileSummary summary = programs_->build(services_.device, *states_, groups_.get(), tune,
+                                                  [this] { return wish_to_stop() != StopKind::none; });
   result_.arena_bytes = summary.arena_bytes;
   result_.liveness_bound_bytes = summary.liveness_bound_bytes;
   result_.state_bytes = summary.state_bytes;
