@@ -162,6 +162,43 @@ TEST_P(Schedules, AllGiveTheBitsOfTheDefaultOnAnyMemory) {
   }
 }
 
+TEST_P(Schedules, AllGiveTheBitsOfTheDefaultInWindowsOfOtherTensorsAndNothingBetween) {
+  const Context context = context_of(GetParam());
+  const int r = context.compiler->register_bytes();
+  const RowsSchedule tried[] = {{r, 0, 0, true}, {r, 2, 0, true}, {r, 1, -2, true}, {r, 2, 2, false}};
+  for (const DType type : {DType::f32, DType::bf16})
+    for (const std::int64_t columns : {64, 5000})
+      for (const std::int64_t between : {3, 64})
+        for (const bool reduced : {false, true}) {
+          const std::int64_t rows = columns > 1000 ? 20 : 700;
+          Body body;
+          const ValueId x = body.in(random_tensor(type, {rows, columns}, 3)),
+                        y = body.in(random_tensor(type, {columns}, 4));
+          body.out(body.b.mul(x, y));
+          if (reduced) body.out(body.b.reduce(Op::reduce_sum, x, {0}, false));
+          const std::vector<Tensor> inputs = body.values;
+          Graph graph = std::move(body.b).take();
+          Layout window = Layout::dense({rows, columns});
+          window.strides[0] = columns + between;
+          graph.value(graph.outputs()[0].value).layout = window;
+          const KernelSpec spec = spec_of(graph, GetParam());
+          ASSERT_EQ(spec.body.layout(spec.body.outputs()[0].value), window);
+          std::vector<ScheduledSpec> wanted{{&spec, {r}}};
+          for (const RowsSchedule& s : tried) wanted.push_back({&spec, s});
+          const auto kernels = compile_scheduled(wanted, context);
+          for (const std::size_t shift : {0, 16, 12}) {
+            Launch first(spec, inputs, shift);
+            kernels[0]->run(first.arguments);
+            for (std::size_t k = 1; k < kernels.size(); ++k) {
+              Launch launch(spec, inputs, shift);
+              kernels[k]->run(launch.arguments);
+              ASSERT_EQ(launch.bytes(), first.bytes()) << choices_text(wanted[k].schedule) << " at " << shift << " of\n"
+                                                       << spec.body.str();
+            }
+          }
+        }
+}
+
 TEST_P(Schedules, AllGiveWhatTheInterpreterOfTheirLoopsGives) {
   const Context context = context_of(GetParam());
   int streamed = 0;
