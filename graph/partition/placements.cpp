@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
+#include <tuple>
+#include <utility>
 
 #include "graph/partition/node_placement.hpp"
 #include "weft/error.hpp"
@@ -38,9 +41,11 @@ class Propagation {
       : graph_(graph), axis_(axis) {
     for (const ValueId v : early) early_[v] = replicated();
     settled_ = early_;
-    for (const GraphInput& i : graph.inputs())
-      if (const auto named = states.find(i.name); named != states.end() && i.role == InputRole::state)
-        states_[i.value] = named->second;
+    for (const GraphInput& i : graph.inputs()) {
+      if (i.role != InputRole::state) continue;
+      cuttable_.insert(i.value);
+      if (const auto named = states.find(i.name); named != states.end()) states_[i.value] = named->second;
+    }
   }
 
   Placements run() {
@@ -61,6 +66,7 @@ class Propagation {
       place_inputs();
       result_.operands.clear();
       result_.settled.clear();
+      pulled_.clear();
       for (const Node& node : graph_.nodes()) place(node);
       for (const GraphOutput& o : graph_.outputs()) place_output(o);
     } while (changed_);
@@ -122,29 +128,38 @@ class Propagation {
     changed_ = true;
   }
 
-  /// A whole value is wanted cut: so may be the states that it is made from.
-  void pull(ValueId v, const AxisPlacement& wanted) {
-    const Node* node = graph_.producer(v);
-    if (node == nullptr) return adopt(v, wanted);
-    const auto operands = operands_of_cut(graph_, *node, wanted);
-    if (!operands || result_.settled.count(v) != 0) return;
-    for (std::size_t i = 0; i < node->inputs.size(); ++i)
-      if (is_split((*operands)[i]) && is_replicated(at(node->inputs[i]))) pull(node->inputs[i], (*operands)[i]);
+  /// A whole value is wanted cut: so may be the states that it is made from. Each value is looked at once a round for
+  /// each cut: many paths may lead to it.
+  void pull(ValueId value, const AxisPlacement& cut) {
+    std::vector<std::pair<ValueId, AxisPlacement>> left{{value, cut}};
+    while (!left.empty()) {
+      const auto [v, wanted] = std::move(left.back());
+      left.pop_back();
+      if (!is_split(wanted) || !is_replicated(at(v))) continue;
+      if (!pulled_.insert({v, wanted.dimension, wanted.blocks, wanted.extents}).second) continue;
+      const Node* node = graph_.producer(v);
+      if (node == nullptr) {
+        adopt(v, wanted);
+        continue;
+      }
+      const auto operands = operands_of_cut(graph_, *node, wanted);
+      if (!operands || result_.settled.count(v) != 0) continue;
+      for (std::size_t i = node->inputs.size(); i-- > 0;) left.emplace_back(node->inputs[i], (*operands)[i]);
+    }
   }
 
   void adopt(ValueId state, const AxisPlacement& wanted) {
-    const auto input = std::find_if(graph_.inputs().begin(), graph_.inputs().end(),
-                                    [&](const GraphInput& i) { return i.value == state; });
-    if (input == graph_.inputs().end() || input->role != InputRole::state) return;
-    changed_ |= states_.emplace(state, wanted).second;
+    if (cuttable_.count(state) != 0) changed_ |= states_.emplace(state, wanted).second;
   }
 
   const Graph& graph_;
   const SplitAxis& axis_;
   Placements result_;
+  std::set<ValueId> cuttable_;               ///< states
   std::map<ValueId, AxisPlacement> states_;  ///< named ones, and cut ones
   std::map<ValueId, AxisPlacement> early_;
   std::map<ValueId, AxisPlacement> settled_;  ///< by some reader; not all are partial once their own operands are whole
+  std::set<std::tuple<ValueId, int, std::int64_t, Dims>> pulled_;  ///< in this round
   bool changed_ = false;
 };
 

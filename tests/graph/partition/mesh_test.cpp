@@ -129,5 +129,18 @@ TEST(Mesh, CutsThatCannotBeAreNamed) {
   EXPECT_THAT(message({"w1", "expert", 1}, mesh_of(2, 2)), HasSubstr("not along 'expert'"));
 }
 
+TEST(Mesh, ManyPathsToOneValueAreLookedAtOnce) {
+  GraphBuilder b;
+  ValueId x = b.input("x", InputRole::feed, {DType::f32, Shape{4, 8}});
+  const ValueId w = b.input("w", InputRole::state, {DType::f32, Shape{8, 8}});
+  for (int i = 0; i < 60; ++i) x = b.add(x, b.unary(Op::tanh, x));  // 2^60 paths
+  const ValueId y = b.one(Op::dot_general, {x, w},
+                          {{"x_batch", Dims{}}, {"y_batch", Dims{}}, {"x_contract", Dims{1}}, {"y_contract", Dims{0}}});
+  b.output("y", OutputRole::fetch, y);
+  const Graph step = std::move(b).take();
+  Table inputs{{"x", noise(Shape{4, 8}, 1)}, {"w", noise(Shape{8, 8}, 2)}};
+  expect_same_on_mesh(step, mesh_of(1, 2), {{"w", "tensor", 0}}, inputs, 1e-5);
+}
+
 }  // namespace
 }  // namespace weft
