@@ -1,10 +1,11 @@
-// A greedy search; each try is a propagation over the whole graph.
+// A beam search; each try is a propagation over the whole graph.
 #include "graph/partition/choose_cuts.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "graph/partition/state_cuts.hpp"
@@ -91,7 +92,7 @@ class Search {
   /// The first of them that is not cut; nullptr where all are.
   const GraphInput* first_whole(const Weights& weights, const Choice& choice) const {
     for (const GraphInput* w : weights)
-      if (!is_split(choice.placements.values[static_cast<std::size_t>(w->value)])) return w;
+      if (!is_split(lies(choice, w))) return w;
     return nullptr;
   }
 
@@ -108,30 +109,45 @@ class Search {
     return result;
   }
 
+  const AxisPlacement& lies(const Choice& choice, const GraphInput* weight) const {
+    return choice.placements.values[static_cast<std::size_t>(weight->value)];
+  }
+
+  Weights whole_of(const Weights& alike, const Choice& choice) const {
+    Weights result;
+    for (const GraphInput* w : alike)
+      if (!is_split(lies(choice, w))) result.push_back(w);
+    return result;
+  }
+
   /// All of them cut alike, but for those that come along with one before.
   Choice with_all(const Choice& so_far, const Weights& alike, StateCut cut) const {
     Choice choice = so_far;
-    const auto whole = [&] {
-      Weights result;
-      for (const GraphInput* w : alike)
-        if (!is_split(choice.placements.values[static_cast<std::size_t>(w->value)])) result.push_back(w);
-      return result;
-    };
-    for (Weights left = whole(); !left.empty();) {
+    for (Weights left = whole_of(alike, choice); !left.empty();) {
       cut.state = left.front()->name;
       choice.cuts.push_back(cut);
       choice = priced(std::move(choice.cuts));
-      Weights now = whole();
-      if (now.size() + 1 == left.size()) {  // none follows from another: all the rest at once
-        for (const GraphInput* w : now) {
-          cut.state = w->name;
-          choice.cuts.push_back(cut);
-        }
-        return now.empty() ? choice : priced(std::move(choice.cuts));
-      }
-      left = std::move(now);
+      const Weights now = whole_of(alike, choice);
+      const std::size_t period = left.size() - now.size();  // it, and those that came along
+      if (!now.empty() && now.front() == left[period])
+        if (std::optional<Choice> all = repeated(choice, left, period, cut)) choice = std::move(*all);
+      left = whole_of(alike, choice);
     }
     return choice;
+  }
+
+  /// The rest of `left` as its first `period` lie: every so many are cut, and those between come along. Nothing where
+  /// they do not, so that a thousand layers take as many tries as a few where they are alike.
+  std::optional<Choice> repeated(const Choice& so_far, const Weights& left, std::size_t period, StateCut cut) const {
+    StateCutList cuts = so_far.cuts;
+    for (std::size_t i = period; i < left.size(); i += period) {
+      cut.state = left[i]->name;
+      cuts.push_back(cut);
+    }
+    Choice all = priced(std::move(cuts));
+    for (std::size_t i = period; i < left.size(); ++i)
+      if (lies(all, left[i]) != lies(all, left[i % period])) return std::nullopt;
+    return all;
   }
 
   Choice priced(StateCutList cuts) const {

@@ -6,11 +6,11 @@
 
 namespace weft {
 
-/// Cuts of the weights that contractions and gathers read, one weight after the other in the order of their first use:
-/// each dimension, whole or in the blocks that slices of the graph take, is tried with all that propagation cuts along
-/// with it, and the best is kept where it saves time by `rates`: work of contractions and bytes of memory less
-/// exchanges. Weights alike in type and use are cut alike where that saves time again. A function of shapes alone,
-/// never of names.
+/// Cuts of the weights that contractions and gathers read. Weights alike in type and use are one group; groups are
+/// taken in the order of their first use, and each dimension, whole or in the blocks that slices of the graph take, is
+/// tried for all of a group with what propagation cuts along with it. The few choices that cost least by `rates` are
+/// kept from group to group: work of contractions, bytes of memory, and exchanges. A function of shapes alone, never of
+/// names.
 StateCutList choose_cuts(const Graph& step, const Mesh& mesh, const CostRates& rates = {});
 
 }  // namespace weft
