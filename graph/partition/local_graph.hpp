@@ -17,7 +17,6 @@ class LocalGraph {
 
   GraphBuilder& builder() { return builder_; }
   const Graph& global() const { return global_; }
-  int coordinate() const { return coordinate_; }
 
   /// Declares `local` as the global value `v` in its own placement; a partial one that is to be settled is.
   void define(ValueId v, ValueId local);

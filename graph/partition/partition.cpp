@@ -113,12 +113,39 @@ void check_forms(const Graph& step, const Mesh& mesh, const StateCutList& cuts) 
         mesh.str()));
 }
 
+bool all_even(const std::map<std::string, Placement>& placements, std::size_t axis) {
+  return std::all_of(placements.begin(), placements.end(),
+                     [&](const auto& state) { return state.second.axes[axis].is_even(); });
+}
+
+bool all_even(const std::map<std::string, Placement>& placements) {
+  for (std::size_t a = 0; !placements.empty() && a < placements.begin()->second.axes.size(); ++a)
+    if (!all_even(placements, a)) return false;
+  return true;
+}
+
+/// Where one axis cuts again what another left in unequal parts, ranks differ in more than their place along it.
+void check_cut_again(const std::string& state, const Placement& placement, const Mesh& mesh) {
+  for (std::size_t b = 0; b < mesh.axes.size(); ++b)
+    for (std::size_t a = 0; a < b; ++a) {
+      const AxisPlacement &first = placement.axes[a], &second = placement.axes[b];
+      if (is_split(first) && is_split(second) && first.dimension == second.dimension && !first.is_even())
+        throw UserError(fmt::format(
+            "dimension {} of '{}' is cut along the mesh axes '{}' and '{}', and '{}' leaves unequal parts of "
+            "it: cut another dimension, or one that '{}' divides",
+            first.dimension, state, mesh.axes[a].name, mesh.axes[b].name, mesh.axes[a].name, mesh.axes[a].name));
+    }
+}
+
 }  // namespace
 
 Graph partition(const Graph& step, const Mesh& mesh, int rank, const StateCutList& cuts) {
   check_internal(rank >= 0 && rank < mesh.ranks(), "partition: the rank is outside the mesh");
   check_axes(mesh, cuts);
-  if (!cuts_evenly(step, mesh, cuts)) check_forms(step, mesh, cuts);
+  // One axis may leave what another cannot cut evenly.
+  const bool several = std::count_if(mesh.axes.begin(), mesh.axes.end(), cuts_parameters) > 1;
+  if ((several || !cuts_evenly(step, mesh, cuts)) && !all_even(state_placements(step, mesh, cuts)))
+    check_forms(step, mesh, cuts);
   return local_of(step, mesh, mesh.coordinates(rank), cuts);
 }
 
@@ -138,6 +165,10 @@ std::map<std::string, Placement> state_placements(const Graph& step, const Mesh&
       if (i.role == InputRole::state) result.at(i.name).axes[a] = placements.values[static_cast<std::size_t>(i.value)];
     local = local_step(opened, along, 0, std::move(placements));
   }
+  for (const StateCut& cut : cuts)  // those that a user named before those that follow
+    if (const auto named = result.find(cut.state); named != result.end())
+      check_cut_again(cut.state, named->second, mesh);
+  for (const auto& [state, placement] : result) check_cut_again(state, placement, mesh);
   return result;
 }
 
@@ -159,10 +190,10 @@ std::string role_key(const Graph& step, const Mesh& mesh, int rank, const StateC
   if (std::none_of(mesh.axes.begin(), mesh.axes.end(), cuts_parameters)) return key;
   const std::vector<int> at = mesh.coordinates(rank);
   const auto placements = state_placements(step, mesh, cuts);
+  bool even = true;  // what one axis leaves in unequal parts, the next may cut unequally on some ranks only
   for (std::size_t a = 0; a < mesh.axes.size(); ++a) {
     if (!cuts_parameters(mesh.axes[a])) continue;
-    const bool even = std::all_of(placements.begin(), placements.end(),
-                                  [&](const auto& state) { return state.second.axes[a].is_even(); });
+    even = even && all_even(placements, a);
     key += even ? fmt::format(", {} over {}", mesh.axes[a].name, mesh.axes[a].size)
                 : fmt::format(", {} {} of {}", mesh.axes[a].name, at[a], mesh.axes[a].size);
   }

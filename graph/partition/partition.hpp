@@ -45,7 +45,9 @@ using StateCutList = std::vector<StateCut>;
 /// samples', and for cuts that the states or the mesh do not allow.
 Graph partition(const Graph& step, const Mesh& mesh, int rank, const StateCutList& cuts = {});
 
-/// How each state of the step lies, one entry an axis of the mesh.
+/// How each state of the step lies, one entry an axis of the mesh, each of what the axes before it left. Throws
+/// UserError where an axis cuts a dimension that one before it left in unequal parts: ranks would need lists of their
+/// own.
 std::map<std::string, Placement> state_placements(const Graph& step, const Mesh& mesh, const StateCutList& cuts);
 
 /// The same as a list that leaves nothing open: other graphs that share the states (evaluation, passes of other sizes)

@@ -6,12 +6,14 @@
 #include "tests/graph/partition/harness.hpp"
 #include "tests/graph/training/fixture.hpp"
 #include "tests/graph/training/models.hpp"
+#include "tests/support/message_of.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
 namespace {
 
 using namespace test;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -140,6 +142,37 @@ TEST(Mesh, ManyPathsToOneValueAreLookedAtOnce) {
   const Graph step = std::move(b).take();
   Table inputs{{"x", noise(Shape{4, 8}, 1)}, {"w", noise(Shape{8, 8}, 2)}};
   expect_same_on_mesh(step, mesh_of(1, 2), {{"w", "tensor", 0}}, inputs, 1e-5);
+}
+
+/// x [4, 8] times w [8, extent], a bias [extent] added, over expert x tensor.
+Graph two_axes_step(std::int64_t extent) {
+  GraphBuilder b;
+  const ValueId x = b.input("x", InputRole::feed, {DType::f32, Shape{4, 8}});
+  const ValueId w = b.input("w", InputRole::state, {DType::f32, Shape{8, extent}});
+  const ValueId bias = b.input("bias", InputRole::state, {DType::f32, Shape{extent}});
+  const ValueId y = b.one(Op::dot_general, {x, w},
+                          {{"x_batch", Dims{}}, {"y_batch", Dims{}}, {"x_contract", Dims{1}}, {"y_contract", Dims{0}}});
+  b.output("y", OutputRole::fetch, b.add(y, b.broadcast_in(bias, Shape{4, extent}, {1})));
+  return std::move(b).take();
+}
+
+TEST(Mesh, TwoAxesMayCutOneDimension) {
+  const Mesh mesh{{{"expert", 3}, {"tensor", 2}}};
+  const StateCutList cuts{{"w", "expert", 1}, {"w", "tensor", 1}};
+  for (const std::int64_t extent : {12, 9}) {
+    const Graph step = two_axes_step(extent);
+    const Table inputs{
+        {"x", noise(Shape{4, 8}, 1)}, {"w", noise(Shape{8, extent}, 2)}, {"bias", noise(Shape{extent}, 3)}};
+    expect_same_on_mesh(step, mesh, cuts, inputs, 1e-5);
+  }
+}
+
+TEST(Mesh, WhatOneAxisLeavesInUnequalPartsIsNotCutAgain) {
+  const Mesh mesh{{{"expert", 3}, {"tensor", 2}}};
+  const StateCutList cuts{{"w", "expert", 1}, {"w", "tensor", 1}};
+  const Graph step = two_axes_step(11);  // 4, 4 and 3: 2 and 2, or 2 and 1
+  EXPECT_THAT(testing::message_of([&] { partition(step, mesh, 5, cuts); }),
+              AllOf(HasSubstr("dimension 1 of 'w'"), HasSubstr("'expert' leaves unequal parts")));
 }
 
 }  // namespace
