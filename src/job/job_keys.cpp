@@ -156,12 +156,17 @@ Key<JobSpec> parallel_section() {
   using P = ParallelSpec;
   Keys<P> keys;
   keys.push_back(integer<P>("data", &P::data, {0, 1'000'000}, "ranks", "ranks that share a batch", "auto"));
-  keys.push_back(integer<P>("tensor", &P::tensor, {1, 4096}, "ranks", "ranks that share each layer"));
-  keys.push_back(integer<P>("pipeline", &P::pipeline, {1, 4096}, "ranks", "ranks that share the layers' sequence"));
+  keys.push_back(integer<P>("tensor", &P::tensor, {1, 4096}, "ranks",
+                            "ranks that share each layer; this version refuses more than 1"));
+  keys.push_back(integer<P>("pipeline", &P::pipeline, {1, 4096}, "ranks",
+                            "ranks that share the layers' sequence; this version refuses more than 1"));
   keys.push_back(integer<P>("zero", &P::zero, {0, 3}, "",
-                            "what data-parallel ranks share out: 1 optimiser state, 2 gradients, 3 parameters too"));
-  keys.push_back(choice<P>("recompute", &P::recompute, {"none", "selective", "full"},
-                           "activations computed again in the backward pass instead of kept"));
+                            "what data-parallel ranks share out: 1 optimiser state, 2 gradients, 3 parameters too; "
+                            "this version refuses other than 0"));
+  keys.push_back(
+      choice<P>("recompute", &P::recompute, {"none", "selective", "full"},
+                "activations computed again in the backward pass instead of kept; this version refuses other "
+                "than none: its compiler chooses what to compute again"));
   return auto_section(section<JobSpec, P>("parallel", &JobSpec::parallel, std::move(keys),
                                           "how ranks share the work; or the word auto"),
                       &JobSpec::parallel);

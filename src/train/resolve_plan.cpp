@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "src/train/program_set.hpp"
 #include "weft/error.hpp"
@@ -13,13 +15,22 @@
 namespace weft {
 namespace {
 
+void refuse_what_is_not_there(const ParallelSpec& p) {
+  std::vector<std::string> asked;
+  if (p.tensor != 1) asked.push_back(fmt::format("parallel.tensor: {} (allowed: 1)", p.tensor));
+  if (p.pipeline != 1) asked.push_back(fmt::format("parallel.pipeline: {} (allowed: 1)", p.pipeline));
+  if (p.zero != 0) asked.push_back(fmt::format("parallel.zero: {} (allowed: 0)", p.zero));
+  if (p.recompute != "none") asked.push_back(fmt::format("parallel.recompute: {} (allowed: none)", p.recompute));
+  if (asked.empty()) return;
+  throw UserError(
+      fmt::format("{}: this version's jobs split the batch over ranks and nothing else; remove it, and ranks share the "
+                  "batch (parallel: auto)",
+                  fmt::join(asked, ", ")));
+}
+
 Mesh mesh_of(const JobSpec& job, int ranks) {
   const ParallelSpec& p = job.parallel;
-  if (p.tensor != 1 || p.pipeline != 1 || p.zero != 0 || p.recompute != "none")
-    throw UserError(fmt::format(
-        "parallel: this version splits the data axis only (tensor: 1, pipeline: 1, zero: 0, recompute: none), not "
-        "tensor: {}, pipeline: {}, zero: {}, recompute: {}",
-        p.tensor, p.pipeline, p.zero, p.recompute));
+  refuse_what_is_not_there(p);
   if (p.data != 0 && p.data != ranks)
     throw UserError(
         fmt::format("parallel: data: {} needs {} ranks, but the job runs on {}. Start it with `mpirun -n {}`, "

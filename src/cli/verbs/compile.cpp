@@ -57,8 +57,8 @@ Compilation compile(const Options& options) {
 ExitCode run_compile(const Arguments& arguments) {
   Options options("compile",
                   "Compiles a model for inference, or all steps of a job, and shows plan, memory, instructions and "
-                  "kernels. Runs nothing.");
-  options.argument("FILE", "MODEL.onnx, or JOB.yaml: the job's data must be there, for its shapes")
+                  "kernels. Trains nothing.");
+  options.optional_argument("FILE", "MODEL.onnx, or JOB.yaml: the job's data must be there, for its shapes")
       .flag("explain", "every kernel: who took it, at what estimated cost, and why others refused")
       .flag("passes", "every compiler pass: its time, and what it changed; and all other time up to here")
       .value(
@@ -66,7 +66,10 @@ ExitCode run_compile(const Arguments& arguments) {
           "prints what a compiler pass was given and what it made; `--dump list` names the passes; graph is the whole "
           "step, program all instructions")
       .value("without", "PASS[,PASS]", "leaves compiler passes out; a job's key `compile.without` does it in training")
-      .flag("kernels", "makes the kernels too: those that are generated are kept, and training starts warm")
+      .flag(
+          "kernels",
+          "makes the kernels too, and on a cold start of a job measures their schedules (compile.tune): both are kept, "
+          "and training starts warm")
       .flag("json", "the summary as JSON, passes too, and with --explain the kernels")
       .value("batch", "N", "samples: of a model's pass (default what it fixes, or 1), or the job's batch")
       .value("ranks", "N", "jobs: compiles what rank 0 of so many ranks would run (default 1)")
@@ -77,7 +80,8 @@ ExitCode run_compile(const Arguments& arguments) {
           "that nobody measured: `weft plan` prices a job with a site's calibration.")
       .example("weft compile lenet.onnx --batch 64")
       .example("weft compile job.yaml --ranks 4 --explain")
-      .example("weft compile job.yaml --dump program");
+      .example("weft compile job.yaml --dump program")
+      .example("weft compile --dump list");
   if (!options.parse(arguments)) return ExitCode::ok;
   if (options.has("dump") && (options.has("json") || options.has("explain") || options.has("passes")))
     throw UserError("compile: --dump goes alone: it prints graphs as text");
@@ -85,6 +89,8 @@ ExitCode run_compile(const Arguments& arguments) {
     fmt::print("{}", pass_list_text());
     return ExitCode::ok;
   }
+  if (!options.has("FILE"))
+    throw UserError("compile: FILE is missing: MODEL.onnx or JOB.yaml\n  See `weft compile --help`.");
   if (options.has("dump")) check_dump_name(options.text("dump"));
   const Compilation compilation = compile(options);
   if (options.has("dump"))

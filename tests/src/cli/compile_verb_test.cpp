@@ -134,6 +134,7 @@ TEST_F(CompileVerb, DumpsEachStageOnTheWay) {
 TEST_F(CompileVerb, DumpsWhatEveryPassWasGivenAndWhatItMade) {
   const std::string list = job.run("compile", {"--dump", "list"}).out;
   EXPECT_THAT(list, AllOf(HasSubstr("decompose"), HasSubstr("fuse"), HasSubstr("cannot be left out")));
+  EXPECT_EQ(run_weft({"compile", "--dump", "list"}, {}, job.folder()).out, list);
   const std::string partition = job.run("compile", {"--dump", "partition", "--ranks", "2"}).out;
   EXPECT_THAT(partition.substr(0, partition.find("## after")), Not(HasSubstr("all_reduce")));
   EXPECT_THAT(partition.substr(partition.find("## after")), HasSubstr("all_reduce"));
@@ -186,7 +187,10 @@ TEST_F(CompileVerb, AModelIsCompiledForInference) {
 
 TEST_F(CompileVerb, WhatIsNeitherAModelNorAJobIsRefused) {
   EXPECT_EQ(run_weft({"compile", "train.h5"}, {}, job.folder()).code, 2);
-  EXPECT_EQ(job.run("compile", {"--set", "parallel.tensor=2"}).code, 2);
+  EXPECT_THAT(run_weft({"compile", "--explain"}, {}, job.folder()).err, HasSubstr("FILE is missing"));
+  const Outcome unready = job.run("compile", {"--set", "parallel.tensor=2"});
+  EXPECT_EQ(unready.code, 2);
+  EXPECT_THAT(unready.err, AllOf(HasSubstr("parallel.tensor: 2 "), HasSubstr("remove it"), Not(HasSubstr("zero"))));
   EXPECT_EQ(job.run("compile", {"--dump", "graph", "--json"}).code, 2);
   std::filesystem::remove(job.path("train.h5"));
   EXPECT_EQ(job.run("compile").code, 3);
