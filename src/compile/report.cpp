@@ -326,6 +326,14 @@ void check_dump_name(const std::string& pass) {
                                 fmt::join(names, ", ")));
 }
 
+void check_left_out(const std::vector<std::string>& passes) {
+  const std::vector<std::string> names = switchable_passes();
+  for (const std::string& pass : passes)
+    if (std::find(names.begin(), names.end(), pass) == names.end())
+      throw UserError(fmt::format("--without {0}: '{0}' is no pass that can be left out{1} (those that can: {2})", pass,
+                                  did_you_mean(pass, names), fmt::join(names, ", ")));
+}
+
 std::string dump(const Compilation& compilation, const std::string& pass) {
   std::string text;
   for (const CompiledProgram& c : compilation.programs) {

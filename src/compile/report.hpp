@@ -47,6 +47,8 @@ std::string passes_text(const Compilation& compilation);
 std::string pass_list_text();
 /// Throws UserError naming what there is where `pass` is neither a pass nor "graph" or "program".
 void check_dump_name(const std::string& pass);
+/// Throws UserError where one of the names given to --without is no pass that can be left out.
+void check_left_out(const std::vector<std::string>& passes);
 /// Of all programs: the forms before and after each run of a pass, which compilation was told to keep; or "graph", the
 /// whole step, or "program", the Program.
 std::string dump(const Compilation& compilation, const std::string& pass);

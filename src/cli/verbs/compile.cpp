@@ -92,6 +92,7 @@ ExitCode run_compile(const Arguments& arguments) {
   if (!options.has("FILE"))
     throw UserError("compile: FILE is missing: MODEL.onnx or JOB.yaml\n  See `weft compile --help`.");
   if (options.has("dump")) check_dump_name(options.text("dump"));
+  check_left_out(options.names("without"));
   const Compilation compilation = compile(options);
   if (options.has("dump"))
     fmt::print("{}", dump(compilation, options.text("dump")));

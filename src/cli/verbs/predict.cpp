@@ -6,6 +6,7 @@
 
 #include "fmt/format.h"
 #include "src/cli/verbs.hpp"
+#include "src/compile/report.hpp"
 #include "src/devices/devices.hpp"
 #include "src/job/job_file.hpp"
 
@@ -58,6 +59,7 @@ ExitCode run_predict(const Arguments& arguments) {
       .example("weft predict model.onnx --input images.npz --output scores.npz --job job.yaml")
       .example("weft predict bert.onnx --input ids=ids.pb --input mask=mask.pb --output logits=logits.pb");
   if (!options.parse(arguments)) return ExitCode::ok;
+  check_left_out(options.names("without"));
   PredictRequest request;
   request.model = options.text("MODEL.onnx");
   request.inputs = options.texts("input");

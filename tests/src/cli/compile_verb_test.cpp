@@ -172,7 +172,8 @@ TEST_F(CompileVerb, PassesAreLeftOutByName) {
   EXPECT_EQ(json({"--set", "compile.without=[fuse, memory]"})["programs"][0]["instructions"], without["instructions"]);
   EXPECT_EQ(job.run("compile", {"--without", "emit"}).code, 2);
   EXPECT_THAT(run_weft({"compile", "model.onnx", "--without", "fuze"}, {}, job.folder()).err,
-              HasSubstr("is no pass that can be left out; those are: fold,"));
+              HasSubstr("'fuze' is no pass that can be left out, did you mean 'fuse'? (those that can: fold,"));
+  EXPECT_THAT(job.run("compile", {"--without", "fuze"}).err, HasSubstr("weft: --without fuze: "));
 }
 
 TEST_F(CompileVerb, AModelIsCompiledForInference) {

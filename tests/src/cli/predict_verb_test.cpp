@@ -92,9 +92,10 @@ TEST_F(PredictVerb, PassesCanBeLeftOut) {
     ASSERT_EQ(outcome.code, 0) << outcome.err;
     expect_close(read_npz(path("p.npz"), "output"), expected());
   }
-  const Outcome outcome = predict({"--input", "test.h5", "--output", "p.npz", "--without", "fuse,fusion"});
+  const Outcome outcome = predict({"--input", "test.h5", "--output", "p.npz", "--without", "fuse,fusee"});
   EXPECT_EQ(outcome.code, 2);
-  EXPECT_THAT(outcome.err, AllOf(HasSubstr("'fusion' is no pass that can be left out"), HasSubstr("layouts")));
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("--without fusee: 'fusee' is no pass that can be left out"),
+                                 HasSubstr("did you mean 'fuse'?"), HasSubstr("layouts")));
 }
 
 TEST_F(PredictVerb, TakesFloatArraysAsTheyAreFromArchivesAndTensors) {
