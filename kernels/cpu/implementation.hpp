@@ -26,10 +26,10 @@ struct Context {
   bool fast_math = false;                ///< see Target
   std::shared_ptr<const TileOps> tiles;  ///< of `isa`
   std::shared_ptr<const OnednnEngine> onednn;
-  std::shared_ptr<KernelCompiler> compiler;  ///< of generated kernels, for `isa`
+  std::shared_ptr<KernelCompiler> compiler;          ///< of generated kernels, for `isa`
   std::shared_ptr<const ScheduleChoices> schedules;  ///< of generated kernels; null: the default for all
-  double peak_flops = 1e11;                  ///< f32, all threads together; assumed, for estimates only
-  double peak_bytes = 1.5e10;                ///< memory bytes a second, all threads together; likewise
+  double peak_flops = 1e11;                          ///< f32, all threads together; assumed, for estimates only
+  double peak_bytes = 1.5e10;                        ///< memory bytes a second, all threads together; likewise
 };
 
 class CpuKernel : public Kernel {

@@ -22,7 +22,8 @@ int default_threads(int ranks);
 /// not. `threads` are of each of `ranks` ranks.
 std::string crowding(int ranks, int threads);
 
-/// `name` is "auto", "cpu", "cuda" or "opencl"; `fast_math` is for job.math: fast. Throws UserError naming the devices that this build has.
+/// `name` is "auto", "cpu", "cuda" or "opencl"; `fast_math` is for job.math: fast. Throws UserError naming the devices
+/// that this build has.
 std::unique_ptr<Device> make_device(const std::string& name, const NodeShare& share, bool deterministic,
                                     bool fast_math = false);
 

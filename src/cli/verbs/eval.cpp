@@ -62,7 +62,8 @@ ExitCode run_eval(const Arguments& arguments) {
     const JobSpec job = read_job(options.text("JOB.yaml"), options.texts("set"));
     if (world.runtime)
       world.runtime->set_timeout(std::chrono::milliseconds(static_cast<std::int64_t>(1e3 * job.timeout_seconds)));
-    const auto device = make_device(job.device, {world.communicator->node_size(), job.threads}, job.deterministic, job.math == "fast");
+    const auto device =
+        make_device(job.device, {world.communicator->node_size(), job.threads}, job.deterministic, job.math == "fast");
     PosixFileSystem files;
     const std::string& checkpoint = options.text("checkpoint");
     EvaluationServices services{*world.communicator, *device, files, &std::cerr, &signals};

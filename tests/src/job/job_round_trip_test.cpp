@@ -40,7 +40,8 @@ TEST(JobRoundTrip, OfEverySchedule) {
 TEST(JobRoundTrip, OfEveryOtherSetting) {
   expect_round_trip(
       parse("metrics: [accuracy, top5, perplexity, mean_error]\nbatch: 96\nmicro_batch: 8\nepochs: 2.5\nsteps: 10\n"
-            "precision: bf16\nmath: fast\nseed: 9223372036854775807\ndeterministic: true\nbatch_norm: {group: 32}\ntrain: [a*]\n"
+            "precision: bf16\nmath: fast\nseed: 9223372036854775807\ndeterministic: true\nbatch_norm: {group: "
+            "32}\ntrain: [a*]\n"
             "freeze: ['*.mean', \"we ird, [name]\"]\ntie: [b]\ncheckpoint: {every: 2.5 epochs, keep: 1}\n"
             "parallel: {data: 4, tensor: 2, pipeline: 3, zero: 1, recompute: full}\ndevice: cpu\nthreads: 3\n"
             "resources: {nodes: 2, ranks_per_node: 8, time: 1-00:00:00, partition: p, account: acc-1, qos: high}\n"
