@@ -94,8 +94,9 @@ ExprId AttentionBuilder::score(std::int32_t packed, std::int32_t mask, const Que
 ExprId AttentionBuilder::exponential(ExprId score, ExprId shift) {
   constexpr double kLog2E = 1.44269504088896;
   if (!p.pairs) return exp_of_differences(b, b.sub(score, shift));
-  if (masks()) return exp2_for_bf16(b, b.mul(b.sub(score, shift), b.real(kLog2E)));
-  return exp2_for_bf16(b, b.fma(score, b.real(p.scale * kLog2E), b.mul(shift, b.real(-kLog2E))));
+  // Scaled as the maximum was: rounded otherwise, a large score would not be 0 from itself.
+  if (!masks()) score = b.mul(score, b.real(p.scale));
+  return exp2_for_bf16(b, b.mul(b.sub(score, shift), b.real(kLog2E)));
 }
 
 ExprId AttentionBuilder::pair(ExprId low, ExprId high) {

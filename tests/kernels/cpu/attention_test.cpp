@@ -287,6 +287,25 @@ TEST(CpuAttention, OnlyQueriesThatMeetANanGiveNan) {
     }
 }
 
+/// Scores so large that their roundings alone are beyond what an exponential may be given.
+TEST(CpuAttention, ScoresFarBeyondTheRangeOfExponentialsPickTheirMaximum) {
+  for (const double size : {1e2, 1e3, 1e4, 2e5, 1e8})
+    for (const bool causal : {false, true}) {
+      const Sizes s{1, 70, 70, 2, 2, 8, 8};
+      SCOPED_TRACE(fmt::format("operands of {}", size));
+      Body body;
+      std::vector<ValueId> in;
+      for (unsigned i = 1; i < 4; ++i) {
+        Tensor t = random_tensor(DType::f32, Shape{1, 70, 2, 8}, i);
+        if (i < 3)
+          for (float& x : t.mutable_values<float>()) x *= static_cast<float>(size);
+        in.push_back(body.in(t.cast(DType::bf16)));
+      }
+      body.out(body.b.node(Op::attention, in, attention_of(s, causal))[0]);
+      EXPECT_EQ(check(std::move(body), 1.6e-2), "generated");
+    }
+}
+
 TEST(CpuAttention, DoublesAreRefused) {
   testing::Body body;
   const Sizes s{1, 4, 4, 1, 1, 4, 4};
