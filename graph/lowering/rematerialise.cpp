@@ -8,6 +8,7 @@
 #include <set>
 
 #include "graph/ir/builder.hpp"
+#include "graph/ir/passes/precision.hpp"
 #include "graph/lowering/body.hpp"
 
 namespace weft::lowering {
@@ -23,6 +24,7 @@ std::int64_t bytes_of(const TensorType& type) {
 }
 
 /// When values are made and read, with one entry for all views of a tensor: that of the root, which owns the memory.
+/// What a 16-bit tensor is widened to counts as a view: every kernel that reads it widens for itself.
 class Lives {
  public:
   explicit Lives(const Graph& graph)
@@ -38,7 +40,9 @@ class Lives {
     find_peak();
   }
 
-  static bool is_view(const Node& node) { return node.op == Op::reshape || node.op == Op::stop_gradient; }
+  bool is_view(const Node& node) const {
+    return node.op == Op::reshape || node.op == Op::stop_gradient || is_widening(graph_, node);
+  }
 
   ValueId root(ValueId v) const { return root_[index(v)]; }
   /// Positions of nodes that read it, views aside; ascending.
@@ -149,7 +153,7 @@ class Choice {
   /// Elementwise, large, and waiting, untouched by a good part of the step, for readers that are near each other.
   bool is_candidate(const Node& node) const {
     const ValueId v = node.outputs[0];
-    if (!is_pointwise(node.op) || Lives::is_view(node) || bytes(v) < options_.smallest_bytes || !lives_.waits(v))
+    if (!is_pointwise(node.op) || lives_.is_view(node) || bytes(v) < options_.smallest_bytes || !lives_.waits(v))
       return false;
     const std::vector<int>& reads = lives_.reads(v);
     if (reads.back() == kForever || is_joined(v)) return false;
@@ -165,7 +169,7 @@ class Choice {
   bool is_joined(ValueId v) const {
     return std::any_of(users_[index(v)].begin(), users_[index(v)].end(), [&](NodeId u) {
       const Node& user = graph_.node(u);
-      return user.op == Op::concat || (Lives::is_view(user) && is_joined(user.outputs[0]));
+      return user.op == Op::concat || (lives_.is_view(user) && is_joined(user.outputs[0]));
     });
   }
 
@@ -178,12 +182,13 @@ class Choice {
       stack.pop_back();
       if (value != v && bytes(value) * 16 <= bytes(v)) continue;
       const Node* maker = graph_.producer(value);
-      const bool free = maker != nullptr && (maker->op == Op::broadcast || maker->op == Op::iota);
+      const bool free =
+          maker != nullptr && (maker->op == Op::broadcast || maker->op == Op::iota || is_widening(graph_, *maker));
       if (value != v && !free && stays(value, v)) {
         copy.large.insert(value);
         continue;
       }
-      if (!free && (maker == nullptr || !is_pointwise(maker->op) || Lives::is_view(*maker))) return std::nullopt;
+      if (!free && (maker == nullptr || !is_pointwise(maker->op) || lives_.is_view(*maker))) return std::nullopt;
       copy.nodes.insert(graph_.value(value).producer);
       if (copy.nodes.size() > kMostNodes) return std::nullopt;
       for (const ValueId operand : maker->inputs)
@@ -249,7 +254,7 @@ class Rewriting {
 
  private:
   bool is_copied_view(const Node& node) const {
-    return Lives::is_view(node) && copies_.count(lives_.root(node.outputs[0])) != 0;
+    return lives_.is_view(node) && copies_.count(lives_.root(node.outputs[0])) != 0;
   }
 
   void append(Node node, std::vector<ValueId> operands, std::vector<ValueId>& mapped) {

@@ -151,5 +151,35 @@ TEST_F(Rematerialise, ACompiledStepNeedsLessMemoryAndKeepsItsBits) {
   expect_identical(kept.run(inputs), again.run(inputs));
 }
 
+/// What is made again of a 16-bit operand widens it again: widened, it would need more memory than what is freed.
+TEST_F(Rematerialise, AStepInBf16KeepsOperandsOfCopiesNarrow) {
+  constexpr std::int64_t kPositions = 2048, kInside = 512;
+  GraphBuilder b;
+  ValueId x = b.input("x", InputRole::feed, {DType::f32, Shape{kPositions, kSide}});
+  std::vector<ValueId> weights;
+  const auto product = [&](ValueId of, std::int64_t columns) {
+    weights.push_back(
+        b.input("w" + std::to_string(weights.size()), InputRole::state, {DType::f32, Shape{b.shape(of)[1], columns}}));
+    return b.matmul(of, weights.back());
+  };
+  for (int i = 0; i < kDepth; ++i)
+    x = b.add(x, product(b.one(Op::gelu, {product(x, kInside)}, {{"approximate", "tanh"}}), kSide));
+  const ValueId loss = b.reduce_all(Op::reduce_sum, b.mul(x, x));
+  const std::vector<ValueId> grads = gradients(b, loss, weights);
+  b.output("loss", OutputRole::fetch, loss);
+  for (std::size_t i = 0; i < weights.size(); ++i)
+    b.output("w" + std::to_string(i), OutputRole::state, b.sub(weights[i], b.mul(grads[i], b.like(weights[i], 1e-4))));
+  const Graph graph = pruned(std::move(b).take());
+  const auto inputs = inputs_of(graph);
+  LoweringOptions with, without;
+  with.compute = without.compute = DType::bf16;
+  without.without = {"rematerialise"};
+  testing::CompiledGraph kept(graph, inputs, *device_, without), again(graph, inputs, *device_, with);
+  // Two layers' GELUs at least, of bf16.
+  EXPECT_LE(again.lowered().program.arena_bytes[0],
+            kept.lowered().program.arena_bytes[0] - 2 * 2 * kPositions * kInside);
+  expect_identical(kept.run(inputs), again.run(inputs));
+}
+
 }  // namespace
 }  // namespace weft
