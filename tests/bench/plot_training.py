@@ -9,7 +9,7 @@ import argparse
 import json
 from html import escape
 
-WIDTH, LEFT, RIGHT, BAR, GAP, TOP, BOTTOM = 760, 150, 190, 15, 10, 50, 30
+WIDTH, LEFT, RIGHT, BAR, GAP, TOP, BOTTOM = 780, 175, 190, 15, 10, 50, 30
 COLOURS = {"f32": "#3b6ea5", "bf16": "#d98032"}
 
 
