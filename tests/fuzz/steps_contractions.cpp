@@ -92,10 +92,11 @@ void draw_convolution(Drawing& d) {
   if (w[0] > 64) w[0] = window.groups;
   for (int i = 2; i < shape.rank(); ++i) {
     const std::int64_t taps = d.dice.chance(25) ? 1 : d.dice.roll(1, 4), dilation = d.dice.chance(80) ? 1 : 2;
-    const std::int64_t needed = std::max<std::int64_t>(0, (taps - 1) * dilation + 1 - shape[i]);
+    const std::int64_t span = (taps - 1) * dilation + 1, needed = std::max<std::int64_t>(0, span - shape[i]);
+    const std::int64_t room = std::max<std::int64_t>(6, span);  // what stays when an element is cropped
     window.strides.push_back(d.dice.chance(65) ? 1 : d.dice.roll(2, 3));
     window.pads_low.push_back(d.dice.roll(0, 2));
-    window.pads_high.push_back(needed + d.dice.roll(d.dice.chance(5) && shape[i] > 6 ? -1 : 0, 2));
+    window.pads_high.push_back(needed + d.dice.roll(d.dice.chance(5) && shape[i] > room ? -1 : 0, 2));
     window.dilations.push_back(dilation);
     w.push_back(taps);
   }
