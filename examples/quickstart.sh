@@ -64,8 +64,7 @@ step "6/7 predictions"
 "$weft" predict runs/fashion/model.onnx --input fashion-test.h5 --output predictions.h5
 
 step "7/7 export"
-newest=$(find runs/fashion/checkpoints -name 'step-*.h5' -printf '%f\n' | sort --version-sort | tail -n 1)
-"$weft" export "runs/fashion/checkpoints/$newest" -o trained.onnx
+"$weft" export runs/fashion -o trained.onnx
 
 cat <<TEXT
 

@@ -39,6 +39,8 @@ Dependencies::Dependencies(const LoweredGraph& graph)
       makers_[index(u)].push_back(maker_[index(t)]);
       add(maker_[index(t)], u);
     }
+    for (const int t : graph.unit(u).waits_for)
+      if (maker_[index(t)] >= 0) add(maker_[index(t)], u);
     if (graph.unit(u).kind == UnitKind::collective) collectives_.push_back(u);
   }
   std::sort(collectives_.begin(), collectives_.end(),

@@ -7,8 +7,8 @@
 
 namespace weft::lowering {
 
-/// Edges of three kinds: from the maker of a tensor to its readers, from a collective to the next one in `sequence`,
-/// and LoweredGraph::order. Each once, ascending by the unit at the other end.
+/// Edges of three kinds: from the maker of a tensor to its readers and to those who wait for it, from a collective to
+/// the next one in `sequence`, and LoweredGraph::order. Each once, ascending by the unit at the other end.
 class Dependencies {
  public:
   explicit Dependencies(const LoweredGraph& graph);

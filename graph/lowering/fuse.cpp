@@ -122,7 +122,7 @@ class Fusion {
           node(n).op == Op::constant || copied_[index(n)])
         continue;
       Group group{{n}, {n}, {}, {}, UnitKind::kernel};
-      if (node(n).op == Op::reshape || node(n).op == Op::stop_gradient) group.kind = UnitKind::view;
+      if (is_view(node(n).op)) group.kind = UnitKind::view;
       if (class_of(node(n).op) == OpClass::collective) group.kind = UnitKind::collective;
       groups_.add(std::move(group));
     }

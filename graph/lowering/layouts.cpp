@@ -245,6 +245,10 @@ class LayoutAssignment : private WindowTable {
       tensor_of_[index(v)] = from;
       return;
     }
+    if (node.op == Op::after) {
+      tensor_of_[index(v)] = gate(unit, from, tensor_for(node.inputs.at(1)));
+      return;
+    }
     std::optional<Layout> seen = windows() ? reshaped(at(from).layout, graph_.type(v).shape) : std::nullopt;
     if (!seen) {
       from = in_layout(from, Layout::dense(at(from).layout.shape));
@@ -255,6 +259,22 @@ class LayoutAssignment : private WindowTable {
     result_.tensors[index(t)].storage = at(from).storage >= 0 ? at(from).storage : from;
     result_.tensors[index(t)].offset = at(from).offset;
     tensor_of_[index(v)] = t;
+  }
+
+  /// The same memory, for readers that run after `awaited` has been made.
+  int gate(const Unit& unit, int from, int awaited) {
+    const int t = add_tensor(at(from).name + " again", at(from).kind, at(from).dtype, at(from).layout);
+    result_.tensors[index(t)].storage = at(from).storage >= 0 ? at(from).storage : from;
+    result_.tensors[index(t)].offset = at(from).offset;
+    LoweredUnit gate;
+    gate.kind = UnitKind::view;
+    gate.name = unit.name;
+    gate.rank = rank_;
+    gate.inputs = {from};
+    gate.outputs = {t};
+    gate.waits_for = {awaited};
+    result_.units.push_back(std::move(gate));
+    return t;
   }
 
   void place_collective(const Unit& unit) {

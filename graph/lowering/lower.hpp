@@ -11,6 +11,7 @@
 #include "weft/graph.hpp"
 #include "weft/kernel.hpp"
 #include "weft/mesh.hpp"
+#include "weft/plan.hpp"
 #include "weft/program.hpp"
 
 namespace weft {
@@ -23,6 +24,7 @@ struct LoweringOptions {
   std::optional<Mesh> mesh = std::nullopt;  ///< of the ranks that share the graph; absent: it is one rank's already
   int rank = 0;                             ///< whose share, with a mesh
   StateCutList cuts = {};                   ///< of parameters, with a mesh
+  Recompute recompute = Recompute::none;    ///< what of the forward pass is made again in the backward pass
   DType compute = DType::f32;               ///< bf16, f16: what contractions read and large activations are stored as
   std::vector<std::string> without = {};    ///< passes to leave out, of those that switchable_passes names
   std::string dump = {};                    ///< the pass whose input and output are kept as text; empty: none

@@ -24,6 +24,7 @@
 #include "graph/lowering/rematerialise.hpp"
 #include "graph/lowering/reuse.hpp"
 #include "graph/lowering/schedule.hpp"
+#include "graph/lowering/segments.hpp"
 #include "graph/lowering/unfused.hpp"
 #include "graph/lowering/updates.hpp"
 #include "graph/lowering/verify.hpp"
@@ -83,6 +84,8 @@ void decompose_for_device(StepIr& s, const PassContext& c) {
 
 /// Estimates of kernels of one kind differ by layouts, those of loops and of the library by more than this.
 constexpr double kNarrowMayTake = 2;
+/// Of the contractions' time, that is what selective recomputation may take.
+constexpr double kSelectiveShare = 0.15;
 
 /// Whether the device is about at least as fast with narrow operands: what its library has no code for, it does in
 /// loops.
@@ -120,6 +123,10 @@ void narrow(StepIr& s, const PassContext& c) {
 
 void accumulate(StepIr& s, const PassContext&) { s.graph = pruned(accumulate_in_place(s.graph)); }
 
+void run_segments_again(StepIr& s, const PassContext& c) {
+  if (c.options.recompute == Recompute::full) s.graph = pruned(recompute_segments(s.graph));
+}
+
 void recompute_nothing(StepIr& s, const PassContext&) { s.once = s.graph; }
 void recompute(StepIr& s, const PassContext&) {
   s.once = s.graph;
@@ -127,7 +134,9 @@ void recompute(StepIr& s, const PassContext&) {
 }
 
 void make_again(StepIr& s, const PassContext& c) {
-  Rematerialised r = rematerialise(s.graph, c.oracle);
+  RematerialisationOptions options;
+  if (c.options.recompute == Recompute::selective) options.share = kSelectiveShare;
+  Rematerialised r = rematerialise(s.graph, c.oracle, options);
   s.graph = std::move(r.graph);
   s.alone = std::move(r.kernels);
 }
@@ -193,6 +202,7 @@ constexpr Pass kPasses[] = {
     {"cse", "again", merge_equal, true},
     {"precision", "what contractions read is stored in 16 bits where the job asks for it", narrow, true},
     {"accumulate", "sums by index that are added to a tensor go straight into it", accumulate, true},
+    {"segments", "parts of the forward pass run again in the backward pass, where the plan says recompute: full", run_segments_again, true},
     {"recompute", "cheap results that only distant kernels need are made again there", recompute, true, recompute_nothing},
     {"rematerialise", "what the backward pass reads of the forward pass is made again where that takes next to no time", make_again, true},
     {"buckets", "all-reduces of gradients that travel together", bucket, true, bucket_alone},

@@ -52,6 +52,8 @@ class Preferences {
       if (is_convolution(node.op)) {
         const bool filter = node.op == Op::conv_filter_grad;
         convolutions_.push_back({n, node.inputs[0], filter ? node.inputs[1] : node.outputs[0]});
+      } else if (node.op == Op::after) {
+        connect(node.inputs[0], node.outputs[0]);
       } else if (keeps_layout(node)) {
         for (const ValueId v : node.inputs) connect(v, node.outputs[0]);
       }

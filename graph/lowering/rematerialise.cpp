@@ -1,8 +1,7 @@
-// Liveness on the graph, the candidates and the choice, and the copies.
+// The candidates and the choice, and the copies.
 #include "graph/lowering/rematerialise.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -10,6 +9,7 @@
 #include "graph/ir/builder.hpp"
 #include "graph/ir/passes/precision.hpp"
 #include "graph/lowering/body.hpp"
+#include "graph/lowering/lives.hpp"
 
 namespace weft::lowering {
 namespace {
@@ -17,93 +17,7 @@ namespace {
 constexpr std::size_t kMostNodes = 40;  ///< of one copy
 constexpr int kNear = 4;                ///< contractions; so far apart in the step still counts as together
 constexpr double kNarrowRate = 2;  ///< of products of 16-bit numbers; estimates count operations of all types alike
-constexpr int kForever = std::numeric_limits<int>::max();
-
-std::int64_t bytes_of(const TensorType& type) {
-  return type.shape.elements() * static_cast<std::int64_t>(size_of(type.dtype));
-}
-
-/// When values are made and read, with one entry for all views of a tensor: that of the root, which owns the memory.
-/// What a 16-bit tensor is widened to counts as a view: every kernel that reads it widens for itself.
-class Lives {
- public:
-  explicit Lives(const Graph& graph)
-      : graph_(graph),
-        root_(graph.values().size()),
-        made_(graph.values().size(), -1),
-        reads_(graph.values().size()),
-        contractions_(graph.nodes().size() + 1, 0) {
-    for (std::size_t v = 0; v < root_.size(); ++v) root_[v] = static_cast<ValueId>(v);
-    for (std::size_t n = 0; n < graph.nodes().size(); ++n) visit(static_cast<int>(n));
-    for (const GraphInput& i : graph.inputs()) reads_[index(i.value)].push_back(kForever);
-    for (const GraphOutput& o : graph.outputs()) reads_[index(root(o.value))].push_back(kForever);
-    find_peak();
-  }
-
-  bool is_view(const Node& node) const {
-    return node.op == Op::reshape || node.op == Op::stop_gradient || is_widening(graph_, node);
-  }
-
-  ValueId root(ValueId v) const { return root_[index(v)]; }
-  /// Positions of nodes that read it, views aside; ascending.
-  const std::vector<int>& reads(ValueId v) const { return reads_[index(root(v))]; }
-  /// Contractions up to and including the node there.
-  int contractions(int position) const {
-    return contractions_[static_cast<std::size_t>(std::min(position + 1, static_cast<int>(contractions_.size()) - 1))];
-  }
-  /// The node after which most bytes wait for a reader that is beyond a contraction.
-  int peak() const { return peak_; }
-  /// The first reader after the peak; none: kForever.
-  int first_late_read(ValueId v) const {
-    for (const int read : reads(v))
-      if (read > peak_) return read;
-    return kForever;
-  }
-  /// There before the peak, and needed after it.
-  bool waits(ValueId v) const {
-    const ValueId r = root(v);
-    return made_[index(r)] <= peak_ && !reads(r).empty() && reads(r).back() > peak_;
-  }
-  int made(ValueId v) const { return made_[index(root(v))]; }
-
- private:
-  void visit(int position) {
-    const Node& node = graph_.node(position);
-    contractions_[static_cast<std::size_t>(position) + 1] =
-        contractions_[static_cast<std::size_t>(position)] + (class_of(node.op) == OpClass::contraction ? 1 : 0);
-    if (is_view(node)) {
-      root_[index(node.outputs[0])] = root(node.inputs[0]);
-      return;
-    }
-    for (const ValueId v : node.outputs) made_[index(v)] = position;
-    for (const ValueId v : node.inputs) reads_[index(root(v))].push_back(position);
-  }
-
-  /// What no contraction lies behind, or what costs nothing to make, is in no memory then.
-  void find_peak() {
-    std::vector<std::int64_t> change(graph_.nodes().size() + 1, 0);
-    for (std::size_t v = 0; v < root_.size(); ++v) {
-      const NodeId maker = graph_.value(static_cast<ValueId>(v)).producer;
-      if (maker == kNone || root_[v] != static_cast<ValueId>(v) || reads_[v].empty()) continue;
-      const Op op = graph_.node(maker).op;
-      const int last = std::min(reads_[v].back(), static_cast<int>(change.size()) - 2);
-      if (op == Op::broadcast || op == Op::iota || op == Op::constant || contractions(last) == contractions(maker))
-        continue;
-      change[index(maker)] += bytes_of(graph_.type(static_cast<ValueId>(v)));
-      change[static_cast<std::size_t>(last) + 1] -= bytes_of(graph_.type(static_cast<ValueId>(v)));
-    }
-    std::int64_t live = 0, most = 0;
-    for (std::size_t n = 0; n < change.size(); ++n)
-      if (live += change[n]; live > most) most = live, peak_ = static_cast<int>(n);
-  }
-
-  const Graph& graph_;
-  std::vector<ValueId> root_;
-  std::vector<int> made_;                ///< per root: position; -1 for inputs
-  std::vector<std::vector<int>> reads_;  ///< per root
-  std::vector<int> contractions_;
-  int peak_ = 0;
-};
+constexpr int kForever = Lives::kForever;
 
 /// How a value would be made again.
 struct Copy {
@@ -143,7 +57,10 @@ class Choice {
   }
 
  private:
-  std::int64_t bytes(ValueId v) const { return bytes_of(graph_.type(v)); }
+  std::int64_t bytes(ValueId v) const {
+    const TensorType& type = graph_.type(v);
+    return type.shape.elements() * static_cast<std::int64_t>(size_of(type.dtype));
+  }
 
   bool reads_any(const Copy& copy, const std::map<ValueId, Copy>& chosen) const {
     return std::any_of(copy.large.begin(), copy.large.end(),

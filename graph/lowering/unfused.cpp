@@ -12,7 +12,7 @@ std::vector<Unit> one_node_units(const Graph& graph, const std::vector<std::vect
     const Node& node = groups.node(n);
     if (node.op == Op::constant) continue;
     Group group{{n}, {n}, {}, {}, UnitKind::kernel};
-    if (node.op == Op::reshape || node.op == Op::stop_gradient) group.kind = UnitKind::view;
+    if (is_view(node.op)) group.kind = UnitKind::view;
     if (class_of(node.op) == OpClass::collective) group.kind = UnitKind::collective;
     groups.add(std::move(group));
   }

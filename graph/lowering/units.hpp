@@ -20,6 +20,9 @@ inline std::size_t index(std::int32_t id) { return static_cast<std::size_t>(id);
 
 enum class UnitKind : std::uint8_t { kernel, view, collective };
 
+/// Operators whose result lies in their first operand's memory, where layouts allow it.
+inline bool is_view(Op op) { return op == Op::reshape || op == Op::stop_gradient || op == Op::after; }
+
 /// Some nodes of the step graph that become one instruction. Operands are values of the step graph.
 struct Unit {
   UnitKind kind = UnitKind::kernel;
@@ -61,6 +64,7 @@ struct LoweredUnit {
   std::string name;
   std::vector<std::string> sources;
   std::vector<int> inputs, outputs;  ///< indices of tensors
+  std::vector<int> waits_for;        ///< tensors that must be there before it runs, though it does not read them
   KernelSpec spec;                   ///< kernel only
   double seconds = 0;
   CollectiveSpec collective;  ///< collective only

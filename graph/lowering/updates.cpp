@@ -23,7 +23,7 @@ class InPlaceUpdates {
       if (name == guard) guard_ = dependencies_.maker(t);
     for (int t = 0; t < static_cast<int>(graph_.tensors.size()); ++t) {
       const LoweredTensor& tensor = graph_.tensor(t);
-      if (tensor.kind == BufferKind::state && tensor.view_of < 0) states_.emplace(tensor.name, t);
+      if (tensor.kind == BufferKind::state && tensor.view_of < 0 && tensor.storage < 0) states_.emplace(tensor.name, t);
       if (tensor.storage >= 0) views_[index(tensor.storage)].push_back(t);
     }
     for (int u = 0; u < static_cast<int>(graph_.units.size()); ++u)

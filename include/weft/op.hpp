@@ -170,6 +170,7 @@ enum class OpClass : std::uint8_t {
   X(pad, movement)                       \
   X(concat, movement)                    \
   X(reverse, movement)                   \
+  X(after, movement)                     \
   X(gather, indexing)                    \
   X(scatter_add, indexing)               \
   X(gather_nd, indexing)                 \

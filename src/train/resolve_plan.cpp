@@ -20,7 +20,6 @@ void refuse_what_is_not_there(const ParallelSpec& p) {
   if (p.tensor != 1) asked.push_back(fmt::format("parallel.tensor: {} (allowed: 1)", p.tensor));
   if (p.pipeline != 1) asked.push_back(fmt::format("parallel.pipeline: {} (allowed: 1)", p.pipeline));
   if (p.zero != 0) asked.push_back(fmt::format("parallel.zero: {} (allowed: 0)", p.zero));
-  if (p.recompute != "none") asked.push_back(fmt::format("parallel.recompute: {} (allowed: none)", p.recompute));
   if (asked.empty()) return;
   throw UserError(
       fmt::format("{}: this version's jobs split the batch over ranks and nothing else; remove it, and ranks share the "
@@ -46,6 +45,9 @@ Plan unsplit_plan(const JobSpec& job, int ranks) {
   plan.mesh = mesh_of(job, ranks);
   plan.global_batch = job.batch;
   plan.compute = job.precision;
+  plan.recompute = job.parallel.recompute == "full"        ? Recompute::full
+                   : job.parallel.recompute == "selective" ? Recompute::selective
+                                                           : Recompute::none;
   plan.deterministic = job.deterministic;
   plan.threads = job.threads;
   return plan;

@@ -98,6 +98,7 @@ LoweringOptions StepCompiler::options_for(const Plan& plan, int rank) const {
   options.mesh = plan.mesh;
   options.rank = rank;
   options.compute = plan.compute;
+  options.recompute = plan.recompute;
   options.without = job_.compile.without;
   options.dump = dump_;
   return options;

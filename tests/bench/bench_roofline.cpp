@@ -64,11 +64,6 @@ Settings parse(int argc, char** argv) {
   return s;
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 /// A contraction of the step, measured alone.
 class Alone {
  public:

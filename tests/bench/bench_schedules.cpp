@@ -19,6 +19,7 @@
 #include "src/cli/waiting_threads.hpp"
 #include "src/devices/devices.hpp"
 #include "src/job/job_file.hpp"
+#include "tests/bench/measure.hpp"
 #include "tests/bench/training_step.hpp"
 #include "weft/error.hpp"
 
@@ -29,12 +30,6 @@ using Steady = std::chrono::steady_clock;
 using Json = nlohmann::ordered_json;
 
 double seconds_since(Steady::time_point began) { return std::chrono::duration<double>(Steady::now() - began).count(); }
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 class Times final : public ExecutionObserver {
  public:

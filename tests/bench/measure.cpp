@@ -22,6 +22,12 @@ double Clock::now() const {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
 double best_seconds(const Clock& clock, double budget, const std::function<void()>& run) {
   run();
   double best = std::numeric_limits<double>::max();

@@ -23,6 +23,9 @@ class Clock {
   clockid_t kind_;
 };
 
+/// The middle one, of two the larger.
+double median(std::vector<double> values);
+
 /// Fastest of several runs, for about `budget` seconds, after one that is not timed.
 double best_seconds(const Clock& clock, double budget, const std::function<void()>& run);
 

@@ -48,6 +48,14 @@ TEST(Parity, LenetOnTwoRanksWithoutThePassesThatOrderAndPlace) {
   expect_pytorch_losses("lenet", 2, {"compile.without=[buckets, updates, schedule, reuse, memory]"});
 }
 
+TEST(Parity, Resnet18WhoseForwardPassRunsAgain) {
+  expect_pytorch_losses("resnet18", 2, {"parallel.recompute=full"});
+}
+TEST(Parity, UnetWhoseForwardPassRunsAgain) { expect_pytorch_losses("unet", 1, {"parallel.recompute=full"}); }
+TEST(Parity, Gpt2WhoseForwardPassRunsAgainInEveryPass) {
+  expect_pytorch_losses("gpt2", 2, {"parallel.recompute=full", "micro_batch=1"});
+}
+
 TEST(Parity, MlpWithGradientsAccumulatedOverUnevenPasses) { expect_pytorch_losses("mlp", 1, {"micro_batch=5"}); }
 TEST(Parity, LenetWithGradientsAccumulatedOverFourPasses) { expect_pytorch_losses("lenet", 1, {"micro_batch=4"}); }
 TEST(Parity, LenetWithGradientsAccumulatedOnTwoRanks) { expect_pytorch_losses("lenet", 2, {"micro_batch=4"}); }

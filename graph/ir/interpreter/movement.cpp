@@ -105,6 +105,7 @@ Tensor strided_read(const Tensor& x, const Shape& shape, std::int64_t base, cons
 Tensor evaluate_movement(const Node& node, const TensorType& result, Operands operands) {
   const Attributes& a = node.attributes;
   switch (node.op) {
+    case Op::after: return operands[0];
     case Op::reshape: return operands[0].reshaped(result.shape);
     case Op::transpose: return transpose(operands[0], result.shape, a.integers("order"));
     case Op::broadcast: return broadcast(operands[0], result.shape, a.integers("dims"));

@@ -149,6 +149,11 @@ PlacementAnswer reverse(const Node& node, Types operands, Types results, Given g
   return cut_there ? q.all_whole() : q.as_given(given[0]);
 }
 
+/// What it waits for may lie in any way: it is not read.
+PlacementAnswer after(const Node& node, Types operands, Types results, Given given, int coordinate) {
+  return PlacementQuestion{node, operands, results, given, coordinate}.as_given(given[0]);
+}
+
 }  // namespace
 
 PlacementRule movement_placement(Op op) {
@@ -160,6 +165,7 @@ PlacementRule movement_placement(Op op) {
     case Op::pad: return pad;
     case Op::concat: return concat;
     case Op::reverse: return reverse;
+    case Op::after: return after;
     default: return nullptr;
   }
 }

@@ -71,6 +71,10 @@ std::vector<ValueId> gradient_broadcast(const GradientContext& c) {
   return {b.reshape(sum, from)};
 }
 
+/// The first operand, once the second is there.
+std::vector<TensorType> infer_after(const Node&, std::span<const TensorType> operands) { return {operands[0]}; }
+std::vector<ValueId> gradient_after(const GradientContext& c) { return {c.grad(), kNone}; }
+
 }  // namespace
 
 std::vector<OpRules> shape_rules() {
@@ -78,6 +82,7 @@ std::vector<OpRules> shape_rules() {
       {.op = Op::reshape, .infer = infer_reshape, .gradient = gradient_reshape},
       {.op = Op::transpose, .infer = infer_transpose, .gradient = gradient_transpose},
       {.op = Op::broadcast, .infer = infer_broadcast, .gradient = gradient_broadcast},
+      {.op = Op::after, .infer = infer_after, .gradient = gradient_after},
   };
 }
 

@@ -48,6 +48,7 @@ void movement(Cases& cases) {
   cases.push_back({Op::pad, {{{4}}, {{}}}, {{"low", Dims{-1}}, {"high", Dims{-2}}, {"interior", Dims{2}}}});
   cases.push_back({Op::concat, {{{2, 3}}, {{2, 1}}, {{2, 2}}}, {{"axis", I{1}}}});
   cases.push_back({Op::reverse, {{{2, 3}}}, {{"dims", Dims{0, 1}}}});
+  cases.push_back({Op::after, {{{2, 3}}, {{4}}}});
 }
 
 void indexing(Cases& cases) {

@@ -11,6 +11,7 @@ namespace {
 
 /// Why no kernel computes an operator; "" when one must.
 std::string not_a_kernel(Op op) {
+  if (op == Op::after) return "an order of kernels";
   switch (class_of(op)) {
     case OpClass::control: return "control flow is instructions around kernels";
     case OpClass::collective: return "collectives are instructions of the communication lane";

@@ -1,4 +1,5 @@
-// weft eval: the same numbers as training logged, alone and on several ranks, and what it says when it cannot.
+// weft eval and export: the same numbers as training logged, alone and on several ranks, and what it says when it
+// cannot.
 #include <gmock/gmock.h>
 
 #include <fstream>
@@ -113,6 +114,23 @@ TEST_F(EvalVerb, ACheckpointOfAnotherModelIsRefused) {
   const Outcome outcome = job.run("eval", {"--set", "model=other.onnx"});
   EXPECT_EQ(outcome.code, 2);
   EXPECT_THAT(outcome.err, HasSubstr("was made from another model file than"));
+}
+
+class ExportVerb : public EvalVerb {};
+
+TEST_F(ExportVerb, TakesTheNewestSoundCheckpointOfARunFolder) {
+  train();
+  damage(job.checkpoint(6));
+  const Outcome newest = run_weft({"export", job.path("runs/small"), "-o", job.path("newest.onnx")}, {}, job.folder());
+  ASSERT_EQ(newest.code, 0) << newest.err;
+  EXPECT_THAT(newest.err, HasSubstr("passing over"));
+  EXPECT_THAT(newest.out, HasSubstr("step 4"));
+}
+
+TEST_F(ExportVerb, SaysWhatAFolderWithoutCheckpointsLacks) {
+  const Outcome none = run_weft({"export", job.path("."), "-o", job.path("none.onnx")}, {}, job.folder());
+  EXPECT_EQ(none.code, 2);
+  EXPECT_THAT(none.err, HasSubstr("a folder without a checkpoint"));
 }
 
 }  // namespace

@@ -131,7 +131,7 @@ class RandomStep {
     const Shape flat{shape_.elements()};
     const auto bounded = [&](ValueId v) { return b_.unary(Op::tanh, v); };
     const ValueId v = any();
-    switch (pick(9)) {
+    switch (pick(10)) {
       case 0: pool_.push_back(b_.add(v, any())); break;
       case 1: pool_.push_back(b_.mul(bounded(v), any())); break;
       case 2: pool_.push_back(bounded(v)); break;
@@ -141,6 +141,7 @@ class RandomStep {
       case 6:
         pool_.push_back(b_.reshape(b_.node(Op::reverse, {b_.reshape(v, flat)}, {{"dims", Dims{0}}})[0], shape_));
         break;
+      case 7: pool_.push_back(b_.one(Op::after, {v, any()})); break;
       default:
         pool_.push_back(b_.mul(
             b_.one(Op::all_reduce, {v}, {{"axes", std::vector<std::string>{"data"}}, {"kind", std::string("sum")}}),
