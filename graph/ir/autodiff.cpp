@@ -59,7 +59,8 @@ bool is_inference_form(const Node& node) {
 
 /// Attention's own gradient is that of its first result, by its first three operands.
 bool beyond_own_gradient(const GradientContext& c) {
-  return c.node.op == Op::attention && (c.grad(1) != kNone || (c.node.inputs.size() > 3 && c.wanted[3]));
+  return c.node.op == Op::attention &&
+         (c.grad(1) != kNone || c.grad(2) != kNone || (c.node.inputs.size() > 3 && c.wanted[3]));
 }
 
 std::vector<ValueId> operand_gradients(const GradientContext& c) {

@@ -72,12 +72,13 @@
 //               the inference form, the identity.
 //   attention   q [B, T, H, D], k [B, S, G, D], v [B, S, G, E], optionally mask [B|1, H|1, T|1, S] {scale, causal,
 //   offset,
-//               zero_masked}: y [B, T, H, E] and lse [B, H, T]. Query head h reads key and value head h / (H / G). With
-//               s = scale q k' (+ mask of floats; -infinity where a mask of booleans is false, and, with causal, for
-//               keys beyond the query's index + offset): y = softmax(s) v and lse = log sum exp s over the keys, both
-//               computed in f32 (f64 for f64), which is also lse's type. A query whose every key is masked gives NaN;
-//               with zero_masked 0, and lse +infinity.
-//   attention_grad dy, q, k, v, y, lse, optionally mask {same}: dq, dk, dv. The mask is not differentiated.
+//               zero_masked}: y [B, T, H, E], most and share [B, H, T]. Query head h reads key and value head h / (H /
+//               G). With s = scale q k' (+ mask of floats; -infinity where a mask of booleans is false, and, with
+//               causal, for keys beyond the query's index + offset): y = softmax(s) v, most = the greatest s of the
+//               keys, and share = 1 / sum exp(s - most), the probability of a key with that s. All are computed in f32
+//               (f64 for f64), which is also the type of most and share. A query whose every key is masked by -infinity
+//               gives NaN, and share NaN; with zero_masked all three are 0.
+//   attention_grad dy, q, k, v, y, most, share, optionally mask {same}: dq, dk, dv. The mask is not differentiated.
 #pragma once
 
 #include <cstdint>

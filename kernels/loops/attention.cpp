@@ -57,7 +57,7 @@ std::int64_t block_of(std::int64_t keys) {
 
 AttentionProblem problem_of(StridedBody& body) {
   const Node& node = *body.node;
-  const std::size_t first = node.op == Op::attention_grad ? 1 : 0, mask = first == 1 ? 6 : 3;
+  const std::size_t first = node.op == Op::attention_grad ? 1 : 0, mask = first == 1 ? 7 : 3;
   const Graph& graph = body.body;
   const Shape &q = graph.type(node.inputs[first]).shape, &k = graph.type(node.inputs[first + 1]).shape;
   AttentionProblem p;

@@ -4,10 +4,10 @@
 // the maximum, the exponentials and their sum over keys run down, a query in each lane, and only the block of queries
 // has to be transposed before it is multiplied. Forward (Milakov and Gimelshein, arXiv 1805.02867; Dao, arXiv
 // 2307.08691): for each block of queries, over the blocks of keys, with the result rescaled when the maximum rises.
-// Gradient: a block of queries makes its probabilities again from the statistic, and adds to the gradients of all keys
-// and values before the next block does. What is masked as beyond a causal query is not computed, but for the corner of
-// a block. Operands and results are read and written as strided views (strided.hpp): heads lie wherever a projection
-// wrote them.
+// Gradient: a block of queries makes its probabilities again from two numbers a row, and adds to the gradients of all
+// keys and values before the next block does. What is masked as beyond a causal query is not computed, but for the
+// corner of a block. Operands and results are read and written as strided views (strided.hpp): heads lie wherever a
+// projection wrote them.
 //
 // Sums are in f32, in an order that extents and `parts` alone decide. Operands in bf16 are widened, or, where the
 // target multiplies pairs of bf16 numbers, multiplied as they are; then what is multiplied again, the probabilities (at

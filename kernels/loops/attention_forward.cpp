@@ -22,7 +22,8 @@ class Forward {
     v_ = buffer(*problem.v, type(2));
     if (problem.mask != nullptr) mask_ = buffer(*problem.mask, problem.mask_type);
     if (body.results[0]) y_ = buffer(*body.results[0], type(0));
-    if (body.results[1]) lse_ = buffer(*body.results[1], DType::f32);
+    if (body.results[1]) most_of_rows_ = buffer(*body.results[1], DType::f32);
+    if (body.results[2]) shares_ = buffer(*body.results[2], DType::f32);
     if (problem.pairs) {
       q_pairs_ = a_.pairs_of(q_), k_pairs_ = a_.pairs_of(k_);
       packed_ = a_.own(problem.features / 2 * problem.widest(), DType::u32);
@@ -169,36 +170,36 @@ class Forward {
     });
   }
 
+  /// 1 / `sum`; where that is 0, for all was masked, 0 or NaN.
+  ExprId share_of(ExprId sum) {
+    const ExprId zero = b().real(0), one = b().real(1), empty = b().binary(Op::equal, sum, zero);
+    return a_.p.zero_masked ? b().select(empty, zero, b().div(one, sum)) : b().div(b().select(empty, zero, one), sum);
+  }
+
   void finish(const QueryBlock& rows, std::vector<Stmt>& body) {
-    const ExprId zero = b().real(0);
     if (y_ >= 0)
       body.push_back(a_.loop(a_.number(rows.count), [&](ExprId row) {
-        const ExprId sum = b().load(total_, row);
-        ExprId inverse = b().div(b().real(1), sum);
-        if (a_.p.zero_masked) inverse = b().select(b().binary(Op::equal, sum, zero), zero, inverse);
+        const ExprId share = share_of(b().load(total_, row));
         return std::vector{a_.vector(a_.p.values, kAttentionLanes, [&](ExprId e) {
           const ExprId to = a_.element(*body_.results[0], rows.at.batch, a_.add(rows.first, row), rows.at.head, e);
-          return std::vector{store(y_, to, b().mul(b().load(sums_, a_.add(a_.times(row, a_.p.values), e)), inverse))};
+          return std::vector{store(y_, to, b().mul(b().load(sums_, a_.add(a_.times(row, a_.p.values), e)), share))};
         })};
       }));
-    if (lse_ < 0) return;
-    const StridedView& view = *body_.results[1];
+    if (most_of_rows_ < 0 && shares_ < 0) return;
     body.push_back(a_.vector(rows.count, kAttentionLanes, [&](ExprId c) {
-      const ExprId sum = b().load(total_, c);
-      Node log;
-      log.op = Op::log;
-      ExprId lse = b().add(b().load(most_, c), pointwise(b(), log, {sum}));
-      if (a_.p.zero_masked) lse = b().select(b().binary(Op::equal, sum, zero), b().real(kAttentionInfinity), lse);
-      const ExprId at =
-          a_.add(a_.add(a_.number(view.offset), a_.times(rows.at.batch, view.strides[0])),
-                 a_.add(a_.times(rows.at.head, view.strides[1]), a_.times(a_.add(rows.first, c), view.strides[2])));
-      return std::vector{store(lse_, at, lse)};
+      const ExprId sum = b().load(total_, c), zero = b().real(0);
+      ExprId most = b().load(most_, c);
+      if (a_.p.zero_masked) most = b().select(b().binary(Op::equal, sum, zero), zero, most);
+      std::vector<Stmt> stores;
+      if (most_of_rows_ >= 0) stores.push_back(store(most_of_rows_, a_.row_element(*body_.results[1], rows, c), most));
+      if (shares_ >= 0) stores.push_back(store(shares_, a_.row_element(*body_.results[2], rows, c), share_of(sum)));
+      return stores;
     }));
   }
 
   AttentionBuilder a_;
   const StridedBody& body_;
-  std::int32_t q_ = -1, k_ = -1, v_ = -1, mask_ = -1, y_ = -1, lse_ = -1;
+  std::int32_t q_ = -1, k_ = -1, v_ = -1, mask_ = -1, y_ = -1, most_of_rows_ = -1, shares_ = -1;
   std::int32_t q_pairs_ = -1, k_pairs_ = -1, chances_ = -1, values_ = -1;  ///< pairs: u32
   std::int32_t packed_, scores_, sums_, most_, total_, shrink_;            ///< the thread's own
 };

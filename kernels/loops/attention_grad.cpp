@@ -15,8 +15,9 @@ class Gradient {
     const auto operand = [&](std::size_t i) {
       return kernel.add_buffer({graph.type(body.node->inputs[i]).dtype, body.operands[i].argument, 0});
     };
-    dy_ = operand(0), q_ = operand(1), k_ = operand(2), v_ = operand(3), y_ = operand(4), lse_ = operand(5);
-    if (problem.mask != nullptr) mask_ = operand(6);
+    dy_ = operand(0), q_ = operand(1), k_ = operand(2), v_ = operand(3), y_ = operand(4), most_ = operand(5),
+    shares_ = operand(6);
+    if (problem.mask != nullptr) mask_ = operand(7);
     type_ = graph.type(body.node->inputs[1]).dtype;
     const auto result = [&](std::size_t i) {
       return body.results[i] ? kernel.add_buffer({type_, body.results[i]->argument, 0}) : -1;
@@ -245,8 +246,11 @@ class Gradient {
   /// slopes_of for query `c` and, when `paired`, the one half a block further on; two keys at a time.
   std::vector<Stmt> pairs_of_slopes(const QueryBlock& rows, const KeyBlock& keys, ExprId c, bool paired) {
     const std::int64_t half = half_of(rows);
-    const ExprId columns[] = {c, a_.add(c, a_.number(half))};
     const int width = paired ? 2 : 1;
+    std::vector<Stmt> body;
+    const ExprId columns[] = {c, a_.add(c, a_.number(half))};
+    QueryNumbers of_query[2];
+    for (int x = 0; x < width; ++x) of_query[x] = numbers_of(rows, columns[x], body);
     const auto of_keys = [&](ExprId i, int height) {
       std::vector<Stmt> each;
       ExprId chance[2][2], slope[2][2];
@@ -254,7 +258,8 @@ class Gradient {
         for (int x = 0; x < 2; ++x) {
           chance[r][x] = slope[r][x] = b().real(0);
           if (r < height && x < width)
-            slope_of(rows, keys, a_.add(a_.times(i, 2), a_.number(r)), columns[x], each, chance[r][x], slope[r][x]);
+            slope_of(rows, keys, a_.add(a_.times(i, 2), a_.number(r)), columns[x], of_query[x], each, chance[r][x],
+                     slope[r][x]);
         }
       for (int r = 0; r < height; ++r) {
         const ExprId at = a_.add(a_.times(a_.add(a_.times(i, 2), a_.number(r)), half), c);
@@ -266,43 +271,53 @@ class Gradient {
             store(slope_columns_, a_.add(a_.times(i, rows.count), columns[x]), a_.pair(slope[0][x], slope[1][x])));
       return each;
     };
-    return {a_.loop(a_.pairs_in(keys), [&](ExprId i) { return of_keys(i, 2); }),
-            a_.loop(a_.lone_in(keys), [&](ExprId i) { return of_keys(a_.add(a_.pairs_in(keys), i), 1); })};
+    body.push_back(a_.loop(a_.pairs_in(keys), [&](ExprId i) { return of_keys(i, 2); }));
+    body.push_back(a_.loop(a_.lone_in(keys), [&](ExprId i) { return of_keys(a_.add(a_.pairs_in(keys), i), 1); }));
+    return body;
+  }
+
+  /// What scores and slopes of one query have in common.
+  struct QueryNumbers {
+    ExprId most = -1, share = -1, delta = -1;
+  };
+
+  ExprId declared(ExprId value, std::vector<Stmt>& body) {
+    const std::int32_t slot = b().kernel().add_local({DType::f32, false, 0});
+    body.push_back(declare(slot, value));
+    return b().local(slot);
+  }
+
+  QueryNumbers numbers_of(const QueryBlock& rows, ExprId c, std::vector<Stmt>& body) {
+    const auto number = [&](std::int32_t buffer, std::size_t operand) {
+      return declared(b().load(buffer, a_.row_element(body_.operands[operand], rows, c)), body);
+    };
+    return {number(most_, 5), number(shares_, 6), declared(b().load(delta_, c), body)};
   }
 
   /// Declares the probability of key `r` and query `c`, and the gradient of their score.
-  void slope_of(const QueryBlock& rows, const KeyBlock& keys, ExprId r, ExprId c, std::vector<Stmt>& body,
-                ExprId& chance, ExprId& slope) {
-    const auto local = [&](ExprId value) {
-      const std::int32_t slot = b().kernel().add_local({DType::f32, false, 0});
-      body.push_back(declare(slot, value));
-      return b().local(slot);
-    };
-    const ExprId s =
-        a_.masks() ? a_.score(scores_, mask_, rows, keys, r, c) : b().load(scores_, a_.add(a_.times(r, rows.count), c));
-    chance = local(a_.exponential(s, statistic(rows, c)));
-    const ExprId x = b().sub(b().load(slopes_, a_.add(a_.times(r, rows.count), c)), b().load(delta_, c));
-    slope = local(b().mul(b().mul(chance, x), b().real(a_.p.scale)));
-  }
-
-  ExprId statistic(const QueryBlock& rows, ExprId c) {
-    const StridedView& view = body_.operands[5];
-    return b().load(lse_, a_.add(a_.add(a_.number(view.offset), a_.times(rows.at.batch, view.strides[0])),
-                                 a_.add(a_.times(rows.at.head, view.strides[1]),
-                                        a_.times(a_.add(rows.first, c), view.strides[2]))));
+  void slope_of(const QueryBlock& rows, const KeyBlock& keys, ExprId r, ExprId c, const QueryNumbers& query,
+                std::vector<Stmt>& body, ExprId& chance, ExprId& slope) {
+    const ExprId at = a_.add(a_.times(r, rows.count), c);
+    const ExprId s = a_.masks() ? a_.score(scores_, mask_, rows, keys, r, c) : b().load(scores_, at);
+    chance = declared(b().mul(a_.exponential(s, query.most), query.share), body);
+    const ExprId x = b().sub(b().load(slopes_, at), query.delta);
+    slope = declared(b().mul(b().mul(chance, x), b().real(a_.p.scale)), body);
   }
 
   /// Scores become probabilities, and gradients of probabilities those of scores.
   std::vector<Stmt> slopes_of(const QueryBlock& rows, const KeyBlock& keys, ExprId c) {
-    return {a_.loop(keys.count, [&](ExprId r) {
+    std::vector<Stmt> body;
+    const QueryNumbers query = numbers_of(rows, c, body);
+    body.push_back(a_.loop(keys.count, [&](ExprId r) {
       const ExprId at = a_.add(a_.times(r, rows.count), c);
       std::vector<Stmt> each;
       ExprId chance = -1, slope = -1;
-      slope_of(rows, keys, r, c, each, chance, slope);
+      slope_of(rows, keys, r, c, query, each, chance, slope);
       each.push_back(store(scores_, at, chance));
       each.push_back(store(slopes_, at, slope));
       return each;
-    })};
+    }));
+    return body;
   }
 
   Stmt write_queries(const QueryBlock& rows) {
@@ -338,7 +353,8 @@ class Gradient {
   const StridedBody& body_;
   DType type_ = DType::f32;
   std::int64_t parts_ = 1;
-  std::int32_t dy_ = -1, q_ = -1, k_ = -1, v_ = -1, y_ = -1, lse_ = -1, mask_ = -1, dq_ = -1, dk_ = -1, dv_ = -1;
+  std::int32_t dy_ = -1, q_ = -1, k_ = -1, v_ = -1, y_ = -1, most_ = -1, shares_ = -1, mask_ = -1, dq_ = -1, dk_ = -1,
+               dv_ = -1;
   std::int32_t scratch_ = -1;
   std::int32_t dy_pairs_ = -1, q_pairs_ = -1, k_pairs_ = -1, v_pairs_ = -1;  ///< operands, and what is made of them
   std::int32_t q_rows_ = -1, dy_rows_ = -1, k_rows_ = -1, chances_ = -1, slope_pairs_ = -1, slope_columns_ = -1;

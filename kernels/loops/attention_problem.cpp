@@ -25,6 +25,11 @@ Tile AttentionBuilder::pair_tile(const StridedView& view, std::int32_t buffer, E
   return tile(halved, buffer, batch, row, head);
 }
 
+ExprId AttentionBuilder::row_element(const StridedView& view, const QueryBlock& rows, ExprId c) {
+  return add(add(number(view.offset), times(rows.at.batch, view.strides[0])),
+             add(times(rows.at.head, view.strides[1]), times(add(rows.first, c), view.strides[2])));
+}
+
 HeadIndex AttentionBuilder::head_of(ExprId number_of_head) {
   const ExprId head = b.binary(Op::rem, number_of_head, number(p.heads));
   return {b.div(number_of_head, number(p.heads)), head, b.div(head, number(p.heads / p.groups))};
@@ -33,7 +38,9 @@ HeadIndex AttentionBuilder::head_of(ExprId number_of_head) {
 ExprId AttentionBuilder::visible_keys(const QueryBlock& rows) {
   if (!p.causal) return number(p.keys);
   const ExprId last = add(rows.first, number(rows.count + p.offset));
-  return b.binary(Op::maximum, b.binary(Op::minimum, last, number(p.keys)), number(0));
+  const ExprId seen = b.binary(Op::maximum, b.binary(Op::minimum, last, number(p.keys)), number(0));
+  if (p.zero_masked || p.offset >= 0) return seen;
+  return b.select(b.binary(Op::less, rows.first, number(-p.offset)), number(p.keys), seen);
 }
 
 KeyBlock AttentionBuilder::key_block(ExprId index, ExprId visible) {

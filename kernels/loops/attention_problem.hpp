@@ -85,8 +85,10 @@ class AttentionBuilder {
   /// All of a thread's own buffer, rows of `columns`.
   Tile whole(std::int32_t buffer, std::int64_t columns) { return {buffer, number(0), columns, 1}; }
 
+  /// Where a number of query `c` of the block lies, in a view [batch, heads, queries].
+  ExprId row_element(const StridedView& view, const QueryBlock& rows, ExprId c);
   HeadIndex head_of(ExprId number_of_head);
-  /// How many keys, from the first on, any query of the block sees.
+  /// How many keys, from the first on, any query of the block sees, or turns into NaN because it sees none.
   ExprId visible_keys(const QueryBlock& rows);
   /// The `index`-th block of `visible` keys.
   KeyBlock key_block(ExprId index, ExprId visible);

@@ -22,6 +22,23 @@ Bounded given(const Tensor& x) {
   return result;
 }
 
+/// A number that f32 leaves as it is when something so much smaller is added to it, as scores to a mask of -1e9: then
+/// the result is known, and is that number.
+void absorb(const Node& node, const std::vector<Bounded>& operands, Bounded& result) {
+  if (node.op != Op::add && node.op != Op::sub) return;
+  auto value = result.value.mutable_values<double>(), error = result.error.mutable_values<double>();
+  for (std::size_t i = 0; i < value.size(); ++i)
+    for (std::size_t large : {0, 1}) {
+      const auto at = [&](const Tensor& t) { return t.values<double>()[i]; };
+      const Bounded &x = operands[large], &small = operands[1 - large];
+      const double v = at(x.value);
+      if (at(x.error) != 0 || !std::isfinite(v) || !representable(v, DType::f32)) continue;
+      if (!(std::abs(at(small.value)) + at(small.error) < std::abs(v) * 0x1p-26)) continue;
+      value[i] = node.op == Op::sub && large == 1 ? -v : v;
+      error[i] = 0;
+    }
+}
+
 Node with_wide_floats(const Node& node) {
   Node wide = node;
   if (node.op == Op::cast || node.op == Op::iota)
@@ -63,6 +80,7 @@ std::map<std::string, Bounded> bounded(const Graph& whole, const std::map<std::s
         {node, wide, operand_types, types, operands, results, added[static_cast<std::size_t>(node.outputs[0])]});
     for (std::size_t i = 0; i < results.size(); ++i)
       values[static_cast<std::size_t>(node.outputs[i])] = {results[i], std::move(errors[i])};
+    if (types[0].dtype == DType::f32) absorb(node, operands, values[static_cast<std::size_t>(node.outputs[0])]);
   }
   std::map<std::string, Bounded> outputs;
   for (const GraphOutput& o : graph.outputs()) outputs[o.name] = values[static_cast<std::size_t>(o.value)];

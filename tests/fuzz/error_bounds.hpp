@@ -3,7 +3,8 @@
 // Every value is evaluated in f64 beside a bound of its error, which each operator passes on and adds to (running error
 // analysis: N. Higham, Accuracy and Stability of Numerical Algorithms, 3.3). So what cancels may differ, and what
 // nothing was rounded for may not; a wrong index, a missed element or a wrong formula is far outside the bound. Where
-// rounding may decide (a comparison of nearly equal numbers, a sum that overflows), the bound is infinite.
+// rounding may decide (a comparison of nearly equal numbers, a sum that overflows), the bound is infinite. A number
+// that f32 absorbs (1 beside a mask of -1e9) is left out, so that what follows from that is held to.
 #pragma once
 
 #include <map>

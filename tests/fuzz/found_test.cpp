@@ -7,6 +7,7 @@
 #include "graph/ir/passes/attention.hpp"
 #include "kernels/cpu/cpu_device.hpp"
 #include "tests/fuzz/check_case.hpp"
+#include "tests/fuzz/error_bounds.hpp"
 #include "tests/fuzz/shrink.hpp"
 #include "tests/support/dice.hpp"
 
@@ -96,6 +97,20 @@ TEST(DifferentialFuzzer, DrawsAttentionThatIsFoundAndNarrowedStepsAndUpdatesOfMa
   EXPECT_GT(found, 5);
   EXPECT_GT(narrowed, 20);
   EXPECT_GT(updating, 40);
+}
+
+TEST(DifferentialFuzzer, HoldsRowsThatLargeNumbersHideToEqualProbabilities) {
+  GraphBuilder b;
+  const TensorType scores{DType::f32, {2, 4}};
+  const ValueId x = b.input("x", InputRole::feed, scores), mask = b.input("mask", InputRole::feed, scores);
+  b.output("p", OutputRole::fetch, b.one(Op::softmax, {b.add(x, mask)}, {{"axis", std::int64_t{1}}}));
+  std::map<std::string, Tensor> inputs{{"x", testing::Dice(1).values(DType::f32, scores.shape)},
+                                       {"mask", Tensor::full(DType::f32, scores.shape, -1e9)}};
+  const Bounded p = bounded(b.graph(), inputs).at("p");
+  for (std::int64_t i = 0; i < 8; ++i) {
+    EXPECT_EQ(p.value.as_double(i), 0.25);
+    EXPECT_LT(p.error.as_double(i), 1e-5);
+  }
 }
 
 TEST(Found, AContractionOfASingleConstantReadsItFromMemory) {

@@ -47,18 +47,27 @@ ValueId operand(Drawing& d, DType type, std::int64_t batch, std::int64_t positio
   }
 }
 
-/// Booleans, most of them true, or numbers, some of them minus infinity.
+/// What models add to scores to hide them.
+double hiding(Drawing& d, DType type) {
+  if (d.dice.chance(40)) return -std::numeric_limits<double>::infinity();
+  if (type == DType::f16) return -6e4;
+  return d.dice.chance(50) ? -1e9 : std::numeric_limits<float>::lowest();
+}
+
+/// Booleans, most of them true, or numbers, some of them hiding; in some masks all keys of some queries.
 ValueId mask(Drawing& d, DType type, const Extents& e) {
   const auto some = [&](std::int64_t extent) { return d.dice.chance(50) ? 1 : extent; };
   const Shape shape{some(e.batch), some(e.heads), some(e.queries), e.keys};
   const bool boolean = d.dice.chance(50);
-  const int hidden = static_cast<int>(d.dice.pick<std::int64_t>({0, 20, 60}));
+  const int hidden = static_cast<int>(d.dice.pick<std::int64_t>({0, 20, 60})), rows = d.dice.chance(30) ? 40 : 0;
+  const double least = hiding(d, type);
   Tensor t(DType::f64, shape);
-  for (double& x : t.mutable_values<double>()) {
-    const bool hides = d.dice.chance(hidden);
-    x = boolean ? (hides ? 0 : 1)
-        : hides ? -std::numeric_limits<double>::infinity()
-                : d.dice.pick({0.0, 0.0, 0.5, -1.0});
+  const std::span<double> values = t.mutable_values<double>();
+  bool row = false;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (rows > 0 && i % static_cast<std::size_t>(e.keys) == 0) row = d.dice.chance(rows);
+    const bool hides = row || d.dice.chance(hidden);
+    values[i] = boolean ? (hides ? 0 : 1) : hides ? least : d.dice.pick({0.0, 0.0, 0.5, -1.0});
   }
   return d.fresh(t.cast(boolean ? DType::boolean : type));
 }
@@ -85,7 +94,7 @@ void operator_itself(Drawing& d) {
 ValueId masked(Drawing& d, ValueId scores, const Extents& e) {
   GraphBuilder& b = d.b;
   const DType type = b.dtype(scores);
-  const double least = d.dice.chance(50) ? -std::numeric_limits<double>::infinity() : type == DType::f16 ? -6e4 : -1e9;
+  const double least = hiding(d, type);
   const Shape square{1, 1, e.queries, e.keys};
   switch (d.dice.roll(0, 3)) {
     case 0: {

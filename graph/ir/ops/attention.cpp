@@ -1,8 +1,10 @@
 // Attention: softmax(scale q k' + mask) v, head by head, and its gradient.
 //
-// The gradient takes the row statistic of the forward pass, the logarithm of each row's sum of exponentials, and makes
-// the probabilities again from it (Dao, FlashAttention-2, arXiv 2307.08691): with P = exp(S - lse) and
-// delta = rows of sum(dy * y), dv = P' dy, dS = P * (dy v' - delta), dq = scale dS k, dk = scale dS' q.
+// The gradient takes two numbers a row from the forward pass, the greatest score and the reciprocal of the sum of
+// exponentials, and makes the probabilities again from them (Dao, FlashAttention-2, arXiv 2307.08691): with
+// P = exp(S - most) * share and delta = rows of sum(dy * y), dv = P' dy, dS = P * (dy v' - delta), dq = scale dS k,
+// dk = scale dS' q. One number, the logarithm of the sum, would not do: where masks of -1e9 hide all keys of a row, the
+// sum of that and the logarithm of their count is -1e9 in f32.
 #include <fmt/format.h>
 
 #include <limits>
@@ -49,18 +51,19 @@ std::vector<TensorType> infer_attention(const Node& node, std::span<const Tensor
   check.signature(operands.size() == 4 ? 4 : 3, {"scale", "causal", "offset", "zero_masked"});
   check_operands(check, 0, 3, operands.size());
   const Shape &q = check.shape(0), &v = check.shape(2);
-  return {{check.dtype(0), {q[0], q[1], q[2], v[3]}}, {wide_type(check.dtype(0)), {q[0], q[2], q[1]}}};
+  const TensorType rows{wide_type(check.dtype(0)), {q[0], q[2], q[1]}};
+  return {{check.dtype(0), {q[0], q[1], q[2], v[3]}}, rows, rows};
 }
 
 std::vector<TensorType> infer_attention_grad(const Node& node, std::span<const TensorType> operands) {
   const Check check(node, operands);
-  check.signature(operands.size() == 7 ? 7 : 6, {"scale", "causal", "offset", "zero_masked"});
-  check_operands(check, 1, 6, operands.size());
+  check.signature(operands.size() == 8 ? 8 : 7, {"scale", "causal", "offset", "zero_masked"});
+  check_operands(check, 1, 7, operands.size());
   const Shape &q = check.shape(1), &v = check.shape(3);
   const TensorType y{check.dtype(1), {q[0], q[1], q[2], v[3]}};
   check.that(check.operand(0) == y && check.operand(4) == y, "dy and y are not like the result");
-  check.that(check.operand(5) == TensorType{wide_type(y.dtype), {q[0], q[2], q[1]}},
-             "lse is not [batch, heads, queries]");
+  const TensorType rows{wide_type(y.dtype), {q[0], q[2], q[1]}};
+  check.that(check.operand(5) == rows && check.operand(6) == rows, "most and share are not [batch, heads, queries]");
   return {check.operand(1), check.operand(2), check.operand(3)};
 }
 
@@ -105,15 +108,16 @@ std::vector<ValueId> decompose_attention(GraphBuilder& b, const Node& node) {
   const ValueId most = b.reduce(Op::reduce_max, s, {3}, true);
   const ValueId e = b.unary(Op::exp, b.sub(s, most));
   const ValueId sum = b.reduce(Op::reduce_sum, e, {3}, true);
-  ValueId p = b.div(e, sum), lse = b.add(most, b.unary(Op::log, sum));
+  ValueId p = b.div(e, sum), greatest = most, share = b.unary(Op::reciprocal, sum);
   if (node.attributes.integer("zero_masked") != 0) {
-    const ValueId empty = b.binary(Op::equal, most, b.like(most, kMinusInfinity));
+    const ValueId empty = b.binary(Op::equal, most, b.like(most, kMinusInfinity)), nothing = b.like(most, 0);
     p = b.select(empty, b.like(p, 0), p);
-    lse = b.select(empty, b.like(lse, -kMinusInfinity), lse);
+    greatest = b.select(empty, nothing, most);
+    share = b.select(empty, nothing, share);
   }
-  const Shape& rows = b.shape(lse);
+  const Shape s_shape = b.shape(s), rows{s_shape[0], s_shape[1], s_shape[2]};
   const ValueId y = by_head(b, b.dot(p, v, {0, 1}, {0, 2}, {3}, {1}));
-  return {b.cast(y, type), b.reshape(lse, {rows[0], rows[1], rows[2]})};
+  return {b.cast(y, type), b.reshape(greatest, rows), b.reshape(share, rows)};
 }
 
 std::vector<ValueId> decompose_attention_grad(GraphBuilder& b, const Node& node) {
@@ -122,9 +126,10 @@ std::vector<ValueId> decompose_attention_grad(GraphBuilder& b, const Node& node)
   const ValueId dy = in(0), q = in(1), y = in(4);
   const std::int64_t heads = b.shape(q)[2], shared = b.shape(node.inputs[2])[2];
   const ValueId k = repeated(b, in(2), heads), v = repeated(b, in(3), heads);
-  const ValueId s = scores_of(b, node, q, k, node.inputs.size() > 6 ? node.inputs[6] : kNone);
+  const ValueId s = scores_of(b, node, q, k, node.inputs.size() > 7 ? node.inputs[7] : kNone);
   const Shape rows = b.shape(s).with(3, 1);
-  const ValueId p = b.unary(Op::exp, b.sub(s, b.reshape(node.inputs[5], rows)));
+  const ValueId e = b.unary(Op::exp, b.sub(s, b.reshape(node.inputs[5], rows)));
+  const ValueId p = b.mul(e, b.reshape(node.inputs[6], rows));
   const ValueId delta = b.transpose(b.reduce(Op::reduce_sum, b.mul(dy, y), {3}), {0, 2, 1});
   const ValueId dp = b.dot(dy, v, {0, 2}, {0, 2}, {3}, {3});
   ValueId ds = b.mul(p, b.sub(dp, b.reshape(delta, rows)));
@@ -135,9 +140,10 @@ std::vector<ValueId> decompose_attention_grad(GraphBuilder& b, const Node& node)
   return {b.cast(dq, type), b.cast(gathered(b, dk, shared), type), b.cast(gathered(b, dv, shared), type)};
 }
 
-/// Of q, k and v; whoever wants that of the mask, or of the statistic, takes the decomposition's (autodiff.cpp).
+/// Of q, k and v; whoever wants that of the mask, or of a row's numbers, takes the decomposition's (autodiff.cpp).
 std::vector<ValueId> gradient_attention(const GradientContext& c) {
-  std::vector<ValueId> operands = {c.grad(), c.operand(0), c.operand(1), c.operand(2), c.result(0), c.result(1)};
+  std::vector<ValueId> operands = {c.grad(),    c.operand(0), c.operand(1), c.operand(2),
+                                   c.result(0), c.result(1),  c.result(2)};
   if (c.node.inputs.size() > 3) operands.push_back(c.operand(3));
   std::vector<ValueId> grads = c.builder.node(Op::attention_grad, std::move(operands), c.node.attributes);
   if (c.node.inputs.size() > 3) grads.push_back(kNone);

@@ -23,9 +23,10 @@ PlacementAnswer attention(const Node& node, std::span<const TensorType> operands
                           std::span<const AxisPlacement> given, int coordinate) {
   const PlacementQuestion q{node, operands, results, given, coordinate};
   const bool gradient = node.op == Op::attention_grad;
-  const std::size_t mask = gradient ? 6 : 3, statistic = gradient ? 5 : operands.size();
+  const std::size_t mask = gradient ? 7 : 3;
+  const Along rows{0, 1};  // of the two numbers a row
   const auto along = [&](std::size_t i) {
-    if (i == statistic) return Along{0, 1};
+    if (gradient && (i == 5 || i == 6)) return rows;
     if (i != mask) return Along{};
     const Shape& shape = operands[i].shape;
     return Along{shape[0] == 1 ? -1 : 0, shape[1] == 1 ? -1 : 1};
@@ -48,7 +49,7 @@ PlacementAnswer attention(const Node& node, std::span<const TensorType> operands
   for (std::size_t i = 0; i < operands.size(); ++i)
     if (!place(operands[i], along(i), answer.operands[i])) return q.all_whole();
   for (std::size_t i = 0; i < results.size(); ++i)
-    if (!place(results[i], !gradient && i == 1 ? Along{0, 1} : Along{}, answer.results[i])) return q.all_whole();
+    if (!place(results[i], !gradient && i > 0 ? rows : Along{}, answer.results[i])) return q.all_whole();
   return answer;
 }
 

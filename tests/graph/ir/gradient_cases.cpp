@@ -154,7 +154,8 @@ Attributes attention_of(double scale, bool causal, I offset, bool zero_masked) {
 }
 
 void attention(Cases& cases) {
-  const GradientOperand q{{2, 3, 4, 2}}, k{{2, 5, 2, 2}}, v{{2, 5, 2, 3}}, y{{2, 3, 4, 3}}, lse{{2, 4, 3}, 1, 3};
+  const GradientOperand q{{2, 3, 4, 2}}, k{{2, 5, 2, 2}}, v{{2, 5, 2, 3}}, y{{2, 3, 4, 3}}, most{{2, 4, 3}, 1, 3},
+      share{{2, 4, 3}, 0.2, 1};
   const GradientOperand kept = fixed(Tensor::from<bool>({1, 1, 3, 5}, {true, false, true, false, false,  //
                                                                        false, true, true, true, false,   //
                                                                        true, true, true, true, true}));
@@ -164,9 +165,10 @@ void attention(Cases& cases) {
   cases.push_back({Op::attention, {q, k, v}, attention_of(0.7, true, 2, false)});
   cases.push_back({Op::attention, {q, k, v, {{2, 4, 1, 5}}}, attention_of(-0.5, false, 0, true)});
   cases.push_back({Op::attention, {q, k, v, kept}, attention_of(0.7, true, 0, false)});
-  cases.push_back({Op::attention_grad, {y, q, k, v, y, lse}, attention_of(0.7, true, 1, false)});
-  cases.push_back({Op::attention_grad, {y, q, k, v, y, lse, {{1, 1, 3, 5}}}, attention_of(0.7, false, 0, false)});
-  cases.push_back({Op::attention_grad, {y, q, k, v, y, lse, nothing}, attention_of(0.7, false, 0, true)});
+  cases.push_back({Op::attention_grad, {y, q, k, v, y, most, share}, attention_of(0.7, true, 1, false)});
+  cases.push_back(
+      {Op::attention_grad, {y, q, k, v, y, most, share, {{1, 1, 3, 5}}}, attention_of(0.7, false, 0, false)});
+  cases.push_back({Op::attention_grad, {y, q, k, v, y, most, share, nothing}, attention_of(0.7, false, 0, true)});
 }
 
 }  // namespace

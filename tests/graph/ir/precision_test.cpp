@@ -237,7 +237,7 @@ TEST(Precision, AMeanThatAContractionFollowsIsNotRounded) {
   EXPECT_EQ(nodes_of(graph, Op::cast).size(), 4u) << "x, w and h - mean rounded; h widened; nothing else";
 }
 
-TEST(Precision, AttentionMultipliesNarrowOperandsAndKeepsItsStatisticAndMaskWide) {
+TEST(Precision, AttentionMultipliesNarrowOperandsAndKeepsTheNumbersOfItsRowsAndItsMaskWide) {
   GraphBuilder b;
   const Shape shape{2, 8, 2, 16};
   const ValueId x = b.input("x", InputRole::feed, {DType::f32, Shape{16, 32}});
@@ -259,8 +259,8 @@ TEST(Precision, AttentionMultipliesNarrowOperandsAndKeepsItsStatisticAndMaskWide
   const DType n = DType::bf16, f = DType::f32;
   const Node *forward = nodes_of(narrow, Op::attention).at(0), *backward = nodes_of(narrow, Op::attention_grad).at(0);
   EXPECT_EQ(types(forward->inputs), (std::vector<DType>{n, n, n, f}));
-  EXPECT_EQ(types(forward->outputs), (std::vector<DType>{n, f}));
-  EXPECT_EQ(types(backward->inputs), (std::vector<DType>{n, n, n, n, n, f, f}));
+  EXPECT_EQ(types(forward->outputs), (std::vector<DType>{n, f, f}));
+  EXPECT_EQ(types(backward->inputs), (std::vector<DType>{n, n, n, n, n, f, f, f}));
   EXPECT_EQ(types(backward->outputs), (std::vector<DType>{n, n, n}));
   const Graph refused = in_bf16(graph, false);
   EXPECT_EQ(refused.type(nodes_of(refused, Op::attention).at(0)->inputs[0]).dtype, f);

@@ -44,7 +44,7 @@ std::string check_attention(const Sizes& s, const Attributes& attributes, bool g
     for (const ValueId y : body.b.node(Op::attention, operands, attributes)) body.out(y);
     return check(std::move(body), tolerance, {threads, isa, true});
   }
-  // y and its statistic as the interpreter makes them.
+  // y, and the two numbers a row, as the interpreter makes them.
   GraphBuilder forward;
   std::map<std::string, Tensor> given;
   std::vector<ValueId> inputs;
@@ -57,14 +57,16 @@ std::string check_attention(const Sizes& s, const Attributes& attributes, bool g
   }
   const std::vector<ValueId> made = forward.node(Op::attention, inputs, attributes);
   forward.output("y", OutputRole::fetch, made[0]);
-  forward.output("lse", OutputRole::fetch, made[1]);
+  forward.output("most", OutputRole::fetch, made[1]);
+  forward.output("share", OutputRole::fetch, made[2]);
   std::map<std::string, Tensor> results = interpret(forward.graph(), given);
   std::vector<ValueId> args = {body.in(random_tensor(type, Shape{s.batch, s.queries, s.heads, s.values}, 4)),
                                body.in(q),
                                body.in(k),
                                body.in(v),
                                body.in(results.at("y")),
-                               body.in(results.at("lse"))};
+                               body.in(results.at("most")),
+                               body.in(results.at("share"))};
   for (const Tensor& m : mask) args.push_back(body.in(m));
   for (const ValueId g : body.b.node(Op::attention_grad, args, attributes)) body.out(g);
   return check(std::move(body), 4 * tolerance, {threads, isa, true});
@@ -126,14 +128,64 @@ TEST(CpuAttention, QueriesWithoutAKeyGiveNanOrZeroAsAsked) {
   for (std::size_t i = 0; i < 70; ++i) keep.mutable_values<bool>()[70 + i] = false;
   EXPECT_EQ(check_attention(s, attention_of(s, false, 0, true), false, DType::f32, {keep}), "generated");
   EXPECT_EQ(check_attention(s, attention_of(s, false, 0, true), true, DType::f32, {keep}), "generated");
-  for (const I offset : {I{-2}, I{-1} << 40, I{1} << 40})
-    EXPECT_EQ(check_attention(s, attention_of(s, true, offset, true), true), "generated");
-  Body body;
-  std::vector<ValueId> in;
-  for (unsigned i = 1; i < 4; ++i) in.push_back(body.in(random_tensor(DType::f32, Shape{2, i == 1 ? 5 : 70, 2, 8}, i)));
-  in.push_back(body.in(keep));
-  body.out(body.b.node(Op::attention, in, attention_of(s))[0]);
-  EXPECT_EQ(check(std::move(body), 1e-5), "generated");
+  expect_generated(s, attention_of(s), DType::f32, {keep});
+  for (const I offset : {I{-2}, I{-1} << 40, I{1} << 40}) {
+    expect_generated(s, attention_of(s, true, offset, true));
+    expect_generated(s, attention_of(s, true, offset, false));
+  }
+  const Sizes long_one{1, 130, 140, 2, 1, 8, 8};  // whole blocks, and parts of them, without a key
+  for (const I offset : {I{-3}, I{-70}}) expect_generated(long_one, attention_of(long_one, true, offset));
+}
+
+constexpr float kLowest = std::numeric_limits<float>::lowest();
+
+/// Zeros; `hidden` for all keys of the last sample, and of every third query of the others.
+Tensor hidden_rows(const Sizes& s, float hidden) {
+  Tensor mask(DType::f32, {s.batch, 1, s.queries, s.keys});
+  auto* x = mask.mutable_values<float>().data();
+  for (I i = 0; i < mask.elements(); ++i)
+    if (const I row = i / s.keys; row / s.queries == s.batch - 1 || row % s.queries % 3 == 1) x[i] = hidden;
+  return mask;
+}
+
+TEST(CpuAttention, QueriesOfWhichAFiniteMaskHidesEveryKeyShareThemAlike) {
+  for (const float hidden : {-1e9F, kLowest})
+    for (const DType type : {DType::f32, DType::bf16}) {
+      const Sizes small{2, 5, 7, 2, 1, 8, 8}, large{2, 70, 97, 2, 2, 16, 24};
+      expect_generated(small, attention_of(small), type, {hidden_rows(small, hidden)});
+      expect_generated(large, attention_of(large), type, {hidden_rows(large, hidden)}, 3);
+      expect_generated(large, attention_of(large, true, 27), type, {hidden_rows(large, hidden)});
+    }
+}
+
+/// Whatever a mask leaves of the scores: forward and gradient see the same.
+TEST(CpuAttention, ProbabilitiesMadeAgainSumToOne) {
+  const auto device = make_cpu_device({2, CpuIsa::automatic, true});
+  const Sizes s{2, 70, 97, 2, 2, 16, 8};
+  for (const float hidden : {-1e3F, -1e5F, -1e6F, -1e7F, -1e9F, -1e30F, kLowest})
+    for (const DType type : {DType::f32, DType::bf16}) {
+      Body forward, backward;
+      const std::vector<Tensor> operands = {random_tensor(type, {s.batch, s.queries, s.heads, s.features}, 1),
+                                            random_tensor(type, {s.batch, s.keys, s.groups, s.features}, 2),
+                                            random_tensor(type, {s.batch, s.keys, s.groups, s.values}, 3),
+                                            hidden_rows(s, hidden)};
+      std::vector<ValueId> in;
+      for (const Tensor& t : operands) in.push_back(forward.in(t));
+      for (const ValueId v : forward.b.node(Op::attention, in, attention_of(s))) forward.out(v);
+      const std::vector<Tensor> made = testing::run_body(*device, forward.b.graph(), forward.values);
+      in = {backward.in(Tensor::full(type, made[0].shape(), 1))};
+      for (const Tensor* t : {&operands[0], &operands[1], &operands[2], &made[0], &made[1], &made[2], &operands[3]})
+        in.push_back(backward.in(*t));
+      backward.out(backward.b.node(Op::attention_grad, in, attention_of(s))[2]);
+      const Tensor dv = testing::run_body(*device, backward.b.graph(), backward.values)[0];
+      for (I sample = 0; sample < s.batch; ++sample) {
+        double sum = 0;
+        const I each = s.keys * s.groups * s.values;
+        for (I i = 0; i < each; ++i) sum += dv.as_double(sample * each + i);
+        const double want = static_cast<double>(s.queries * s.heads * s.values);
+        EXPECT_NEAR(sum, want, want * (type == DType::f32 ? 1e-5 : 4e-3)) << hidden << ", sample " << sample;
+      }
+    }
 }
 
 TEST(CpuAttention, SixteenBitFloatsAreSummedInThirtyTwo) {
@@ -182,8 +234,8 @@ void expect_near_double(const Sizes& s, const Attributes& attributes) {
   SCOPED_TRACE(fmt::format("{} queries, {} keys of {}, {}", s.queries, s.keys, s.features, attributes.str()));
   const std::vector<Tensor> want = run(Op::attention, {q, k, v}, true), got = run(Op::attention, {q, k, v}, false);
   EXPECT_LT(distance(got[0], want[0]), 6e-3);
-  const std::vector<Tensor> slopes = run(Op::attention_grad, {dy, q, k, v, want[0], want[1]}, true);
-  const std::vector<Tensor> made = run(Op::attention_grad, {dy, q, k, v, got[0], got[1]}, false);
+  const std::vector<Tensor> slopes = run(Op::attention_grad, {dy, q, k, v, want[0], want[1], want[2]}, true);
+  const std::vector<Tensor> made = run(Op::attention_grad, {dy, q, k, v, got[0], got[1], got[2]}, false);
   for (std::size_t i = 0; i < 3; ++i) EXPECT_LT(distance(made[i], slopes[i]), 1e-2) << "gradient " << i;
 }
 
@@ -237,6 +289,7 @@ TEST(CpuAttention, HeadsAreReadAndWrittenInsideOneProjection) {
   const std::vector<ValueId> made = b.node(Op::attention, parts, attention_of(s, true));
   body.out(b.reshape(made[0], {2, 70, 24}));
   body.out(made[1]);
+  body.out(made[2]);
   EXPECT_EQ(check(std::move(body), 1e-5), "generated");
 }
 
@@ -252,6 +305,7 @@ TEST(CpuAttention, GradientsAreWrittenSideBySide) {
   }
   operands.push_back(body.in(random_tensor(DType::f32, Shape{2, 70, 3, 8}, 3)));
   operands.push_back(body.in(random_tensor(DType::f32, Shape{2, 3, 70}, 4, 4, 6)));
+  operands.push_back(body.in(random_tensor(DType::f32, Shape{2, 3, 70}, 5, 0.2, 1)));
   std::vector<ValueId> grads = b.node(Op::attention_grad, operands, attention_of(s));
   for (ValueId& g : grads) g = b.reshape(b.transpose(g, {1, 0, 2, 3}), {70, 2, 24});
   body.out(b.concat(grads, 2));
