@@ -129,8 +129,12 @@ class DepthwiseFusion {
     nodes.insert(n);
     if (!accepted(nodes, {n})) return;
     const int id = groups_.add({nodes, {n}, {}, {}, UnitKind::kernel});
-    for (const NodeId user : groups_.users(node(n).outputs[0]))
+    for (const NodeId user : groups_.users(node(n).outputs[0])) {
       if (is_channel_sum(user, Op::moments)) try_to_join(id, {user, {}});
+      if (!groups_.is_widening(user)) continue;
+      for (const NodeId behind : groups_.users(node(user).outputs[0]))
+        if (is_channel_sum(behind, Op::moments)) try_to_join(id, {behind, {user}});
+    }
   }
 
   /// The gradient to the filter of the convolution whose gradient to its input is `n`.
