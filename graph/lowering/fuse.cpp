@@ -9,6 +9,7 @@
 
 #include "graph/lowering/body.hpp"
 #include "graph/lowering/fuse_attention.hpp"
+#include "graph/lowering/fuse_depthwise.hpp"
 #include "graph/lowering/fuse_rows.hpp"
 #include "graph/lowering/groups.hpp"
 
@@ -30,6 +31,7 @@ class Fusion {
 
   std::vector<Unit> run(const FixedGroups& fixed) {
     claim_alone(fixed.alone);
+    group_depthwise(groups_, oracle_);
     claim_epilogues();
     copied_ = group_attention(groups_, oracle_);
     claim_others();
@@ -73,7 +75,7 @@ class Fusion {
   void claim_epilogues() {
     for (NodeId n = 0; n < groups_.node_count(); ++n) {
       const Op op = node(n).op;
-      if (op != Op::conv_general && op != Op::dot_general) continue;
+      if ((op != Op::conv_general && op != Op::dot_general) || !groups_.free(n)) continue;
       std::set<NodeId> nodes{n};
       ValueId tail = node(n).outputs[0];
       while (true) {

@@ -7,6 +7,7 @@
 #include "kernels/cpu/jit/kernel_compiler.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/loops/attention.hpp"
+#include "kernels/loops/depthwise.hpp"
 #include "kernels/loops/windows.hpp"
 #include "weft/error.hpp"
 
@@ -18,6 +19,7 @@ constexpr std::uintptr_t kLine = 64;
 /// By the template that the body fits.
 loops::RowsKernel loops_for(const Graph& body, const Context& context, const loops::RowsSchedule& schedule) {
   if (loops::is_attention(body)) return loops::make_attention(body, context.threads, context.compiler->target().bf16);
+  if (loops::is_depthwise(body)) return loops::make_depthwise(body, schedule);
   return loops::is_windowed_body(body) ? loops::make_windows(body, schedule) : loops::make_rows(body, schedule);
 }
 
@@ -106,7 +108,8 @@ std::vector<std::unique_ptr<CpuKernel>> compile_generated(std::span<const Kernel
 
 std::optional<loops::Kernel> scheduled_loops(const KernelSpec& spec, const loops::RowsSchedule& schedule) {
   if (loops::is_attention(spec.body) || loops::is_windowed_body(spec.body)) return std::nullopt;
-  loops::RowsKernel made = loops::make_rows(spec.body, schedule);
+  loops::RowsKernel made = loops::is_depthwise(spec.body) ? loops::make_depthwise(spec.body, schedule)
+                                                          : loops::make_rows(spec.body, schedule);
   check_internal(made.refusal.empty(), "generated kernel scheduled without a claim: " + made.refusal);
   return std::move(made.kernel);
 }

@@ -65,6 +65,71 @@ std::vector<std::pair<std::string, Graph>> bodies(const Json& c) {
   return result;
 }
 
+/// A depthwise convolution as training meets it: between two batch normalisations, each clipped to [0, 6].
+class Surrounded {
+ public:
+  Surrounded(GraphBuilder& builder, std::string name, const Shape& shape, const Shape& channels)
+      : b_(builder), name_(std::move(name)), shape_(shape), channels_(channels) {
+    x_ = input("x", shape);
+    normal_ = b_.mul(b_.sub(x_, along("mean")), along("scale"));
+    affine_ = b_.add(b_.mul(normal_, along("weight")), along("bias"));
+    lower_ = b_.binary(Op::maximum, affine_, b_.full(DType::f32, shape_, 0));
+    clipped_ = b_.binary(Op::minimum, lower_, b_.full(DType::f32, shape_, 6));
+  }
+  ValueId clipped() const { return clipped_; }
+  ValueId normal() const { return normal_; }
+  /// The gradient of the affine result, by that of the clipped one.
+  ValueId masked(ValueId gradient) {
+    const ValueId zero = b_.full(DType::f32, shape_, 0);
+    const ValueId upper = b_.select(b_.binary(Op::less, lower_, b_.full(DType::f32, shape_, 6)), gradient, zero);
+    return b_.select(b_.binary(Op::greater, affine_, zero), upper, zero);
+  }
+  /// The gradient of the operand.
+  ValueId applied(ValueId masked) {
+    const ValueId centred = b_.sub(masked, along("sum"));
+    return b_.mul(b_.sub(centred, b_.mul(normal_, along("product"))), along("factor"));
+  }
+  ValueId input(const std::string& what, const Shape& shape) {
+    return b_.input(what + name_, InputRole::feed, {DType::f32, shape});
+  }
+
+ private:
+  ValueId along(const std::string& what) { return b_.broadcast_in(input(what, channels_), shape_, {1}); }
+
+  GraphBuilder& b_;
+  std::string name_;
+  Shape shape_, channels_;
+  ValueId x_, normal_, affine_, lower_, clipped_;
+};
+
+/// What one kernel may do of a depthwise convolution in each direction, with all that is pointwise around it.
+std::vector<std::pair<std::string, Graph>> fused_bodies(const Json& c) {
+  const Shape x(c.at("input").get<Dims>()), w(c.at("filter").get<Dims>()), channels{w[0]};
+  const Dims strides = c.at("strides"), pads = c.at("pads"), dilations = c.at("dilations");
+  GraphBuilder forward;
+  Surrounded before(forward, "", x, channels);
+  const ValueId y = forward.conv(before.clipped(), before.input("w", w), {strides, pads, pads, dilations, channels[0]});
+  forward.output("y", OutputRole::fetch, y);
+  const auto moments = forward.node(Op::moments, {y}, {{"dims", Dims{0, 2, 3}}});
+  forward.output("mean", OutputRole::fetch, moments[0]);
+  forward.output("variance", OutputRole::fetch, moments[1]);
+
+  GraphBuilder b;
+  Surrounded at(b, "", x, channels), behind(b, "2", forward.shape(y), channels);
+  const ValueId dy = behind.applied(behind.masked(behind.input("dz", forward.shape(y))));
+  Attributes attributes = attributes_of(c);
+  attributes.set("input_shape", x.extents());
+  const ValueId dx = b.one(Op::conv_data_grad, {dy, at.input("w", w)}, attributes);
+  attributes = attributes_of(c);
+  attributes.set("filter_shape", w.extents());
+  b.output("dx", OutputRole::fetch, dx);
+  b.output("dw", OutputRole::fetch, b.one(Op::conv_filter_grad, {at.clipped(), dy}, attributes));
+  const ValueId masked = at.masked(dx);
+  b.output("sum", OutputRole::fetch, b.reduce(Op::reduce_sum, masked, {0, 2, 3}));
+  b.output("product", OutputRole::fetch, b.reduce(Op::reduce_sum, b.mul(masked, at.normal()), {0, 2, 3}));
+  return {{"fused_forward", forward.graph()}, {"fused_backward", b.graph()}};
+}
+
 Json measure(Device& device, const Graph& body) {
   const KernelAnswer answer = device.oracle().ask(body);
   if (!answer.offer) return {{"ms", nullptr}, {"kernel", "none"}};
@@ -90,6 +155,8 @@ int run(int argc, char** argv) {
   for (const Json& c : Json::parse(file)) {
     Json line{{"name", c.at("name")}};
     for (const auto& [direction, body] : bodies(c)) line[direction] = measure(*device, body);
+    if (c.at("groups") == c.at("input")[1] && c.at("input").size() == 4)
+      for (const auto& [direction, body] : fused_bodies(c)) line[direction] = measure(*device, body);
     out.push_back(std::move(line));
   }
   fmt::print("{}\n", out.dump());

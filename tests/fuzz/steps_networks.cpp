@@ -1,5 +1,7 @@
 // Pieces of networks, longer than what single steps come to: chains of convolutions in which layouts are preferred
 // together, branches that are concatenated and cut, and weights whose updates share launches.
+#include <algorithm>
+
 #include "tests/fuzz/drawing.hpp"
 
 namespace weft::fuzz {
@@ -45,14 +47,50 @@ ValueId branched(Drawing& d, ValueId x) {
   return b.slice(both, {0, from, 0, 0}, {shape[0], shape[1], shape[2], shape[3]}, {1, 1, 1, 1});
 }
 
+ValueId activated(Drawing& d, ValueId x) {
+  GraphBuilder& b = d.b;
+  if (d.dice.chance(40)) return b.binary(Op::minimum, b.binary(Op::maximum, x, b.like(x, 0)), b.like(x, 6));
+  return b.unary(d.dice.pick({Op::relu, Op::relu, Op::silu, Op::tanh}), x);
+}
+
+/// Channels made more, filtered one by one with what normalises them around, now and then read by others too.
+ValueId separable(Drawing& d, ValueId x) {
+  GraphBuilder& b = d.b;
+  const std::int64_t channels = d.dice.pick<std::int64_t>({2, 7, 16, 20, 24, 32, 40});
+  ValueId y = convolved(d, x, channels, 1, 1, 1);
+  if (d.dice.chance(80)) y = normalised(d, y);
+  if (d.dice.chance(80)) y = activated(d, y);
+  if (d.dice.chance(10)) d.add(y);
+  Dims filter{channels, 1};
+  ConvWindow window;
+  window.groups = channels;
+  for (int i = 0; i < 2; ++i) {
+    filter.push_back(d.dice.pick<std::int64_t>({1, 3, 3, 3, 5}));
+    window.strides.push_back(d.dice.pick<std::int64_t>({1, 1, 2, 3}));
+    window.dilations.push_back(d.dice.chance(20) ? 2 : 1);
+    const std::int64_t reach = (filter.back() - 1) * window.dilations.back(), extent = b.shape(y)[i + 2];
+    const std::int64_t least = std::max<std::int64_t>(0, reach + 1 - extent);
+    window.pads_low.push_back(std::max(least, d.dice.chance(70) ? reach / 2 : d.dice.roll(0, 3)));
+    window.pads_high.push_back(d.dice.chance(70) ? reach / 2 : d.dice.roll(0, 3));
+  }
+  const ValueId w = d.weight(b.dtype(y), Shape(filter));
+  ValueId z = b.conv(y, w, window);
+  if (d.dice.chance(10)) z = b.add(z, b.conv(y, w, window));
+  if (d.dice.chance(10)) d.add(z);
+  if (d.dice.chance(70)) z = normalised(d, z);
+  return d.dice.chance(60) ? activated(d, z) : z;
+}
+
 ValueId layer(Drawing& d, ValueId x) {
   GraphBuilder& b = d.b;
   const std::int64_t channels = b.shape(x)[1];
-  switch (d.dice.roll(0, 7)) {
+  switch (d.dice.roll(0, 9)) {
     case 0: return pooled(d, x);
     case 1: return branched(d, x);
     case 2: return convolved(d, x, channels, 3, d.dice.roll(1, 2), channels);  // depthwise
     case 3: return b.add(convolved(d, x, channels, 3, 1, 1), x);
+    case 4:
+    case 5: return separable(d, x);
     default: break;
   }
   ValueId y = convolved(d, x, d.dice.pick<std::int64_t>({3, 8, 16, 20, 24, 32, 40}), d.dice.chance(50) ? 1 : 3,

@@ -66,10 +66,21 @@ std::vector<ValueId> gradient_pow(const GradientContext& c) {
   return grads;
 }
 
-/// To the larger (smaller) operand; half to each of equals.
+/// One number, everywhere.
+bool is_bound(const Graph& graph, ValueId v) {
+  const Node* node = graph.producer(v);
+  while (node != nullptr && (node->op == Op::broadcast || node->op == Op::reshape))
+    node = graph.producer(node->inputs[0]);
+  return node != nullptr && node->op == Op::constant && node->literal->elements() == 1;
+}
+
+/// To the larger (smaller) operand; half to each of equals. What equals a constant bound gets none: this is an
+/// activation that clips, and flat from there on, as PyTorch's relu6 and hardtanh are.
 std::vector<ValueId> gradient_of_two_extremes(const GradientContext& c) {
   GraphBuilder& b = c.builder;
   const ValueId x = c.operand(0), y = c.operand(1), dy = c.grad(), zero = b.like(dy, 0);
+  if (is_bound(b.graph(), y))
+    return {b.select(b.binary(c.node.op == Op::maximum ? Op::greater : Op::less, x, y), dy, zero), kNone};
   const ValueId half = b.mul(dy, b.like(dy, 0.5)), tie = b.binary(Op::equal, x, y);
   const ValueId first = b.binary(c.node.op == Op::maximum ? Op::greater : Op::less, x, y);
   return {b.select(tie, half, b.select(first, dy, zero)), b.select(tie, half, b.select(first, zero, dy))};

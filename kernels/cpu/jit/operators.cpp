@@ -17,6 +17,14 @@ namespace {
                       std::string(name_of(type)));
 }
 
+/// A constant, in one lane or all, that is not NaN.
+bool is_number(llvm::Value* x) {
+  auto* constant = llvm::dyn_cast<llvm::Constant>(x);
+  if (constant && constant->getType()->isVectorTy()) constant = constant->getSplatValue();
+  const auto* number = llvm::dyn_cast_or_null<llvm::ConstantFP>(constant);
+  return number && !number->isNaN();
+}
+
 }  // namespace
 
 std::string library_name(Op op, DType type) {
@@ -105,7 +113,14 @@ llvm::Value* Operators::binary(Op op, DType type, llvm::Value* x, llvm::Value* y
   return result;
 }
 
+// By a constant: `x` where it is NaN, without another test.
+llvm::Value* Operators::bounded(Op op, llvm::Value* x, llvm::Value* bound) {
+  return builder_.CreateSelect(op == Op::maximum ? builder_.CreateFCmpUGT(x, bound) : builder_.CreateFCmpULT(x, bound),
+                               x, bound);
+}
+
 llvm::Value* Operators::float_binary(Op op, llvm::Value* x, llvm::Value* y) {
+  if ((op == Op::maximum || op == Op::minimum) && is_number(y)) return bounded(op, x, y);
   switch (op) {
     case Op::add: return builder_.CreateFAdd(x, y);
     case Op::sub: return builder_.CreateFSub(x, y);

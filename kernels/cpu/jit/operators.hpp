@@ -45,6 +45,7 @@ class Operators {
   llvm::Constant* integer(llvm::Value* like_value, std::uint64_t value) const;
   llvm::Constant* real(llvm::Value* like_value, double value) const;
   llvm::Value* float_binary(Op op, llvm::Value* x, llvm::Value* y);
+  llvm::Value* bounded(Op op, llvm::Value* x, llvm::Value* bound);
   llvm::Value* integer_binary(Op op, bool is_signed, llvm::Value* x, llvm::Value* y);
   llvm::Value* boolean_binary(Op op, llvm::Value* x, llvm::Value* y);
   llvm::Value* compare(Op op, DType type, llvm::Value* x, llvm::Value* y);

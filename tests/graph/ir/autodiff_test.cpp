@@ -115,7 +115,11 @@ TEST(Gradients, TiesFollowPyTorch) {
   const ValueId x = b.input("x", InputRole::feed, kScalar), y = b.input("y", InputRole::feed, kScalar);
   b.output("dx", OutputRole::fetch, gradients(b, b.binary(Op::maximum, x, y), {x})[0]);
   b.output("relu", OutputRole::fetch, gradients(b, b.unary(Op::relu, x), {x})[0]);
+  for (const Op op : {Op::maximum, Op::minimum})
+    b.output(std::string(name_of(op)), OutputRole::fetch, gradients(b, b.binary(op, x, b.like(x, 0)), {x})[0]);
   const Values r = interpret(b.graph(), {{"x", Tensor::scalar(0.0)}, {"y", Tensor::scalar(0.0)}});
+  EXPECT_EQ(r.at("maximum").as_double(0), 0);
+  EXPECT_EQ(r.at("minimum").as_double(0), 0);
   EXPECT_EQ(r.at("dx").as_double(0), 0.5);
   EXPECT_EQ(r.at("relu").as_double(0), 0);
 }
