@@ -2,7 +2,9 @@
 #include "src/executor/executor.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "weft/error.hpp"
@@ -58,6 +60,7 @@ Communicator& CommunicatorSet::group(const std::vector<std::string>& axes) {
   if (!slot) {
     const std::vector<int> ranks = mesh_.group(world_->rank(), axes);
     slot = world_->split(ranks.front(), world_->rank());
+    slot->set_name(fmt::format("{}", fmt::join(axes, " x ")));
   }
   return *slot;
 }
@@ -163,7 +166,10 @@ void Executor::start_collective(std::size_t n, std::int64_t step) {
   const Instruction& instruction = program_.instructions[n];
   const CollectiveSpec& c = instruction.collective;
   device_->synchronize(Lane::compute);
-  const OperationLabel label{instruction.name, step, c.sequence};
+  OperationLabel label{instruction.name, step, c.sequence};
+  label.place = fmt::format("{}", fmt::join(instruction.sources, ", "));
+  // Pipeline stages run Programs of their own, which may call what they do together by different names.
+  label.same_name = std::find(c.axes.begin(), c.axes.end(), "pipeline") == c.axes.end();
   requests_[static_cast<int>(n)] = started(*bound_[n].group, c, bound_[n].arguments[0], bound_[n].arguments[1], label);
 }
 
