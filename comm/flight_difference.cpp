@@ -68,8 +68,10 @@ std::optional<Difference> parted(const std::map<int, Positions>& ranks, std::uin
 std::optional<Difference> behind(const std::map<int, Positions>& ranks, const std::vector<RankFlight>& all) {
   const FlightRecord* newest = nullptr;
   for (const auto& [rank, positions] : ranks)
-    if (newest == nullptr || positions.rbegin()->first > newest->signature.sequence)
-      newest = positions.rbegin()->second;
+    if (const FlightRecord* last = positions.rbegin()->second;
+        newest == nullptr || last->signature.sequence > newest->signature.sequence ||
+        (last->signature.sequence == newest->signature.sequence && newest->state == FlightState::finished))
+      newest = last;
   std::vector<int> there;
   std::map<std::uint64_t, std::vector<int>> late;  // by their last position
   std::map<std::uint64_t, const FlightRecord*> lasts;

@@ -179,9 +179,9 @@ bool CommThread::advance_all() {
         finish(*operation, nullptr);
         continue;
       }
-    } catch (Error& error) {
-      error.add_context(describe(operation->label));
-      fail_all(operation, std::current_exception());
+    } catch (const SystemError& error) {
+      const std::string message = fmt::format("{}:\n  {}{}", describe(operation->label), error.what(), compared());
+      fail_all(operation, std::make_exception_ptr(SystemError(message)));
       return true;
     } catch (...) {
       fail_all(operation, std::current_exception());
@@ -230,20 +230,27 @@ std::exception_ptr CommThread::late(const Operation& operation) const {
                   std::chrono::duration<double>(operation.patience).count(), missing.size() == 1 ? "" : "s",
                   fmt::join(missing, ", "));
   std::function<std::string(int)> describe_peer;
-  std::function<std::string()> compare_flights;
   {
     const std::lock_guard lock(mutex_);
     describe_peer = describe_peer_;
-    compare_flights = compare_flights_;
   }
   if (describe_peer)
     for (const int r : missing) message += fmt::format("\n  rank {}: {}", r, describe_peer(r));
   message +=
       fmt::format("\n  it is #{} of group '{}': {}{}{}", operation.signature.sequence, operation.group_name,
                   operation.signature.str(), operation.label.place.empty() ? "" : ", at ", operation.label.place);
-  if (const std::string difference = compare_flights ? compare_flights() : ""; !difference.empty())
-    message += "\n  the ranks' last operations: " + difference;
+  message += compared();
   return std::make_exception_ptr(SystemError(message));
+}
+
+std::string CommThread::compared() const {
+  std::function<std::string()> compare_flights;
+  {
+    const std::lock_guard lock(mutex_);
+    compare_flights = compare_flights_;
+  }
+  const std::string difference = compare_flights ? compare_flights() : "";
+  return difference.empty() ? "" : "\n  the ranks' last operations: " + difference;
 }
 
 void CommThread::finish(Operation& operation, std::exception_ptr error) {

@@ -93,6 +93,8 @@ class CommThread {
   void finish(Operation& operation, std::exception_ptr error);
   void fail_all(const std::shared_ptr<Operation>& culprit, std::exception_ptr error);
   std::exception_ptr late(const Operation& operation) const;
+  /// What the flight logs of all ranks show, as a further line of a message.
+  std::string compared() const;
 
   const ProgressPolicy policy_;
   std::atomic<std::int64_t> timeout_ms_;

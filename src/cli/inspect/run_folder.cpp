@@ -101,7 +101,7 @@ void add_flights(const fs::path& path, Inspection& run) {
   if (flights.empty()) return;
   const std::string difference = first_flight_difference(flights);
   run.text += fmt::format("collectives: logs of {} ranks (ranks/R.flight); {}\n", flights.size(),
-                          difference.empty() ? "they agree" : difference);
+                          difference.empty() ? "they agree as far as they reach" : difference);
   Json all = Json::array();
   for (const RankFlight& flight : flights) {
     const FlightRecord* last = flight.records.empty() ? nullptr : &flight.records.back();
