@@ -20,6 +20,7 @@
 #include "src/train/program_set.hpp"
 #include "src/train/reporter.hpp"
 #include "src/train/stop_wish.hpp"
+#include "src/train/stragglers.hpp"
 #include "src/train/trainer.hpp"
 
 namespace weft {
@@ -77,6 +78,7 @@ class TrainingRun {
   void skipped(std::int64_t step, double scale);
   std::string first_non_finite_state() const;
   std::string what_is_left() const;
+  std::string remark_on(const Straggler& straggler) const;
   void finish();
 
   void tell_former_end();
@@ -113,7 +115,7 @@ class TrainingRun {
   std::unique_ptr<Reporter> reporter_;  ///< rank 0
   Tracer tracer_;
   std::set<std::string> parameters_;
-  std::vector<double> step_seconds_;
+  std::vector<double> step_seconds_, communication_seconds_, exposed_seconds_;
   PhaseTimes times_{seconds_since_process_start()};
   std::chrono::steady_clock::time_point began_, saved_at_;
   StopWish stop_wish_;

@@ -1,11 +1,13 @@
 // All-reduce by size, ours against MPI's own, and what communication takes from computation.
 //
-//     mpirun -n 2 bench_allreduce [--quick]
+//     mpirun -n 2 bench_allreduce [--quick | --sizes]
 //
-// JSON on standard output, from rank 0. Times are medians in microseconds, of calls that alternate in one run:
+// JSON on standard output, from rank 0. Times are medians in microseconds, of calls that alternate in one run, with
+// the quartiles on both sides as their spread:
 //   ours            start_all_reduce, then wait
 //   mpi             MPI_Allreduce
 //   mpi_started     MPI_Iallreduce, then MPI_Test without pause
+// --sizes leaves out:
 // overlap: a computation alone; with an all-reduce of 25 MB in flight that started just before it; with one in flight
 // that cannot finish, for a peer comes late (the price of polling); and the all-reduce alone.
 #include <fmt/format.h>
@@ -35,9 +37,16 @@ double micros_of(const std::function<void()>& work) {
   return std::chrono::duration<double, std::micro>(Clock::now() - begin).count();
 }
 
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
+double quantile(std::vector<double> values, double q) {
+  const auto at = static_cast<std::size_t>(q * static_cast<double>(values.size() - 1) + 0.5);
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(at), values.end());
+  return values[at];
+}
+
+double median(std::vector<double> values) { return quantile(std::move(values), 0.5); }
+
+nlohmann::ordered_json quartiles(const std::vector<double>& values) {
+  return {quantile(values, 0.25), quantile(values, 0.75)};
 }
 
 class Bench {
@@ -65,8 +74,12 @@ class Bench {
         MPI_Barrier(MPI_COMM_WORLD);
         ours.push_back(micros_of([&] { start(count)->wait(); }));
       }
-      rows.push_back(
-          {{"bytes", bytes}, {"ours", median(ours)}, {"mpi", median(mpi)}, {"mpi_started", median(started)}});
+      rows.push_back({{"bytes", bytes},
+                      {"ours", median(ours)},
+                      {"mpi", median(mpi)},
+                      {"mpi_started", median(started)},
+                      {"ours_spread", quartiles(ours)},
+                      {"mpi_spread", quartiles(mpi)}});
     }
     return rows;
   }
@@ -116,7 +129,7 @@ class Bench {
     sink_ = x;
   }
 
-  static constexpr std::size_t kMost = 16 << 20;
+  static constexpr std::size_t kMost = 64 << 20;
   Communicator& comm_;
   bool quick_;
   std::vector<float> from_, to_;
@@ -133,7 +146,7 @@ int main(int argc, char** argv) {
     weft::Bench bench(*world, argc > 1 && std::string_view(argv[1]) == "--quick");
     nlohmann::ordered_json result{{"bench", "all_reduce"}, {"ranks", world->size()}, {"mpi", runtime.library()}};
     result["microseconds"] = bench.by_size();
-    result["overlap"] = bench.overlap();
+    if (!(argc > 1 && std::string_view(argv[1]) == "--sizes")) result["overlap"] = bench.overlap();
     if (world->rank() == 0) fmt::print("{}\n", result.dump(1));
     return 0;
   } catch (const weft::Error& error) {
