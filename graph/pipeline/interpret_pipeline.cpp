@@ -19,11 +19,13 @@ class Lockstep1F1B {
   Lockstep1F1B(const PipelineRun& run, bool guarded)
       : run_(run), guarded_(guarded), stages_(run.pipelines.at(0).scripts.size()) {
     for (std::size_t c = 0; c < stages_.size(); ++c) {
-      const RankScript& script = run.pipelines[0].scripts[c];
-      stages_[c].sent.resize(script.sends.size(), false);
-      stages_[c].arrived.resize(script.receives.size(), false);
-      stages_[c].slots.resize(run.pipelines.size());
-      stages_[c].fetches.resize(run.pipelines.size());
+      for (const Pipeline& pipeline : run.pipelines) {
+        Rank& rank = stages_[c].ranks.emplace_back();
+        rank.sent.resize(pipeline.scripts.at(c).sends.size(), false);
+        rank.arrived.resize(pipeline.scripts[c].receives.size(), false);
+        check_internal(pipeline.scripts[c].actions.size() == script(c).actions.size(),
+                       "interpret_pipeline: ranks of one stage run other segments");
+      }
     }
   }
 
@@ -38,19 +40,22 @@ class Lockstep1F1B {
                      "interpret_pipeline: ranks wait for each other for ever");
     std::vector<std::vector<Table>> result(run_.pipelines.size());
     for (std::size_t r = 0; r < result.size(); ++r)
-      for (Stage& stage : stages_) result[r].push_back(std::move(stage.fetches[r]));
+      for (Stage& stage : stages_) result[r].push_back(std::move(stage.ranks[r].fetches));
     return result;
   }
 
  private:
   using Slot = std::pair<std::string, int>;
+  struct Rank {
+    int posted = 0, started = 0;
+    std::vector<bool> sent, arrived;
+    std::map<Slot, Tensor> slots;
+    Table fetches;
+  };
   struct Stage {
     std::size_t next = 0;
-    int posted = 0, started = 0;
     bool ended = false;
-    std::vector<bool> sent, arrived;
-    std::vector<std::map<Slot, Tensor>> slots;  ///< by inner rank
-    std::vector<Table> fetches;
+    std::vector<Rank> ranks;  ///< by inner rank: their graphs, and so what they exchange, may differ where parts are uneven
   };
 
   const RankScript& script(std::size_t c, std::size_t inner = 0) const { return run_.pipelines[inner].scripts[c]; }
@@ -59,22 +64,33 @@ class Lockstep1F1B {
     const std::size_t c = place(coordinate);
     Stage& stage = stages_[c];
     if (stage.ended || stage.next == script(c).actions.size()) return false;
-    const PipelineAction& action = script(c).actions[stage.next];
-    stage.posted = std::max(stage.posted, action.posted);
+    for (std::size_t r = 0; r < stage.ranks.size(); ++r) {
+      const PipelineAction& action = script(c, r).actions[stage.next];
+      stage.ranks[r].posted = std::max(stage.ranks[r].posted, action.posted);
+    }
     if (run_.delivery == Delivery::early) deliver_all();
-    for (const int need : action.needs)
-      if (!stage.arrived[place(need)] && !deliver_to(coordinate, need)) return false;
-    for (const int send : action.reuses)
-      if (!stage.sent[place(send)] && !deliver_from(coordinate, send)) return false;
+    for (std::size_t r = 0; r < stage.ranks.size(); ++r)
+      if (!is_ready(coordinate, r, script(c, r).actions[stage.next])) return false;
+    const PipelineAction& action = script(c).actions[stage.next];
     if (action.updates && guarded_ && !loss_is_finite(c)) return stage.ended = true;
     if (action.segment != PipelineAction::kNone) run_segment(c, action);
-    stage.started = std::max(stage.started, action.sends_to);
+    for (std::size_t r = 0; r < stage.ranks.size(); ++r)
+      stage.ranks[r].started = std::max(stage.ranks[r].started, script(c, r).actions[stage.next].sends_to);
     ++stage.next;
     return true;
   }
 
+  bool is_ready(int coordinate, std::size_t r, const PipelineAction& action) {
+    const Rank& rank = stages_[place(coordinate)].ranks[r];
+    for (const int need : action.needs)
+      if (!rank.arrived[place(need)] && !deliver_to(coordinate, r, need)) return false;
+    for (const int send : action.reuses)
+      if (!rank.sent[place(send)] && !deliver_from(coordinate, r, send)) return false;
+    return true;
+  }
+
   bool loss_is_finite(std::size_t c) const {
-    return std::isfinite(stages_[c].slots[0].at({script(c).guard, 0}).as_double(0));
+    return std::isfinite(stages_[c].ranks[0].slots.at({script(c).guard, 0}).as_double(0));
   }
 
   void run_segment(std::size_t c, const PipelineAction& action) {
@@ -89,7 +105,7 @@ class Lockstep1F1B {
         if (i.role == InputRole::state)
           table[i.name] = run_.states[r][c].at(i.name);
         else if (const auto slot = slot_of(c, r, i.name, action.micro_batch); slot.second >= 0)
-          table[i.name] = stage.slots[r].at(slot);
+          table[i.name] = stage.ranks[r].slots.at(slot);
         else
           table[i.name] = feeds.at(i.name);
       }
@@ -101,9 +117,9 @@ class Lockstep1F1B {
         if (o.role == OutputRole::state)
           run_.states[r][c].at(o.name) = value;
         else if (const auto slot = slot_of(c, r, o.name, action.micro_batch); slot.second >= 0)
-          stage.slots[r][slot] = value;
+          stage.ranks[r].slots[slot] = value;
         else
-          stage.fetches[r][o.name] = value;
+          stage.ranks[r].fetches[o.name] = value;
       }
   }
 
@@ -123,35 +139,37 @@ class Lockstep1F1B {
     throw InternalError("interpret_pipeline: a message without a partner");
   }
 
-  bool deliver_to(int coordinate, int receive) {
-    const int peer = script(place(coordinate)).receives[place(receive)].peer;
-    const int send = partner(script(place(coordinate)).receives, receive, peer, script(place(peer)).sends, coordinate);
-    return deliver(peer, send, coordinate, receive);
+  bool deliver_to(int coordinate, std::size_t r, int receive) {
+    const auto& receives = script(place(coordinate), r).receives;
+    const int peer = receives[place(receive)].peer;
+    const int send = partner(receives, receive, peer, script(place(peer), r).sends, coordinate);
+    return deliver(r, peer, send, coordinate, receive);
   }
 
-  bool deliver_from(int coordinate, int send) {
-    const int peer = script(place(coordinate)).sends[place(send)].peer;
-    const int receive = partner(script(place(coordinate)).sends, send, peer, script(place(peer)).receives, coordinate);
-    return deliver(coordinate, send, peer, receive);
+  bool deliver_from(int coordinate, std::size_t r, int send) {
+    const auto& sends = script(place(coordinate), r).sends;
+    const int peer = sends[place(send)].peer;
+    const int receive = partner(sends, send, peer, script(place(peer), r).receives, coordinate);
+    return deliver(r, coordinate, send, peer, receive);
   }
 
   void deliver_all() {
     for (int c = 0; c < static_cast<int>(stages_.size()); ++c)
-      for (int s = 0; s < stages_[place(c)].started; ++s)
-        if (!stages_[place(c)].sent[place(s)]) deliver_from(c, s);
+      for (std::size_t r = 0; r < run_.pipelines.size(); ++r)
+        for (int s = 0; s < stages_[place(c)].ranks[r].started; ++s)
+          if (!stages_[place(c)].ranks[r].sent[place(s)]) deliver_from(c, r, s);
   }
 
-  bool deliver(int from, int send, int to, int receive) {
-    Stage &sender = stages_[place(from)], &receiver = stages_[place(to)];
+  bool deliver(std::size_t r, int from, int send, int to, int receive) {
+    Rank &sender = stages_[place(from)].ranks[r], &receiver = stages_[place(to)].ranks[r];
     if (send >= sender.started || receive >= receiver.posted) return false;
-    for (std::size_t r = 0; r < run_.pipelines.size(); ++r) {
-      const Transfer &out = script(place(from), r).sends[place(send)], &in = script(place(to), r).receives[place(receive)];
-      check_internal(out.name == in.name, "interpret_pipeline: '" + out.name + "' meets '" + in.name + "'");
-      if (out.buffer < 0)
-        run_.states[r][place(to)].at(in.name) = run_.states[r][place(from)].at(out.name);
-      else
-        receiver.slots[r][{in.name, in.slot}] = sender.slots[r].at({out.name, out.slot});
-    }
+    const Transfer &out = script(place(from), r).sends[place(send)],
+                   &in = script(place(to), r).receives[place(receive)];
+    check_internal(out.name == in.name, "interpret_pipeline: '" + out.name + "' meets '" + in.name + "'");
+    if (out.buffer < 0)
+      run_.states[r][place(to)].at(in.name) = run_.states[r][place(from)].at(out.name);
+    else
+      receiver.slots[{in.name, in.slot}] = sender.slots.at({out.name, out.slot});
     return sender.sent[place(send)] = receiver.arrived[place(receive)] = true;
   }
 

@@ -56,7 +56,7 @@ TEST(Pipeline, ItCombinesWithSamplesOverRanks) {
 }
 
 TEST(Pipeline, ItCombinesWithCutParameters) {
-  const StateCutList cuts{{"fc1.weight", "tensor", 1}};
+  const StateCutList cuts{{"fc1.weight", "tensor", 0}, {"fc5.weight", "tensor", 0}};  // 9 rows over 2
   expect_trains_alike(mlp_step(2, adamw()), mesh_of(1, 2, 2), 1, 1e-5, cuts);
   expect_trains_alike(mlp_step(4), mesh_of(2, 2, 2), 2, 1e-5, cuts);
 }
