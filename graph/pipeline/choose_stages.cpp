@@ -39,9 +39,9 @@ std::vector<std::string> first_states(const Graph& pass, const PassNodes& nodes)
 
 /// Sums of all that lies before each block.
 struct Blocks {
-  std::vector<std::string> states;              ///< by block
-  std::vector<double> work, held, stashed;      ///< seconds; bytes of states; bytes that a micro-batch leaves behind
-  std::vector<double> entered;                  ///< bytes that a micro-batch brings into the block, not a sum
+  std::vector<std::string> states;          ///< by block
+  std::vector<double> work, held, stashed;  ///< seconds; bytes of states; bytes that a micro-batch leaves behind
+  std::vector<double> entered;              ///< bytes that a micro-batch brings into the block, not a sum
 
   explicit Blocks(const Graph& pass) {
     const PassNodes nodes(pass);
@@ -150,7 +150,8 @@ StageCut choose_stages(const Graph& pass, const StageLimits& limits) {
   if (!best) {
     const auto least = *best_parts(n, stages, bytes);
     double most = 0;
-    for (std::size_t s = 0; s < stages; ++s) most = std::max(most, bytes(s, least[s], s + 1 < stages ? least[s + 1] : n));
+    for (std::size_t s = 0; s < stages; ++s)
+      most = std::max(most, bytes(s, least[s], s + 1 < stages ? least[s + 1] : n));
     throw UserError(
         fmt::format("no cut of the model into {} stages fits {} bytes a rank: the best needs about {:.0f}, states and "
                     "what {} micro-batches leave behind; take more ranks or smaller micro-batches",

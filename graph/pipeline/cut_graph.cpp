@@ -56,8 +56,8 @@ class Cutter {
       return mapped.at(v);
     }
     if (home >= segment)
-      throw InternalError(fmt::format("pipeline: segment {} reads '{}' of segment {}", segment,
-                                      graph_.node(producer).name, home));
+      throw InternalError(
+          fmt::format("pipeline: segment {} reads '{}' of segment {}", segment, graph_.node(producer).name, home));
     return mapped[v] = bring(v, home, segment);
   }
 

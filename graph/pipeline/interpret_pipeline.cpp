@@ -55,7 +55,8 @@ class Lockstep1F1B {
   struct Stage {
     std::size_t next = 0;
     bool ended = false;
-    std::vector<Rank> ranks;  ///< by inner rank: their graphs, and so what they exchange, may differ where parts are uneven
+    std::vector<Rank>
+        ranks;  ///< by inner rank: their graphs, and so what they exchange, may differ where parts are uneven
   };
 
   const RankScript& script(std::size_t c, std::size_t inner = 0) const { return run_.pipelines[inner].scripts[c]; }

@@ -51,9 +51,8 @@ PassNodes::PassNodes(const Graph& pass)
   }
   for (std::size_t n = 0; n < pass.nodes().size(); ++n) {
     const Node& node = pass.nodes()[n];
-    if (!may_be_cheap(node) || !std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) {
-          return made_of_states[static_cast<std::size_t>(v)];
-        }))
+    if (!may_be_cheap(node) || !std::all_of(node.inputs.begin(), node.inputs.end(),
+                                            [&](ValueId v) { return made_of_states[static_cast<std::size_t>(v)]; }))
       continue;
     cheap_[n] = true;
     for (const ValueId v : node.outputs) {

@@ -130,8 +130,8 @@ class Maker {
       std::vector<SegmentRun>& runs = result.emplace_back();
       for (const StagePass& pass : schedule)
         if (!pass.backward || pass.stage != stages() - 1)
-          runs.push_back({pass.backward ? backward_segment(pass.stage, stages()) : forward_segment(pass.stage),
-                          pass.micro_batch});
+          runs.push_back(
+              {pass.backward ? backward_segment(pass.stage, stages()) : forward_segment(pass.stage), pass.micro_batch});
       const auto rank = static_cast<int>(result.size()) - 1;
       for (int level = 0; level < end_.levels; ++level) runs.push_back({first_update() + end_.segment(level, rank), 0});
     }

@@ -35,8 +35,13 @@ RankSchedule in_turn(int passes, int ahead, const Forward& forward, const Backwa
 
 RankSchedule one_f_one_b(int ranks, int micro_batches, int rank) {
   return in_turn(
-      micro_batches, std::min(ranks - 1 - rank, micro_batches), [&](int i) { return StagePass{false, rank, i}; },
-      [&](int i) { return StagePass{true, rank, i}; });
+      micro_batches, std::min(ranks - 1 - rank, micro_batches),
+      [&](int i) {
+        return StagePass{false, rank, i};
+      },
+      [&](int i) {
+        return StagePass{true, rank, i};
+      });
 }
 
 RankSchedule interleaved(int ranks, int micro_batches, int chunks, int rank) {

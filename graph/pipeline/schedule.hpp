@@ -32,7 +32,8 @@ RankSchedule interleaved(int ranks, int micro_batches, int chunks, int rank);
 /// All ranks' schedules.
 std::vector<RankSchedule> pipeline_schedule(int ranks, int micro_batches, int chunks);
 
-/// What a step takes when a forward pass of a stage takes `forward` and a backward pass `backward`, and messages nothing.
+/// What a step takes when a forward pass of a stage takes `forward` and a backward pass `backward`, and messages
+/// nothing.
 struct ScheduleTime {
   double seconds = 0;
   double bubble = 0;           ///< the part of it that the average rank waits

@@ -34,7 +34,7 @@ class Placer {
     staged.rules.segments = segment_count(stages_);
     for (NodeId n = 0; n < static_cast<NodeId>(stage_.size()); ++n) {
       const int s = stage_[index(n)];
-      staged.rules.segment.push_back(s == kNowhere            ? kWhereRead
+      staged.rules.segment.push_back(s == kNowhere          ? kWhereRead
                                      : nodes_.is_forward(n) ? forward_segment(s)
                                                             : backward_segment(s, stages_));
     }
@@ -49,8 +49,8 @@ class Placer {
     return staged;
   }
 
-  /// What is cheap everywhere; movements, whose operand is brought instead; and in a backward segment elementwise results
-  /// of forward values that its stage has.
+  /// What is cheap everywhere; movements, whose operand is brought instead; and in a backward segment elementwise
+  /// results of forward values that its stage has.
   bool is_made_again(NodeId n, int segment) const {
     const Node& node = pass_.node(n);
     if (nodes_.is_cheap(n) || node.op == Op::reshape || node.op == Op::broadcast) return true;
@@ -70,8 +70,8 @@ class Placer {
       stage_[index(n)] = static_cast<int>(next);
     }
     if (next < cut.size())
-      throw InternalError(fmt::format("pipeline: no stage begins with '{}': the pass does not read it, or not in order",
-                                      cut[next]));
+      throw InternalError(
+          fmt::format("pipeline: no stage begins with '{}': the pass does not read it, or not in order", cut[next]));
   }
 
   void find_readers() {
@@ -121,8 +121,8 @@ class Placer {
     return result;
   }
 
-  /// A parameter's gradient is summed up where the parameter is, if what it is made of is there too, or goes there anyway:
-  /// that of a bias is made of what the next stage sends.
+  /// A parameter's gradient is summed up where the parameter is, if what it is made of is there too, or goes there
+  /// anyway: that of a bias is made of what the next stage sends.
   void bring_sums_home() {
     const auto users = pass_.users();
     std::vector<int> wanted(stage_.size(), kNowhere);
@@ -182,9 +182,9 @@ class Placer {
   const Graph& pass_;
   PassNodes nodes_;
   int stages_;
-  std::vector<int> stage_;                  ///< by node; kNowhere: cheap
-  std::set<NodeId> moved_;                  ///< home, to where their sum is
-  std::vector<std::set<int>> available_;    ///< by value: stages that make or read it on the way forward
+  std::vector<int> stage_;                ///< by node; kNowhere: cheap
+  std::set<NodeId> moved_;                ///< home, to where their sum is
+  std::vector<std::set<int>> available_;  ///< by value: stages that make or read it on the way forward
   std::map<std::string, std::set<int>> state_readers_;
 };
 

@@ -1,9 +1,9 @@
 // Which stage of a pipeline computes what of a pass that accumulates (Pass::middle, whole or one rank's share of it).
 //
 // A cut names the states before whose first reader a stage begins. It is made on the unsharded pass and holds for every
-// rank's share of it, whose nodes have other extents but read the same states in the same order. Forward nodes (what the
-// sum of the losses depends on) are cut where the cut says; a backward node follows the backward values that it reads,
-// then steps back to a stage that has the forward values and states that it reads.
+// rank's share of it, whose nodes have other extents but read the same states in the same order. Forward nodes (what
+// the sum of the losses depends on) are cut where the cut says; a backward node follows the backward values that it
+// reads, then steps back to a stage that has the forward values and states that it reads.
 //
 // Stage s of S runs as two segments, forward s and backward 2 (S - 1) - s; the last stage's are one, for there a
 // backward pass follows its forward pass at once.
@@ -44,7 +44,7 @@ StagedPass place_in_stages(const Graph& pass, const StageCut& cut);
 struct StageLimits {
   int ranks = 1, chunks = 1;  ///< stages: ranks * chunks
   int micro_batches = 1;
-  std::int64_t bytes = 0;  ///< a rank may hold of states, accumulated gradients and stashed values; 0: no limit
+  std::int64_t bytes = 0;         ///< a rank may hold of states, accumulated gradients and stashed values; 0: no limit
   double state_bytes_factor = 1;  ///< with what the optimiser and accumulation keep, of a parameter's bytes
 };
 

@@ -82,7 +82,8 @@ class Scripts {
     return lives[static_cast<std::size_t>(micro_batch)];
   }
 
-  /// Both ends see the messages of a pair in the order in which they are sent: one is posted no later than those after it.
+  /// Both ends see the messages of a pair in the order in which they are sent: one is posted no later than those after
+  /// it.
   void post_in_order() {
     std::sort(messages_.begin(), messages_.end(), [](const Message& a, const Message& b) {
       return std::tie(a.from, a.sent_after, a.crossing, a.to) < std::tie(b.from, b.sent_after, b.crossing, b.to);
@@ -176,7 +177,8 @@ class Scripts {
   /// After everything else, when no rank reads the old value any more.
   void add_copies(const std::vector<StateCopy>& copies) {
     for (const StateCopy& copy : copies) {
-      RankScript &from = scripts_[static_cast<std::size_t>(copy.from)], &to = scripts_[static_cast<std::size_t>(copy.to)];
+      RankScript &from = scripts_[static_cast<std::size_t>(copy.from)],
+                 &to = scripts_[static_cast<std::size_t>(copy.to)];
       PipelineAction& end = from.actions.back();
       if (end.sends_to == 0) end.sends_from = static_cast<int>(from.sends.size());
       from.sends.push_back({copy.state, copy.to, -1, 0});
@@ -191,19 +193,19 @@ class Scripts {
     const auto rank = static_cast<std::size_t>(&script - scripts_.data());
     const std::vector<int>& before = posted_before_[rank];
     for (std::size_t i = 0; i < script.actions.size(); ++i)
-      script.actions[i].posted = static_cast<int>(std::upper_bound(before.begin(), before.end(), static_cast<int>(i)) -
-                                                  before.begin());
+      script.actions[i].posted =
+          static_cast<int>(std::upper_bound(before.begin(), before.end(), static_cast<int>(i)) - before.begin());
   }
 
   const std::vector<std::vector<SegmentRun>>& order_;
   const std::vector<Crossing>& crossings_;
   int micro_batches_;
   std::vector<RankScript> scripts_;
-  std::map<std::pair<int, int>, Place> position_;               ///< segment, micro-batch
-  std::map<std::pair<int, int>, std::vector<Life>> lives_;      ///< rank, crossing
-  std::map<std::pair<int, int>, int> buffer_;                   ///< likewise
+  std::map<std::pair<int, int>, Place> position_;           ///< segment, micro-batch
+  std::map<std::pair<int, int>, std::vector<Life>> lives_;  ///< rank, crossing
+  std::map<std::pair<int, int>, int> buffer_;               ///< likewise
   std::vector<Message> messages_;
-  std::map<std::size_t, std::vector<int>> posted_before_;       ///< by rank, of its receives
+  std::map<std::size_t, std::vector<int>> posted_before_;  ///< by rank, of its receives
 };
 
 /// Messages in flight and where each rank stands.
@@ -245,7 +247,9 @@ class Rendezvous {
     const PipelineAction& action = scripts_[r].actions[rank.next];
     for (; rank.posted < static_cast<std::size_t>(action.posted); ++rank.posted)
       post(static_cast<int>(r), static_cast<int>(rank.posted), false);
-    const auto has = [](const std::vector<bool>& done) { return [&](int i) { return done[static_cast<std::size_t>(i)]; }; };
+    const auto has = [](const std::vector<bool>& done) {
+      return [&](int i) { return done[static_cast<std::size_t>(i)]; };
+    };
     if (!std::all_of(action.needs.begin(), action.needs.end(), has(rank.arrived))) return false;
     if (!std::all_of(action.reuses.begin(), action.reuses.end(), has(rank.left))) return false;
     for (int s = action.sends_from; s < action.sends_to; ++s) post(static_cast<int>(r), s, true);
@@ -268,7 +272,8 @@ class Rendezvous {
     const std::string &given = scripts_[from].sends[static_cast<std::size_t>(send)].name,
                       &taken = scripts_[to].receives[static_cast<std::size_t>(receive)].name;
     if (given != taken)
-      throw InternalError(fmt::format("pipeline: rank {} sends '{}', and rank {} receives it as '{}'", from, given, to, taken));
+      throw InternalError(
+          fmt::format("pipeline: rank {} sends '{}', and rank {} receives it as '{}'", from, given, to, taken));
     ranks_[from].left[static_cast<std::size_t>(send)] = true;
     ranks_[to].arrived[static_cast<std::size_t>(receive)] = true;
   }

@@ -12,7 +12,7 @@
 namespace weft {
 namespace {
 
-constexpr std::int64_t kCounterBytes = 64;   ///< states that every rank may hold and advance for itself
+constexpr std::int64_t kCounterBytes = 64;    ///< states that every rank may hold and advance for itself
 constexpr std::int64_t kScalarElements = 64;  ///< values that are brought rather than what is made of them
 constexpr int kAgainDepth = 8;
 
@@ -76,9 +76,8 @@ class UpdatePlacer {
 
   bool is_light_value(ValueId v) const {
     if (const GraphInput* i = input_[at(v)])
-      return i->role == InputRole::scalar ||
-             (i->role == InputRole::state && bytes(v) <= kCounterBytes && is_integer(graph_.type(v).dtype) &&
-              !i->name.starts_with(kAccumulated));
+      return i->role == InputRole::scalar || (i->role == InputRole::state && bytes(v) <= kCounterBytes &&
+                                              is_integer(graph_.type(v).dtype) && !i->name.starts_with(kAccumulated));
     return light_[at(graph_.value(v).producer)];
   }
 
@@ -106,8 +105,8 @@ class UpdatePlacer {
 
   void place(NodeId n) {
     const Node& node = graph_.node(n);
-    light_[at(n)] = is_light(node) && std::all_of(node.inputs.begin(), node.inputs.end(),
-                                                  [&](ValueId v) { return is_light_value(v); });
+    light_[at(n)] = is_light(node) &&
+                    std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return is_light_value(v); });
     if (light_[at(n)]) return;
     std::int64_t largest = -1;
     for (const ValueId v : node.inputs)
@@ -177,8 +176,9 @@ std::vector<bool> ends_step(const Graph& graph, const std::vector<ValueId>& repl
     const Node& made = graph.node(n);
     const bool is_wanted =
         std::any_of(made.outputs.begin(), made.outputs.end(), [&](ValueId v) { return wanted[at(v)]; });
-    const bool exchanges = class_of(made.op) == OpClass::collective &&
-                           std::any_of(made.inputs.begin(), made.inputs.end(), [&](ValueId v) { return follows[at(real(v))]; });
+    const bool exchanges =
+        class_of(made.op) == OpClass::collective &&
+        std::any_of(made.inputs.begin(), made.inputs.end(), [&](ValueId v) { return follows[at(real(v))]; });
     if (!is_wanted && !exchanges) continue;
     node[at(n)] = true;
     for (const ValueId v : made.inputs) wanted[at(real(v))] = true;

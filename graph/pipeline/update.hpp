@@ -1,6 +1,6 @@
-// The end of a step, when all passes have been summed up: gradients of all ranks' samples, their norm, updates of states,
-// and what the step reports. It is cut by ranks and by levels: what a level reads of another rank was made in a level
-// before. The last level updates states, when every rank knows the loss.
+// The end of a step, when all passes have been summed up: gradients of all ranks' samples, their norm, updates of
+// states, and what the step reports. It is cut by ranks and by levels: what a level reads of another rank was made in a
+// level before. The last level updates states, when every rank knows the loss.
 #pragma once
 
 #include <map>

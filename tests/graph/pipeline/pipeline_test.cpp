@@ -40,9 +40,7 @@ TEST(Pipeline, AnyNumberOfStagesAndMicroBatchesTrainsBitForBitAsOnOneRank) {
 
 TEST(Pipeline, AdamWTrainsBitForBitAsOnOneRank) { expect_trains_alike(mlp_step(4, adamw()), pipeline_mesh(4), 1, 0); }
 
-TEST(Pipeline, OneMicroBatchIsAStepOfItsOwn) {
-  expect_trains_alike(mlp_step(1), pipeline_mesh(3), 1, 1e-6);
-}
+TEST(Pipeline, OneMicroBatchIsAStepOfItsOwn) { expect_trains_alike(mlp_step(1), pipeline_mesh(3), 1, 1e-6); }
 
 TEST(Pipeline, ChunksTrainBitForBitAsOnOneRank) {
   for (const int p : {2, 4})
@@ -62,7 +60,8 @@ TEST(Pipeline, ItCombinesWithCutParameters) {
 }
 
 PassedStep conv_step(std::int64_t micro_batches) {
-  PassedStep step{[](std::int64_t samples) { return conv_net(samples, 0.25); }, job_with(clipped_sgd()), 4, micro_batches};
+  PassedStep step{[](std::int64_t samples) { return conv_net(samples, 0.25); }, job_with(clipped_sgd()), 4,
+                  micro_batches};
   step.job.batch = 4 * micro_batches;
   step.job.batch_norm_group = 2;
   return step;
@@ -74,7 +73,18 @@ TEST(Pipeline, BatchNormalisationAndDropoutTrainBitForBitAsOnOneRank) {
 }
 
 PassedStep gpt2_step(std::int64_t micro_batches, const OptimizerSpec& optimizer) {
-  PassedStep step{network("gpt2", {{"vocabulary", "13"}, {"width", "16"}, {"heads", "4"}, {"layers", "2"}, {"sequence", "5"}, {"positions", "8"}, {"dropout", "0.1"}}), job_with(optimizer), 2, micro_batches, Shape{5}, 13};
+  PassedStep step{network("gpt2", {{"vocabulary", "13"},
+                                   {"width", "16"},
+                                   {"heads", "4"},
+                                   {"layers", "2"},
+                                   {"sequence", "5"},
+                                   {"positions", "8"},
+                                   {"dropout", "0.1"}}),
+                  job_with(optimizer),
+                  2,
+                  micro_batches,
+                  Shape{5},
+                  13};
   step.job.batch = 2 * micro_batches;
   step.job.metrics = {"accuracy", "perplexity"};
   return step;
@@ -96,7 +106,8 @@ TEST(Pipeline, Gpt2CombinesWithSamplesAndHeadsOverRanks) {
 }
 
 TEST(Pipeline, ResNetTrainsBitForBitAsOnOneRank) {
-  PassedStep step{network("resnet18", {{"width", "4"}, {"classes", "4"}, {"image", "32"}}), job_with(clipped_sgd()), 2, 2};
+  PassedStep step{network("resnet18", {{"width", "4"}, {"classes", "4"}, {"image", "32"}}), job_with(clipped_sgd()), 2,
+                  2};
   step.job.batch = 4;
   step.job.batch_norm_group = 2;
   expect_trains_alike(step, pipeline_mesh(2), 1, 0, {}, 1);

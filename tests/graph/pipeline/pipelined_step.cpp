@@ -64,10 +64,10 @@ Table PassedStep::pass_feeds(const Table& whole, int micro_batch) const {
 Table PassedStep::run(Table& states, const Table& feeds) const {
   Table fetches;
   for (int j = 0; j < micro_batches; ++j) {
-    const Pass pass = micro_batches == 1         ? Pass::only
-                      : j == 0                   ? Pass::first
+    const Pass pass = micro_batches == 1       ? Pass::only
+                      : j == 0                 ? Pass::first
                       : j == micro_batches - 1 ? Pass::last
-                                                 : Pass::middle;
+                                               : Pass::middle;
     fetches = run_pass(graph(pass), states, pass_feeds(feeds, j));
   }
   return fetches;
