@@ -91,6 +91,9 @@ struct Pipeline {
 /// InternalError where the passes do not fit.
 Pipeline make_pipeline(const Graph& pass, const Graph& last, const StageCut& cut, const PipelineShape& shape);
 
+/// Each rank's buffers and script, readable.
+std::string str(const Pipeline& pipeline);
+
 /// The mesh without the axis, and a rank's place in it: what partitioning sees.
 Mesh without_pipeline(const Mesh& mesh);
 int rank_without_pipeline(const Mesh& mesh, int rank);

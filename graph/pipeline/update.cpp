@@ -145,7 +145,7 @@ class UpdatePlacer {
     const Node& node = graph_.node(n);
     if (light_[at(n)]) return true;
     if (depth == 0 || !is_light(node) || graph_.value(guard_).producer == n) return false;
-    if (bytes(node.outputs[0]) <= kCounterBytes) return false;
+    if (graph_.type(node.outputs[0]).shape.elements() <= 1) return false;  // as well brought
     return std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) {
       if (const GraphInput* i = input_[at(v)]) return is_light_value(v) || home(i->name) == rank;
       const NodeId producer = graph_.value(v).producer;

@@ -2,7 +2,6 @@
 #include "src/executor/pipeline_executor.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 
@@ -10,6 +9,10 @@
 
 namespace weft {
 namespace {
+
+double seconds_since(PipelineExecutor::Clock::time_point start) {
+  return std::chrono::duration<double>(PipelineExecutor::Clock::now() - start).count();
+}
 
 const RankScript& script_of(const Pipeline& pipeline, int coordinate) {
   return pipeline.scripts.at(static_cast<std::size_t>(coordinate));
@@ -83,13 +86,9 @@ PipelineExecutor::Memory PipelineExecutor::memory_of(const Transfer& transfer) c
 
 void PipelineExecutor::wait_for(std::unique_ptr<Request>& request) {
   if (!request) return;
-  if (!request->done()) {
-    const auto start = std::chrono::steady_clock::now();
-    request->wait();
-    waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  } else {
-    request->wait();  // throws what it failed with
-  }
+  const Clock::time_point start = Clock::now();
+  request->wait();
+  times_.waiting += seconds_since(start);
   request.reset();
 }
 
@@ -107,7 +106,11 @@ void PipelineExecutor::run_segment(const PipelineAction& action, std::int64_t st
       executor.bind_fetch(buffer.name, memory.data, memory.bytes);
   }
   bind(executor, action.micro_batch);
+  const Clock::time_point start = Clock::now();
   executor.run(step, observer);
+  if (action.micro_batch == PipelineAction::kNone) return;
+  times_.computing += seconds_since(start);
+  times_.passes = seconds_since(started_);
 }
 
 bool PipelineExecutor::loss_is_finite() const {
@@ -119,7 +122,8 @@ bool PipelineExecutor::loss_is_finite() const {
 }
 
 bool PipelineExecutor::run(std::int64_t step, const BindFeeds& bind, bool guarded, ExecutionObserver* observer) {
-  waited_ = 0;
+  times_ = {};
+  started_ = Clock::now();
   std::size_t posted = 0;
   bool complete = true;
   for (const PipelineAction& action : script_.actions) {

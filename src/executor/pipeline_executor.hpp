@@ -1,6 +1,7 @@
 // One rank of a pipelined step: runs its script of segments and messages.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -24,6 +25,8 @@ std::int64_t slot_bytes(const Pipeline& pipeline, int coordinate);
 
 class PipelineExecutor {
  public:
+  using Clock = std::chrono::steady_clock;
+
   /// `programs` by segment, those of segments_of. Allocates the slots, and compiles as Executor does. Collective.
   PipelineExecutor(const Pipeline& pipeline, int coordinate, std::map<int, Program> programs, Device& device,
                    StateTable& states, KernelCache& cache, ArenaPool& arena, CommunicatorSet& groups);
@@ -38,8 +41,12 @@ class PipelineExecutor {
 
   /// A fetch of the last step: every rank has them all.
   Tensor fetch(const std::string& name) const;
-  /// Seconds of the last step in which this rank waited for messages.
-  double waited() const { return waited_; }
+  /// The last step, in seconds: until this rank's last pass had run, within them running passes, and in the whole step
+  /// waiting for messages.
+  struct Times {
+    double passes = 0, computing = 0, waiting = 0;
+  };
+  const Times& times() const { return times_; }
   /// By segment.
   const std::map<int, std::unique_ptr<Executor>>& executors() const { return executors_; }
 
@@ -64,7 +71,8 @@ class PipelineExecutor {
   std::map<int, std::unique_ptr<Executor>> executors_;
   const Executor* last_ = nullptr;  ///< of the update of states
   std::vector<std::unique_ptr<Request>> receives_, sends_;
-  double waited_ = 0;
+  Times times_;
+  Clock::time_point started_{};
 };
 
 }  // namespace weft

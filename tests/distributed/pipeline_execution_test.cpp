@@ -1,12 +1,9 @@
 // Pipelined steps on real ranks: cut, lowered, compiled and run, against one rank's passes, interpreted.
 #include <gtest/gtest.h>
 
-#include "graph/lowering/lower.hpp"
-#include "kernels/cpu/cpu_device.hpp"
-#include "src/executor/pipeline_executor.hpp"
 #include "tests/comm/mpi/world.hpp"
+#include "tests/distributed/rank_of_pipeline.hpp"
 #include "tests/graph/partition/harness.hpp"
-#include "tests/graph/pipeline/pipelined_step.hpp"
 #include "tests/graph/training/fixture.hpp"
 #include "tests/graph/training/models.hpp"
 
@@ -15,93 +12,10 @@ namespace {
 
 using namespace test;
 
-/// One rank's part of a pipelined step, with its states.
-class RankOfPipeline {
- public:
-  RankOfPipeline(const PassedStep& step, const Mesh& mesh, int chunks, const StateCutList& cuts, DType compute)
-      : step_(step),
-        inner_(without_pipeline(mesh)),
-        inner_rank_(rank_without_pipeline(mesh, world().rank())),
-        coordinate_(pipeline_coordinate(mesh, world().rank())),
-        device_(make_cpu_device({1, CpuIsa::automatic, true})),
-        states_(*device_),
-        cache_(*device_),
-        arena_(*device_),
-        groups_(world(), mesh) {
-    make(mesh, chunks, cuts, compute);
-    std::map<int, Program> programs;
-    for (const int s : segments_of(pipeline_, coordinate_)) {
-      LoweringOptions options;
-      options.role = pipeline_.segments[static_cast<std::size_t>(s)].name;
-      programs[s] = lower(pipeline_.segments[static_cast<std::size_t>(s)].graph, device_->oracle(), options).program;
-      arena_.reserve(programs[s].arena_bytes[0], MemorySpace::host);
-    }
-    const Table initial = step.states();
-    for (const std::string& name : states_of(pipeline_, coordinate_)) states_.add(name, part(name, initial.at(name)));
-    executor_.emplace(pipeline_, coordinate_, std::move(programs), *device_, states_, cache_, arena_, groups_);
-  }
-
-  Tensor part(const std::string& name, const Tensor& whole) const {
-    const auto placement = placements_.find(name);
-    return placement == placements_.end() ? whole : part_of(whole, placement->second, inner_.coordinates(inner_rank_));
-  }
-
-  bool run(std::int64_t number, const Table& whole, bool guarded = true) {
-    std::vector<Table> feeds;
-    const SampleRange range = rank_samples(step_.pass_samples, inner_, inner_rank_);
-    for (int j = 0; j < step_.micro_batches; ++j) {
-      Table& table = feeds.emplace_back(step_.pass_feeds(whole, j));
-      for (auto& [name, value] : table)
-        if (value.shape().rank() > 0) value = rows(value, range.first, range.count);
-      table[kRankSampleOffset] = Tensor::scalar(range.first);
-      for (std::size_t a = 0; a < inner_.axes.size(); ++a)
-        table[coordinate_input(inner_.axes[a].name)] = Tensor::scalar<std::int64_t>(inner_.coordinates(inner_rank_)[a]);
-    }
-    const auto bind = [&](Executor& segment, int micro_batch) {
-      for (const auto& [name, value] : feeds[static_cast<std::size_t>(std::max(micro_batch, 0))])
-        if (segment.has_feed(name)) segment.bind(name, value);
-    };
-    return executor_->run(number, bind, guarded);
-  }
-
-  Tensor fetch(const std::string& name) const { return executor_->fetch(name); }
-  std::set<std::string> states() const { return states_of(pipeline_, coordinate_); }
-  Tensor state(const std::string& name) const { return states_.read(name); }
-
- private:
-  void make(const Mesh& mesh, int chunks, const StateCutList& cuts, DType compute) {
-    const Graph pass = step_.graph(Pass::middle), last = step_.graph(Pass::last);
-    placements_ = state_placements(last, inner_, cuts);
-    LoweringOptions options;
-    options.mesh = inner_;
-    options.rank = inner_rank_;
-    options.cuts = settled_cuts(inner_, placements_);
-    options.without = {"accumulate"};
-    LoweringOptions of_pass = options;
-    of_pass.compute = compute;
-    const PipelineShape shape{mesh.axis_size(kPipelineAxis), chunks, static_cast<int>(step_.micro_batches)};
-    pipeline_ = make_pipeline(lower_graph(pass, device_->oracle(), of_pass, "recompute"),
-                              lower_graph(last, device_->oracle(), options, "cse"),
-                              choose_stages(pass, {shape.ranks, shape.chunks, shape.micro_batches}), shape);
-  }
-
-  PassedStep step_;
-  Mesh inner_;
-  int inner_rank_, coordinate_;
-  std::map<std::string, Placement> placements_;
-  Pipeline pipeline_;
-  std::unique_ptr<Device> device_;
-  StateTable states_;
-  KernelCache cache_;
-  ArenaPool arena_;
-  CommunicatorSet groups_;
-  std::optional<PipelineExecutor> executor_;
-};
-
 void expect_training_alike(const PassedStep& step, const Mesh& mesh, int chunks, const StateCutList& cuts = {},
                            double tolerance = 1e-4) {
   SCOPED_TRACE(mesh.str());
-  RankOfPipeline rank(step, mesh, chunks, cuts, DType::f32);
+  RankOfPipeline rank(world(), step, mesh, chunks, cuts);
   Table whole = step.states();
   for (int n = 0; n < 4; ++n) {
     const Table feeds = step.feeds(n), expected = step.run(whole, feeds);
@@ -181,7 +95,7 @@ TEST(PipelineExecution, MeshesOfThreeAxesTrainAsOnOneRank) {
 
 TEST(PipelineExecution, ALossThatIsNotFiniteChangesNothingOnAnyRank) {
   const PassedStep step = mlp_step(4);
-  RankOfPipeline rank(step, all_ranks(), 1, {}, DType::f32);
+  RankOfPipeline rank(world(), step, all_ranks(), 1);
   Table feeds = step.feeds(0);
   EXPECT_TRUE(rank.run(1, feeds));
   Table before;

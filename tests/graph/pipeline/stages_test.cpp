@@ -48,13 +48,31 @@ TEST(PlaceInStages, NoNodeReadsALaterSegment) {
       }
 }
 
-TEST(PlaceInStages, GradientsAreSummedUpWhereTheirParameterIs) {
-  const Graph pass = deep_mlp("8,8,8").graph(Pass::middle);
-  const StagedPass staged = place_in_stages(pass, choose_stages(pass, {4, 1, 2}));
+PassedStep tiny_gpt2() {
+  return {network("gpt2", {{"vocabulary", "13"},
+                           {"width", "16"},
+                           {"heads", "4"},
+                           {"layers", "2"},
+                           {"sequence", "5"},
+                           {"positions", "8"}}),
+          plain_job(),
+          2,
+          2,
+          Shape{5},
+          13};
+}
+
+void expect_sums_at_home(const Graph& pass, int stages) {
+  const StagedPass staged = place_in_stages(pass, choose_stages(pass, {stages, 1, 2}));
   for (const auto& [state, home] : staged.homes)
     if (const auto sum = staged.homes.find(kAccumulated + state); sum != staged.homes.end()) {
-      EXPECT_EQ(sum->second, home) << state;
+      EXPECT_EQ(sum->second, home) << state << " of " << stages << " stages";
     }
+}
+
+TEST(PlaceInStages, GradientsAreSummedUpWhereTheirParameterIs) {
+  expect_sums_at_home(deep_mlp("8,8,8").graph(Pass::middle), 4);
+  for (const int stages : {2, 3, 4, 8}) expect_sums_at_home(tiny_gpt2().graph(Pass::middle), stages);
 }
 
 }  // namespace
