@@ -128,12 +128,18 @@ class Maker {
     std::vector<std::vector<SegmentRun>> result;
     for (const RankSchedule& schedule : pipeline_schedule(shape_.ranks, shape_.micro_batches, shape_.chunks)) {
       std::vector<SegmentRun>& runs = result.emplace_back();
-      for (const StagePass& pass : schedule)
-        if (!pass.backward || pass.stage != stages() - 1)
-          runs.push_back(
-              {pass.backward ? backward_segment(pass.stage, stages()) : forward_segment(pass.stage), pass.micro_batch});
+      for (const StagePass& pass : schedule) {
+        const bool last = pass.stage == stages() - 1;
+        if (pass.backward && last) continue;  // it is one with the forward pass
+        runs.push_back({pass.backward ? backward_segment(pass.stage, stages()) : forward_segment(pass.stage),
+                        pass.micro_batch,
+                        pass.backward ? 2.0
+                        : last        ? 3.0
+                                      : 1.0});
+      }
       const auto rank = static_cast<int>(result.size()) - 1;
-      for (int level = 0; level < end_.levels; ++level) runs.push_back({first_update() + end_.segment(level, rank), 0});
+      for (int level = 0; level < end_.levels; ++level)
+        runs.push_back({first_update() + end_.segment(level, rank), 0, 1});
     }
     return result;
   }

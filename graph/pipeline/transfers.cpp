@@ -23,6 +23,7 @@ struct Message {
 struct Life {
   int begin = 0, end = -1;
   bool sent = false;
+  double made = 0, taken = 0;  ///< times: the run that makes it begins; the last receive is posted, where it is sent
   void touch(int position) {
     if (end < 0) begin = position;
     begin = std::min(begin, position), end = std::max(end, position);
@@ -41,6 +42,7 @@ class Scripts {
   std::vector<RankScript> run(const std::vector<StateCopy>& copies) {
     find_messages();
     post_in_order();
+    find_times();
     for (std::size_t r = 0; r < scripts_.size(); ++r) {
       add_buffers(static_cast<int>(r));
       add_actions(static_cast<int>(r));
@@ -96,6 +98,43 @@ class Scripts {
     }
   }
 
+  /// When runs begin and end if none waits for anything but what it reads.
+  void find_times() {
+    std::map<std::pair<int, int>, std::vector<std::pair<int, int>>> needs;  // rank, position -> the makers' places
+    for (const Message& m : messages_) needs[{m.to, m.read_by}].emplace_back(m.from, m.sent_after);
+    begin_.resize(order_.size()), end_.resize(order_.size());
+    const auto done = [&](const Place& p) {
+      return static_cast<std::size_t>(p.second) < end_[static_cast<std::size_t>(p.first)].size();
+    };
+    for (bool moved = true; moved;) {
+      moved = false;
+      for (std::size_t r = 0; r < order_.size(); ++r)
+        while (end_[r].size() < order_[r].size()) {
+          const auto& makers = needs[{static_cast<int>(r), static_cast<int>(end_[r].size())}];
+          if (!std::all_of(makers.begin(), makers.end(), done)) break;
+          double start = end_[r].empty() ? 0 : end_[r].back();
+          for (const Place& p : makers) start = std::max(start, end_of(p));
+          begin_[r].push_back(start);
+          end_[r].push_back(start + order_[r][end_[r].size()].work);
+          moved = true;
+        }
+    }
+    for (std::size_t r = 0; r < order_.size(); ++r)
+      if (end_[r].size() < order_[r].size())
+        throw InternalError(fmt::format("pipeline: rank {} waits for ever for what its segment {} reads", r,
+                                        order_[r][end_[r].size()].segment));
+    for (const Message& m : messages_) {
+      const double posted = m.posted_before == 0 ? 0 : end_of({m.to, m.posted_before - 1});
+      Life& sent = life(m.from, static_cast<std::size_t>(m.crossing), m.micro_batch);
+      sent.taken = std::max(sent.taken, posted);
+      sent.made = begin_[static_cast<std::size_t>(m.from)][static_cast<std::size_t>(m.sent_after)];
+    }
+  }
+
+  double end_of(const Place& p) const {
+    return end_[static_cast<std::size_t>(p.first)][static_cast<std::size_t>(p.second)];
+  }
+
   void add_buffers(int rank) {
     RankScript& script = scripts_[static_cast<std::size_t>(rank)];
     for (const auto& [key, lives] : lives_) {
@@ -106,16 +145,19 @@ class Scripts {
     }
   }
 
-  /// The fewest such that a slot is touched again only after its micro-batch is done with it; two where it is sent, so
-  /// that the next pass need not wait until it has left.
+  /// The fewest such that a slot is touched again only after its micro-batch is done with it, and where it is sent,
+  /// when the other end has posted the receive, by the times of a run without delays: so that no sender waits for a
+  /// receiver that needs the value much later. Two at least where it is sent, for the time that it travels.
   int slots(const std::vector<Life>& lives) const {
     const auto alive = [](const Life& l) { return l.end >= 0; };
     const auto n = static_cast<int>(std::count_if(lives.begin(), lives.end(), alive));
     const bool sent = std::any_of(lives.begin(), lives.end(), [](const Life& l) { return l.sent; });
     for (int slots = std::min(n, sent ? 2 : 1); slots < n; ++slots) {
       bool apart = true;
-      for (int j = 0; j + slots < n; ++j)
-        apart = apart && lives[static_cast<std::size_t>(j + slots)].begin > lives[static_cast<std::size_t>(j)].end;
+      for (int j = 0; j + slots < n; ++j) {
+        const Life &first = lives[static_cast<std::size_t>(j)], &next = lives[static_cast<std::size_t>(j + slots)];
+        apart = apart && next.begin > first.end && (!sent || next.made >= first.taken);
+      }
       if (apart) return slots;
     }
     return std::max(n, 1);
@@ -174,15 +216,16 @@ class Scripts {
     if (writer != position_.end()) action(m.from, writer->second.second).reuses.push_back(number);
   }
 
-  /// After everything else, when no rank reads the old value any more.
+  /// Sent after the last run, which made the value and sends nothing else, and received when none here reads the old
+  /// one.
   void add_copies(const std::vector<StateCopy>& copies) {
     for (const StateCopy& copy : copies) {
       RankScript &from = scripts_[static_cast<std::size_t>(copy.from)],
                  &to = scripts_[static_cast<std::size_t>(copy.to)];
-      PipelineAction& end = from.actions.back();
-      if (end.sends_to == 0) end.sends_from = static_cast<int>(from.sends.size());
+      PipelineAction& last = *(from.actions.end() - 2);
+      if (last.sends_to == 0) last.sends_from = static_cast<int>(from.sends.size());
       from.sends.push_back({copy.state, copy.to, -1, 0});
-      end.sends_to = static_cast<int>(from.sends.size());
+      last.sends_to = static_cast<int>(from.sends.size());
       to.actions.back().needs.push_back(static_cast<int>(to.receives.size()));
       to.receives.push_back({copy.state, copy.from, -1, 0});
       posted_before_[static_cast<std::size_t>(copy.to)].push_back(static_cast<int>(to.actions.size()) - 1);
@@ -205,6 +248,7 @@ class Scripts {
   std::map<std::pair<int, int>, std::vector<Life>> lives_;  ///< rank, crossing
   std::map<std::pair<int, int>, int> buffer_;               ///< likewise
   std::vector<Message> messages_;
+  std::vector<std::vector<double>> begin_, end_;           ///< by rank and position
   std::map<std::size_t, std::vector<int>> posted_before_;  ///< by rank, of its receives
 };
 

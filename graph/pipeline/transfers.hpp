@@ -12,6 +12,7 @@ namespace weft {
 struct SegmentRun {
   int segment = 0;      ///< as crossings count them
   int micro_batch = 0;  ///< 0 in the update
+  double work = 1;      ///< about how long it takes, beside the others
 };
 
 /// A state that goes from the rank that updates it to another that holds it.

@@ -1,5 +1,9 @@
 #include "tests/graph/pipeline/pipelined_step.hpp"
 
+#include <fmt/format.h>
+
+#include <cmath>
+
 #include "graph/ir/op_rules.hpp"
 #include "graph/ir/passes/attention.hpp"
 #include "graph/ir/passes/simplify.hpp"
@@ -116,6 +120,62 @@ std::vector<std::vector<Table>> PipelinedStep::run(std::vector<std::vector<Table
     return table;
   };
   return interpret_pipeline({inner_, pipelines_, states, of_rank, delivery}, guarded);
+}
+
+namespace {
+
+/// Over the largest element, at least 0.01: gradients that are 0 but for rounding are no scale.
+double scaled_distance(const Tensor& a, const Tensor& b) {
+  if (a.dtype() != b.dtype() || a.shape() != b.shape()) return HUGE_VAL;
+  double worst = 0, scale = 1e-2;
+  for (std::int64_t i = 0; i < a.elements(); ++i) {
+    const double x = a.as_double(i), y = b.as_double(i);
+    if (std::isfinite(y)) scale = std::max(scale, std::abs(y));
+    if (x == y || (std::isnan(x) && std::isnan(y))) continue;
+    worst = std::isnan(x - y) ? HUGE_VAL : std::max(worst, std::abs(x - y));
+  }
+  return worst / scale;
+}
+
+std::string difference_after(const PipelinedStep& pipelined, const std::vector<std::vector<Table>>& fetches,
+                             const std::vector<std::vector<Table>>& states, const Table& expected, const Table& whole,
+                             double tolerance) {
+  for (std::size_t r = 0; r < states.size(); ++r)
+    for (std::size_t c = 0; c < states[r].size(); ++c) {
+      const auto differs = [&](const std::string& name, const Tensor& value, const Tensor& wanted) {
+        const double distance = scaled_distance(value, wanted);
+        return distance <= tolerance ? "" : fmt::format("'{}' at {}, {} is off by {}", name, r, c, distance);
+      };
+      for (const auto& [name, value] : expected) {
+        if (fetches[r][c].count(name) == 0) return fmt::format("'{}' is not fetched at {}, {}", name, r, c);
+        if (const std::string text = differs(name, fetches[r][c].at(name), value); !text.empty()) return text;
+      }
+      for (const auto& [name, value] : states[r][c]) {
+        if (name.starts_with(kAccumulated)) continue;
+        const Tensor wanted = pipelined.part(static_cast<int>(r), name, whole.at(name));
+        if (const std::string text = differs(name, value, wanted); !text.empty()) return text;
+      }
+    }
+  return "";
+}
+
+}  // namespace
+
+std::string first_difference(const PassedStep& step, const Mesh& mesh, int chunks, double tolerance,
+                             const StateCutList& cuts, int steps) {
+  const PipelinedStep pipelined(step, mesh, chunks, cuts);
+  for (const Delivery delivery : {Delivery::early, Delivery::late}) {
+    Table whole = step.states();
+    auto states = pipelined.initial_states(whole);
+    for (int n = 0; n < steps; ++n) {
+      const Table feeds = step.feeds(n);
+      const auto fetches = pipelined.run(states, feeds, delivery, false);
+      const Table expected = step.run(whole, feeds);
+      const std::string text = difference_after(pipelined, fetches, states, expected, whole, tolerance);
+      if (!text.empty()) return fmt::format("after step {}: {}", n, text);
+    }
+  }
+  return "";
 }
 
 }  // namespace weft::test

@@ -60,4 +60,9 @@ class PipelinedStep {
   std::vector<Pipeline> pipelines_;
 };
 
+/// Runs several steps, delivering messages early and late: where fetches on any rank or lasting states are further from
+/// one rank's than `tolerance`, scaled (0: bit for bit), or "".
+std::string first_difference(const PassedStep& step, const Mesh& mesh, int chunks, double tolerance,
+                             const StateCutList& cuts = {}, int steps = 2);
+
 }  // namespace weft::test
