@@ -9,6 +9,7 @@
 #include "graph/ir/passes/prune.hpp"
 #include "graph/pipeline/pass_nodes.hpp"
 #include "graph/pipeline/schedule.hpp"
+#include "graph/pipeline/split_sums.hpp"
 #include "graph/pipeline/transfers.hpp"
 #include "graph/pipeline/update.hpp"
 #include "weft/error.hpp"
@@ -19,7 +20,10 @@ namespace {
 class Maker {
  public:
   Maker(const Graph& pass, const Graph& last, const StageCut& cut, const PipelineShape& shape)
-      : pass_(pruned(pass)), update_(update_of_step(last)), shape_(shape), staged_(place_in_stages(pass_, cut)) {
+      : pass_(split(pruned(pass), cut, shape)),
+        update_(join_sums(update_of_step(last), shares_)),
+        shape_(shape),
+        staged_(place_in_stages(pass_, cut)) {
     check(cut);
     std::map<std::string, int> homes;
     for (const auto& [state, stage] : staged_.homes) homes[state] = stage % shape.ranks;
@@ -49,6 +53,10 @@ class Maker {
   int stages() const { return shape_.ranks * shape_.chunks; }
   int first_update() const { return segment_count(stages()); }
   int first_start() const { return first_update() + end_.rules.segments; }
+
+  Graph split(Graph pass, const StageCut& cut, const PipelineShape& shape) {
+    return shape.micro_batches > 1 ? split_sums(pass, cut, shares_) : pass;
+  }
 
   void check(const StageCut& cut) const {
     check_internal(shape_.ranks > 1 && shape_.chunks >= 1 && shape_.micro_batches >= 1,
@@ -108,7 +116,10 @@ class Maker {
       for (const GraphOutput& o : s.graph.outputs())
         if (o.role == OutputRole::state) held[o.name].insert(s.rank);
     }
+    for (const ShareOfSum& share : shares_) result_.shares[share.name] = share.type;
     for (const auto& [state, ranks] : held) {
+      check_internal(ranks.size() == 1 || !state.starts_with(kAccumulated),
+                     "several ranks hold the sum '" + state + "'");
       std::vector<int>& list = result_.held[state];
       list.assign(ranks.begin(), ranks.end());
       if (const auto by = end_.updated_by.find(state); by != end_.updated_by.end())
@@ -157,6 +168,7 @@ class Maker {
     }
   }
 
+  std::vector<ShareOfSum> shares_;
   const Graph pass_, update_;
   PipelineShape shape_;
   StagedPass staged_;

@@ -81,7 +81,9 @@ struct RankScript {
 struct Pipeline {
   PipelineShape shape;
   std::vector<PipelineSegment> segments;
-  std::vector<RankScript> scripts;               ///< by coordinate along the axis
+  std::vector<RankScript> scripts;  ///< by coordinate along the axis
+  /// Sums between passes that the step does not have: shares of a tied weight's gradient (zero, transient).
+  std::map<std::string, TensorType> shares;
   std::map<std::string, std::vector<int>> held;  ///< the coordinates that hold each state; what updates it is first
 };
 

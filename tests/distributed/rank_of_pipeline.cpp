@@ -26,7 +26,13 @@ RankOfPipeline::RankOfPipeline(Communicator& world, const PassedStep& step, cons
     arena_.reserve(programs[s].arena_bytes[0], MemorySpace::host);
   }
   const Table initial = step.states();
-  for (const std::string& name : states()) states_.add(name, part(name, initial.at(name)));
+  for (const std::string& name : states()) {
+    const auto share = pipeline_.shares.find(name);
+    if (share != pipeline_.shares.end())
+      states_.add(name, InitialValue::zeros(share->second.dtype, share->second.shape), StateScope::transient);
+    else
+      states_.add(name, part(name, initial.at(name)));
+  }
   executor_.emplace(pipeline_, coordinate_, std::move(programs), *device_, states_, cache_, arena_, groups_);
 }
 

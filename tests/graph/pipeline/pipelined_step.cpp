@@ -102,7 +102,12 @@ std::vector<std::vector<Table>> PipelinedStep::initial_states(const Table& whole
   for (int r = 0; r < inner_.ranks(); ++r) {
     auto& ranks = result.emplace_back(pipelines_.front().scripts.size());
     for (const auto& [state, holders] : pipelines_.front().held)
-      for (const int c : holders) ranks[static_cast<std::size_t>(c)][state] = part(r, state, whole.at(state));
+      for (const int c : holders) {
+        const auto share = pipelines_[static_cast<std::size_t>(r)].shares.find(state);
+        ranks[static_cast<std::size_t>(c)][state] = share != pipelines_[static_cast<std::size_t>(r)].shares.end()
+                                                        ? Tensor(share->second.dtype, share->second.shape)
+                                                        : part(r, state, whole.at(state));
+      }
   }
   return result;
 }
