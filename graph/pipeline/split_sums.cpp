@@ -67,9 +67,13 @@ Graph split(const Graph& pass, const SplitPlace& place, const ShareOfSum& share)
 Graph split_sums(const Graph& pass, const StageCut& cut, std::vector<ShareOfSum>& shares) {
   Graph result = pass;
   std::map<std::string, int> counts;
+  std::map<std::string, std::string> whole_of;  // a share may be split again
   while (const std::optional<SplitPlace> place = find_split(result, cut)) {
-    const std::string whole = result.outputs()[place->output].name;
+    const std::string sum = result.outputs()[place->output].name;
+    const auto share_of = whole_of.find(sum);
+    const std::string whole = share_of == whole_of.end() ? sum : share_of->second;
     shares.push_back({fmt::format("{}@{}", whole, ++counts[whole]), whole, result.type(place->moved)});
+    whole_of[shares.back().name] = whole;
     result = split(result, *place, shares.back());
   }
   return result;

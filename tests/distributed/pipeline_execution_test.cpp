@@ -1,6 +1,8 @@
 // Pipelined steps on real ranks: cut, lowered, compiled and run, against one rank's passes, interpreted.
 #include <gtest/gtest.h>
 
+#include "graph/lowering/lower.hpp"
+#include "kernels/cpu/cpu_device.hpp"
 #include "tests/comm/mpi/world.hpp"
 #include "tests/distributed/rank_of_pipeline.hpp"
 #include "tests/graph/partition/harness.hpp"
@@ -91,6 +93,23 @@ TEST(PipelineExecution, MeshesOfThreeAxesTrainAsOnOneRank) {
                           {"transformer.h.1.attn.c_attn.weight", "tensor", 1, 3},
                           {"transformer.wte.weight", "tensor", 0}};
   expect_training_alike(gpt2_step(4), mesh(1, 2, 2), 1, cuts);
+}
+
+TEST(PipelineExecution, SixteenBitsAreRoundedWhereOneProgramRoundsThem) {
+  PassedStep step = gpt2_step(2), narrow = step;
+  const std::unique_ptr<Device> device = make_cpu_device({1, CpuIsa::automatic, true});
+  LoweringOptions options;
+  options.compute = DType::bf16;
+  narrow.rewrite = [&](const Graph& g) { return lower_graph(g, device->oracle(), options, "precision"); };
+  RankOfPipeline rank(world(), step, all_ranks(), 1, {}, DType::bf16);
+  Table whole = step.states();
+  const Table feeds = step.feeds(0), expected = narrow.run(whole, feeds);
+  ASSERT_TRUE(rank.run(1, feeds));
+  EXPECT_LE(scaled_difference(rank.fetch("loss"), expected.at("loss")), 1e-4);
+  EXPECT_LE(scaled_difference(rank.fetch("grad_norm"), expected.at("grad_norm")), 1e-2);
+  bool narrowed = false;
+  for (const PipelineBuffer& b : rank.pipeline().scripts[0].buffers) narrowed |= b.type.dtype == DType::bf16;
+  EXPECT_TRUE(narrowed);
 }
 
 TEST(PipelineExecution, ALossThatIsNotFiniteChangesNothingOnAnyRank) {

@@ -24,8 +24,9 @@ ModelMaker network(const std::string& name, const std::map<std::string, std::str
 
 Graph PassedStep::graph(Pass pass) const {
   const Model model = make(pass_samples);
-  return simplify(
+  Graph step = simplify(
       build_training_step(model, job, {pass_samples, pass_samples * micro_batches, pass, {9, 3}, target_sample}).graph);
+  return rewrite ? rewrite(step) : step;
 }
 
 Table PassedStep::states() const {

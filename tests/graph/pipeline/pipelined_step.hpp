@@ -24,6 +24,8 @@ struct PassedStep {
   std::optional<Shape> target_sample = Shape{};
   std::int64_t classes = 4;
 
+  std::function<Graph(const Graph&)> rewrite = {};  ///< of graphs, where set
+
   Graph graph(Pass pass) const;  ///< simplified
   Table states() const;          ///< before the first step
   /// What a whole step of number `n` reads.
