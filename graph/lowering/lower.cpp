@@ -86,4 +86,21 @@ Lowered lower(const Graph& graph, const KernelOracle& oracle, const LoweringOpti
   return result;
 }
 
+Graph lower_graph(const Graph& graph, const KernelOracle& oracle, const LoweringOptions& options,
+                  std::string_view last) {
+  check_compilable(graph);
+  check_without(options.without);
+  lowering::StepIr step;
+  step.graph = graph;
+  const lowering::PassContext context{oracle, options};
+  const auto all = lowering::passes();
+  const auto end =
+      std::find_if(all.rbegin(), all.rend(), [&](const lowering::Pass& pass) { return pass.name == last; });
+  check_internal(end != all.rend(), "lower_graph: there is no such pass");
+  for (const lowering::Pass& pass : all.first(static_cast<std::size_t>(all.rend() - end)))
+    run_pass(pass, step, context);
+  check_internal(step.form == lowering::Form::graph, "lower_graph: the pass is not one over graphs");
+  return std::move(step.graph);
+}
+
 }  // namespace weft

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "graph/lowering/units.hpp"
@@ -70,5 +71,10 @@ std::vector<std::string> switchable_passes();
 /// times in the records: equal graphs, options and oracle answers give equal Programs. Throws UserError naming node and
 /// refusals where the device has no kernel, and for a pass that cannot be left out.
 Lowered lower(const Graph& graph, const KernelOracle& oracle, const LoweringOptions& options);
+
+/// The passes over the step graph alone, from the first to the one called `last` (the last of that name): what a
+/// pipeline is cut from, so that its segments hold the values that one Program would.
+Graph lower_graph(const Graph& graph, const KernelOracle& oracle, const LoweringOptions& options,
+                  std::string_view last);
 
 }  // namespace weft

@@ -18,6 +18,8 @@ double product_of(const Shape& shape, const Dims& dims) {
   return n;
 }
 
+}  // namespace
+
 double flops_of(const Graph& graph, const Node& node) {
   const auto elements = [&](ValueId v) { return static_cast<double>(graph.type(v).shape.elements()); };
   switch (node.op) {
@@ -44,6 +46,8 @@ double flops_of(const Graph& graph, const Node& node) {
     default: return 0;
   }
 }
+
+namespace {
 
 /// The part of the whole that the rank with most has.
 double share(const AxisPlacement& p) {

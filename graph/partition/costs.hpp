@@ -8,6 +8,9 @@ namespace weft {
 /// Bytes that a rank sends (and receives) to bring a value from one placement into another over `ranks` ranks.
 double moved_bytes(const TensorType& type, const AxisPlacement& from, const AxisPlacement& to, int ranks);
 
+/// Multiplications and additions of a contraction; 0 for other nodes.
+double flops_of(const Graph& graph, const Node& node);
+
 /// What one rank does in a step.
 struct StepCost {
   double flops = 0;        ///< of contractions

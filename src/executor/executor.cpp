@@ -80,7 +80,7 @@ std::byte* ArenaPool::data(MemorySpace space) const {
 }
 
 Executor::Executor(Program program, Device& device, StateTable& states, KernelCache& cache, ArenaPool& arena,
-                   CommunicatorSet* groups)
+                   CommunicatorSet* groups, const std::set<std::string>& bound_fetches)
     : program_(std::move(program)),
       device_(&device),
       base_(program_.buffers.size(), nullptr),
@@ -103,6 +103,7 @@ Executor::Executor(Program program, Device& device, StateTable& states, KernelCa
         device.copy(base_[b], buffer.space, buffer.literal.value().data(), MemorySpace::host, buffer.bytes, Lane::copy);
         break;
       case BufferKind::fetch:
+        if (bound_fetches.count(buffer.name) != 0) break;
         owned_.push_back(device.allocate(buffer.bytes, buffer.space));
         base_[b] = owned_.back()->data();
         break;
@@ -123,8 +124,9 @@ void Executor::resolve(std::size_t n, const std::vector<std::shared_ptr<Kernel>>
   const Instruction& instruction = program_.instructions[n];
   Bound& bound = bound_[n];
   const auto add = [&](const View& view) {
-    if (program_.buffers[static_cast<std::size_t>(view.buffer)].kind == BufferKind::feed)
-      bound.feeds.emplace_back(static_cast<int>(bound.arguments.size()), view.buffer);
+    const BufferKind kind = program_.buffers[static_cast<std::size_t>(view.buffer)].kind;
+    if (kind == BufferKind::feed || kind == BufferKind::fetch)
+      bound.moving.emplace_back(static_cast<int>(bound.arguments.size()), view.buffer);
     bound.arguments.push_back(address(view));
   };
   for (const View& v : instruction.reads) add(v);
@@ -141,11 +143,20 @@ void Executor::resolve(std::size_t n, const std::vector<std::shared_ptr<Kernel>>
 void Executor::bind(const std::string& feed, const std::byte* data, std::int64_t bytes) {
   const int b = program_.find_buffer(feed, BufferKind::feed);
   check_internal(b >= 0, "program '" + program_.role + "' has no feed '" + feed + "'");
-  const Buffer& buffer = program_.buffers[static_cast<std::size_t>(b)];
-  if (bytes != buffer.bytes)
-    throw InternalError(
-        fmt::format("program '{}': feed '{}' takes {} bytes, given {}", program_.role, feed, buffer.bytes, bytes));
-  base_[static_cast<std::size_t>(b)] = const_cast<std::byte*>(data);  // a feed is only ever read
+  bind_buffer(b, feed, const_cast<std::byte*>(data), bytes);  // a feed is only ever read
+}
+
+void Executor::bind_fetch(const std::string& fetch, std::byte* data, std::int64_t bytes) {
+  const int b = program_.find_buffer(fetch, BufferKind::fetch);
+  check_internal(b >= 0, "program '" + program_.role + "' has no fetch '" + fetch + "'");
+  bind_buffer(b, fetch, data, bytes);
+}
+
+void Executor::bind_buffer(int buffer, const std::string& name, std::byte* data, std::int64_t bytes) {
+  const std::int64_t wanted = program_.buffers[static_cast<std::size_t>(buffer)].bytes;
+  if (bytes != wanted)
+    throw InternalError(fmt::format("program '{}': '{}' takes {} bytes, given {}", program_.role, name, wanted, bytes));
+  base_[static_cast<std::size_t>(buffer)] = data;
 }
 
 namespace {
@@ -187,9 +198,11 @@ void Executor::finish_collective(int n, ExecutionObserver* observer) {
 void Executor::execute(std::size_t n, std::int64_t step, ExecutionObserver* observer) {
   const Instruction& instruction = program_.instructions[n];
   Bound& bound = bound_[n];
-  for (const auto& [argument, feed] : bound.feeds) {
-    const View& view = instruction.reads.at(static_cast<std::size_t>(argument));
-    bound.arguments[static_cast<std::size_t>(argument)] = base_[static_cast<std::size_t>(feed)] + view.offset;
+  for (const auto& [argument, buffer] : bound.moving) {
+    const auto a = static_cast<std::size_t>(argument);
+    const std::size_t reads = instruction.reads.size();
+    const View& view = a < reads ? instruction.reads[a] : instruction.writes.at(a - reads);
+    bound.arguments[a] = base_[static_cast<std::size_t>(buffer)] + view.offset;
   }
   switch (instruction.kind) {
     case InstructionKind::kernel: device_->launch(*bound.kernel, bound.arguments, instruction.lane); break;
@@ -211,7 +224,7 @@ void Executor::execute(std::size_t n, std::int64_t step, ExecutionObserver* obse
 bool Executor::run(std::int64_t step, ExecutionObserver* observer) {
   for (std::size_t b = 0; b < base_.size(); ++b)
     if (base_[b] == nullptr && program_.buffers[b].bytes > 0)
-      throw InternalError("feed '" + program_.buffers[b].name + "' is not bound");
+      throw InternalError("program '" + program_.role + "': '" + program_.buffers[b].name + "' is not bound");
   bool complete = true;
   for (std::size_t n = 0; n < program_.instructions.size() && complete; ++n) {
     if (observer != nullptr) observer->begin(program_, static_cast<int>(n));

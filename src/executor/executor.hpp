@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -77,14 +78,17 @@ class Executor {
  public:
   /// Compiles kernels (through the cache) and resolves addresses. `arena` must be reserved already. Collective when the
   /// Program has collectives (it makes the groups). Throws InternalError when a state is missing or of another type.
+  /// Fetches in `bound_fetches` get their memory by bind_fetch.
   Executor(Program program, Device& device, StateTable& states, KernelCache& cache, ArenaPool& arena,
-           CommunicatorSet* groups);
+           CommunicatorSet* groups, const std::set<std::string>& bound_fetches = {});
 
   /// Binds a feed to host memory of `bytes` bytes that stays valid during `run`. Throws InternalError on a wrong size.
   void bind(const std::string& feed, const std::byte* data, std::int64_t bytes);
   void bind(const std::string& feed, const Tensor& value) {
     bind(feed, value.data(), static_cast<std::int64_t>(value.bytes()));
   }
+  /// The same for a fetch of `bound_fetches`: it is written there.
+  void bind_fetch(const std::string& fetch, std::byte* data, std::int64_t bytes);
   bool has_feed(const std::string& feed) const { return program_.find_buffer(feed, BufferKind::feed) >= 0; }
 
   /// Runs all instructions. Collective as the Program is. `step` labels collectives. False when the observer ended it.
@@ -101,12 +105,13 @@ class Executor {
   struct Bound {
     std::shared_ptr<Kernel> kernel;
     std::vector<std::byte*> arguments;
-    std::vector<std::pair<int, int>> feeds;  ///< (argument, feed buffer): patched before each run
+    std::vector<std::pair<int, int>> moving;  ///< (argument, feed or fetch): patched before each run
     Communicator* group = nullptr;
   };
 
   void resolve(std::size_t instruction, const std::vector<std::shared_ptr<Kernel>>& kernels, CommunicatorSet* groups);
   std::byte* address(const View& view) const;
+  void bind_buffer(int buffer, const std::string& name, std::byte* data, std::int64_t bytes);
   void execute(std::size_t instruction, std::int64_t step, ExecutionObserver* observer);
   void start_collective(std::size_t instruction, std::int64_t step);
   void finish_collective(int instruction, ExecutionObserver* observer);
