@@ -24,19 +24,6 @@ inline constexpr const char* kRankSampleOffset = "rank_sample_offset";
 /// The run-time scalar (i64) that says where a rank stands along another axis: "coordinate/tensor". Absent likewise.
 std::string coordinate_input(const std::string& axis);
 
-/// One state that is cut along an axis other than "data", or that stays whole. States that no cut names follow from
-/// those that one does.
-struct StateCut {
-  static constexpr int kWhole = -1;
-
-  std::string state;
-  std::string axis;
-  int dimension = 0;        ///< kWhole: it is cut along none
-  std::int64_t blocks = 1;  ///< the dimension is so many runs, each cut alike: 3 for fused query, key and value weights
-  bool operator==(const StateCut&) const = default;
-};
-using StateCutList = std::vector<StateCut>;
-
 /// The local graph of `rank`: feeds are cut along their first dimension over the mesh axis "data" (split_evenly),
 /// states along other axes as `cuts` says and as follows from it, scalars and fetches are whole. State outputs lie as
 /// their states. States "accumulate/NAME" may hold this rank's own share, along "data", of a sum between the passes of

@@ -10,7 +10,6 @@
 #include "src/job/job_file.hpp"
 #include "src/train/job_inputs.hpp"
 #include "src/train/resolve_plan.hpp"
-#include "weft/communicator.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
@@ -45,9 +44,10 @@ Device& JobPrograms::device(int threads) {
 
 BuiltStep JobPrograms::build(const Arrangement& arrangement) {
   const int ranks = arrangement.ranks();
-  if (step_samples_ < ranks)
+  const int shares = unsplit_plan(job_, ranks).mesh.axis_size("data");
+  if (step_samples_ < shares)
     throw UserError(
-        fmt::format("batch: a step of {} samples leaves some of {} ranks without any", step_samples_, ranks));
+        fmt::format("batch: a step of {} samples leaves some of {} ranks without any", step_samples_, shares));
   const auto& oracle = device(arrangement.threads).oracle();
   StepCompiler compiler(*model_, job_, shapes_, length_, oracle);
   BuiltStep step;
@@ -71,8 +71,7 @@ BuiltStep JobPrograms::build(const Arrangement& arrangement) {
 
 void JobPrograms::check_data(const Plan& plan) {
   StepCompiler compiler(*model_, job_, shapes_, length_, device(plan.threads).oracle());
-  const auto alone = make_single_communicator();
-  const auto options = reader_options(job_, compiler, job_.data.train, step_samples_, *alone);
+  const auto options = reader_options(job_, compiler, job_.data.train, step_samples_, {}, 0);
   BatchReader training(options);
   if (!job_.data.eval.empty()) BatchReader evaluation(evaluation_reader(options, job_.data.eval, plan));
 }

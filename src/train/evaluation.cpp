@@ -3,17 +3,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <ostream>
 
 #include "comm/agreement.hpp"
-#include "comm/first_difference.hpp"
 #include "src/checkpoint/load.hpp"
 #include "src/job/job_file.hpp"
 #include "src/run/run_folder.hpp"
 #include "src/train/evaluator.hpp"
 #include "src/train/job_inputs.hpp"
+#include "src/train/program_agreement.hpp"
 #include "src/train/resolve_plan.hpp"
 #include "src/train/step_agreement.hpp"
 #include "weft/error.hpp"
@@ -86,7 +87,9 @@ EvaluationResult evaluate_checkpoint(const JobSpec& given, const fs::path& path,
                     checkpoint.path.string(), job.model));
   const JobData data = open_data(world, job, model.file, job.data.eval);
   StepCompiler compiler(model.file, job, data.shapes, {}, device.oracle());
-  const Plan plan = unsplit_plan(job, world.size());
+  const std::optional<Plan> trained =
+      checkpoint.meta.plan.empty() ? std::nullopt : std::optional(Plan::parse(checkpoint.meta.plan));
+  const Plan plan = evaluation_plan(job, world.size(), compiler, std::min(job.batch, data.samples), trained);
   ProgramSet programs(compiler, plan, world.rank());
   const std::vector<std::int64_t> sizes = batch_sizes(data.samples, evaluation_batch(plan));
   for (const std::int64_t size : sizes) programs.need_evaluation(size);
@@ -94,18 +97,17 @@ EvaluationResult evaluate_checkpoint(const JobSpec& given, const fs::path& path,
   StateTable states(device);
   add_model_states(states, compiler.model(sizes.front()), programs.tied());
   restore_model(states, checkpoint, job);
-  std::map<std::string, std::string> mine = programs.signatures();
-  mine["job"] = job_to_yaml(job);
-  mine["device"] = device.target().str();
-  if (const std::string difference = first_difference(world, mine); !difference.empty())
-    throw UserError("ranks do not agree: " + difference);
+  const std::string difference =
+      first_program_difference(world, plan.mesh, programs.programs(),
+                               {{"job", job_to_yaml(job)}, {"plan", plan.json()}, {"device", device.target().str()}});
+  if (!difference.empty()) throw UserError("ranks do not agree: " + difference);
 
   std::unique_ptr<CommunicatorSet> groups;
   if (world.size() > 1) groups = std::make_unique<CommunicatorSet>(world, plan.mesh);
   programs.build(device, states, groups.get());
   std::unique_ptr<Evaluator> evaluator;
   together(world, "opening the evaluation data", [&] {
-    const ReaderOptions reader = reader_options(job, compiler, data.path, sizes.front(), world);
+    const ReaderOptions reader = reader_options(job, compiler, data.path, sizes.front(), plan.mesh, world.rank());
     evaluator = std::make_unique<Evaluator>(programs, evaluation_reader(reader, data.path, plan));
     return std::vector<std::byte>{};
   });

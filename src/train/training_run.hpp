@@ -19,6 +19,7 @@
 #include "src/train/observers.hpp"
 #include "src/train/program_set.hpp"
 #include "src/train/reporter.hpp"
+#include "src/train/resolve_plan.hpp"
 #include "src/train/stop_wish.hpp"
 #include "src/train/trainer.hpp"
 
@@ -50,8 +51,8 @@ class TrainingRun {
   std::int64_t memory_for_each_rank();
   void agree_on_programs();
   void check_same_data_position(const LoadedCheckpoint& loaded) const;
-  /// Into how many passes the former start, on as many ranks, cut a step.
-  std::optional<std::int64_t> former_passes() const;
+  /// What this start keeps of the former one's plan.
+  FormerPlan former_plan() const;
 
   // One step after another.
   void train_steps();

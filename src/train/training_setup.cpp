@@ -16,6 +16,7 @@
 #include "src/job/job_file.hpp"
 #include "src/train/job_inputs.hpp"
 #include "src/train/job_shapes.hpp"
+#include "src/train/program_agreement.hpp"
 #include "src/train/resolve_plan.hpp"
 #include "src/train/training_run.hpp"
 #include "weft/error.hpp"
@@ -161,24 +162,24 @@ std::int64_t TrainingRun::memory_for_each_rank() {
   return bytes;
 }
 
-/// Before the Programs' first message: ranks whose collectives differ would wait for each other, or add up what does
-/// not belong together.
 void TrainingRun::agree_on_programs() {
-  std::map<std::string, std::string> mine = programs_->signatures();
-  mine["plan"] = plan_.json();
-  mine["device"] = services_.device.target().str();
-  if (const std::string difference = first_difference(world_, mine); !difference.empty())
-    throw UserError("ranks do not agree: " + difference);
+  const std::string difference =
+      first_program_difference(world_, plan_.mesh, programs_->programs(),
+                               {{"plan", plan_.json()}, {"device", services_.device.target().str()}});
+  if (!difference.empty()) throw UserError("ranks do not agree: " + difference);
 }
 
 void TrainingRun::compile() {
   const std::int64_t memory = memory_for_each_rank();
-  plan_ = resolve_plan(job_, world_.size(), *compiler_, memory, former_passes());
-  if (former_passes() && plan_.micro_batches != *former_passes() && !job_.micro_batch)
+  const FormerPlan former = former_plan();
+  std::string remark;
+  plan_ = resolve_plan(job_, world_.size(), *compiler_, memory, former, &remark);
+  if (!remark.empty()) warn("warning: " + remark);
+  if (former.passes && plan_.micro_batches != *former.passes && !job_.micro_batch)
     warn(
         fmt::format("warning: the run was cut into {} passes a step, which do not fit the memory that is there now: {} "
                     "passes instead, whose sums round differently",
-                    *former_passes(), plan_.micro_batches));
+                    *former.passes, plan_.micro_batches));
   programs_ = std::make_unique<ProgramSet>(*compiler_, plan_, world_.rank());
   const std::vector<std::int64_t> sizes = batch_sizes(samples_, job_.batch);
   programs_->need_training(sizes.front());
@@ -207,7 +208,7 @@ void TrainingRun::compile() {
       static_cast<double>(summary.state_bytes) / 1048576.0, plan_.mesh.str(), services_.device.target().str()));
   const auto phase = times_.enter("data");
   together(world_, "reading the data", [&] {
-    ReaderOptions reader = reader_options(job_, *compiler_, job_.data.train, sizes.front(), world_);
+    ReaderOptions reader = reader_options(job_, *compiler_, job_.data.train, sizes.front(), plan_.mesh, world_.rank());
     for (const std::int64_t size : sizes) reader.passes[size] = compiler_->pass_samples_of(size, plan_);
     reader_ = std::make_unique<BatchReader>(reader);
     if (evaluation_samples_ > 0)
@@ -254,10 +255,15 @@ void TrainingRun::load() {
   check_same_data_position(*former_);
 }
 
-std::optional<std::int64_t> TrainingRun::former_passes() const {
-  if (!former_ || former_->meta.plan.empty()) return std::nullopt;
+FormerPlan TrainingRun::former_plan() const {
+  if (!former_ || former_->meta.plan.empty()) return {};
   const Plan plan = Plan::parse(former_->meta.plan);
-  return plan.mesh.ranks() == world_.size() ? std::optional(plan.micro_batches) : std::nullopt;
+  const Mesh mesh = unsplit_plan(job_, world_.size()).mesh;
+  FormerPlan former;
+  if (plan.mesh.axis_size("data") == mesh.axis_size("data")) former.passes = plan.micro_batches;
+  const JobSpec before = parse_job(former_->meta.job, former_->path.string(), job_.directory);
+  if (plan.mesh == mesh && before.parallel.split == job_.parallel.split) former.cuts = plan.cuts;
+  return former;
 }
 
 void TrainingRun::restore() {
