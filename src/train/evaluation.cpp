@@ -95,7 +95,7 @@ EvaluationResult evaluate_checkpoint(const JobSpec& given, const fs::path& path,
   for (const std::int64_t size : sizes) programs.need_evaluation(size);
 
   StateTable states(device);
-  add_model_states(states, compiler.model(sizes.front()), programs.tied());
+  add_model_states(states, compiler.model(sizes.front()), programs);
   restore_model(states, checkpoint, job);
   const std::string difference =
       first_program_difference(world, plan.mesh, programs.programs(),

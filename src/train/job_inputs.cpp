@@ -89,9 +89,11 @@ ReaderOptions evaluation_reader(ReaderOptions training, const std::string& path,
   return training;
 }
 
-void add_model_states(StateTable& states, const Model& model, const std::map<std::string, std::string>& tied) {
+void add_model_states(StateTable& states, const Model& model, const ProgramSet& programs) {
   for (const ModelState& state : model.states)
-    if (!tied.count(state.name)) states.add(state.name, state.initial);
+    if (!programs.tied().count(state.name))
+      states.add(state.name, state.initial, StateScope::lasting,
+                 programs.shard(state.name, {state.initial.dtype(), state.initial.shape()}));
 }
 
 }  // namespace weft

@@ -9,6 +9,7 @@
 #include "graph/onnx/model_file.hpp"
 #include "src/data/batch_reader.hpp"
 #include "src/data/data_file.hpp"
+#include "src/train/program_set.hpp"
 #include "src/train/step_compiler.hpp"
 #include "weft/communicator.hpp"
 #include "weft/job.hpp"
@@ -48,7 +49,7 @@ std::int64_t evaluation_batch(const Plan& plan);
 /// Samples of `path` in such batches, in file order, each once, not augmented.
 ReaderOptions evaluation_reader(ReaderOptions training, const std::string& path, const Plan& plan);
 
-/// Adds the model's states with their first values; tied ones once.
-void add_model_states(StateTable& states, const Model& model, const std::map<std::string, std::string>& tied);
+/// Adds this rank's parts of the model's states with their first values; tied ones once.
+void add_model_states(StateTable& states, const Model& model, const ProgramSet& programs);
 
 }  // namespace weft

@@ -55,6 +55,11 @@ void ProgramSet::place_states(const Graph& whole) {
     placements_.emplace(state, std::move(placement));
 }
 
+Shard ProgramSet::shard(const std::string& state, const TensorType& whole) const {
+  const auto found = placements_.find(state);
+  return shard_of(whole, found == placements_.end() ? Placement{} : found->second, plan_.mesh, rank_);
+}
+
 const Program& ProgramSet::main_program() const {
   check_internal(!steps_.empty(), "no training program was asked for");
   const PassSpec pass = compiler_.passes(steps_.front(), plan_).front();

@@ -60,8 +60,8 @@ class ProgramSet {
 
   /// All that were lowered. Before `build`, which takes them.
   std::vector<const Program*> programs() const;
-  /// How the states of all Programs lie on the mesh.
-  const std::map<std::string, Placement>& placements() const { return placements_; }
+  /// This rank's part of a state of this whole type.
+  Shard shard(const std::string& state, const TensorType& whole) const;
   /// States that training adds to the model's, with their first values.
   const std::map<std::string, AddedState>& added_states() const { return added_; }
   const std::map<std::string, std::string>& tied() const { return tied_; }
@@ -98,7 +98,7 @@ class ProgramSet {
   std::map<std::string, std::string> tied_;
   std::vector<std::string> trained_;
   std::int64_t batch_norm_group_ = 0;
-  std::map<std::string, Placement> placements_;
+  std::map<std::string, Placement> placements_;  ///< of the states of all Programs
 
   std::unique_ptr<KernelCache> kernels_;
   std::unique_ptr<ArenaPool> arena_;

@@ -224,9 +224,11 @@ void TrainingRun::load_states(std::int64_t step_samples) {
   std::set<std::string> placed;
   for (const ModelState& state : compiler_->model(step_samples).states) placed.insert(state.name);
   model_file_->forget_values(placed);
-  add_model_states(*states_, compiler_->model(step_samples), programs_->tied());
+  add_model_states(*states_, compiler_->model(step_samples), *programs_);
   compiler_->forget_initial_values();
-  for (const auto& [name, state] : programs_->added_states()) states_->add(name, state.initial, state.scope);
+  for (const auto& [name, state] : programs_->added_states())
+    states_->add(name, state.initial, state.scope,
+                 programs_->shard(name, {state.initial.dtype(), state.initial.shape()}));
   parameters_ = {programs_->trained().begin(), programs_->trained().end()};
 }
 
