@@ -97,25 +97,36 @@ class ScheduleCheck {
     }
     for (std::size_t u = 0; u < runs_.size(); ++u)
       require(runs_[u] == 1, graph_.units[u].name, "does not run exactly once");
-    require(flying_.empty(), "collective", "is not waited for");
+    require(read_.empty() && written_.empty(), "collective", "is not waited for");
   }
 
  private:
-  void touch(const LoweredUnit& unit, int tensor) const {
-    require(!flying_.count(graph_.root(tensor)), unit.name, "touches memory that a collective is using");
+  void check_read(const LoweredUnit& unit, int tensor) const {
+    require(!written_.count(graph_.root(tensor)), unit.name, "reads memory that a collective is writing");
+  }
+  void check_write(const LoweredUnit& unit, int tensor) const {
+    require(!written_.count(graph_.root(tensor)) && !read_.count(graph_.root(tensor)), unit.name,
+            "writes memory that a collective is using");
+  }
+
+  /// The memory that a collective writes: an all-reduce works in place.
+  static const std::vector<int>& written_by(const LoweredUnit& unit) {
+    return unit.collective.kind == CollectiveKind::all_reduce ? unit.inputs : unit.outputs;
   }
 
   void start(int u) {
     const LoweredUnit& unit = graph_.unit(u);
     ++runs_[index(u)];
     for (const int t : unit.inputs) {
-      touch(unit, t);
+      check_read(unit, t);
       require(memory_.holds(t), unit.name, "reads what is not there (any more)");
     }
-    for (const int t : unit.outputs) touch(unit, t);
+    for (const int t : unit.outputs) check_write(unit, t);
     if (unit.kind == UnitKind::collective) {
-      for (const int t : unit.inputs) flying_.insert(graph_.root(t));
-      for (const int t : unit.outputs) flying_.insert(graph_.root(t));
+      for (const int t : written_by(unit)) check_write(unit, t);
+      for (const int t : unit.inputs) read_.insert(graph_.root(t));
+      for (const int t : written_by(unit)) written_.insert(graph_.root(t));
+      for (const int t : unit.outputs) written_.insert(graph_.root(t));
       return;
     }
     if (unit.kind == UnitKind::view) return;
@@ -124,9 +135,11 @@ class ScheduleCheck {
 
   void finish(int u) {
     const LoweredUnit& unit = graph_.unit(u);
-    for (const int t : unit.inputs) flying_.erase(graph_.root(t));
+    const auto end = [&](std::multiset<int>& flying, int t) { flying.erase(flying.find(graph_.root(t))); };
+    for (const int t : unit.inputs) end(read_, t);
+    for (const int t : written_by(unit)) end(written_, t);
     for (const int t : unit.outputs) {
-      flying_.erase(graph_.root(t));
+      end(written_, t);
       memory_.write(t);
     }
   }
@@ -139,7 +152,7 @@ class ScheduleCheck {
   const LoweredGraph& graph_;
   Memory memory_;
   std::vector<int> runs_;
-  std::set<int> flying_;  ///< roots
+  std::multiset<int> read_, written_;  ///< roots that collectives in flight read and write
 };
 
 }  // namespace
