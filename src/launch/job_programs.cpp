@@ -56,15 +56,19 @@ BuiltStep JobPrograms::build(const Arrangement& arrangement) {
   step.plan = resolve_plan(job_, ranks, compiler, memory / arrangement.ranks_per_node);
   step.plan.threads = arrangement.threads;
   std::map<std::pair<std::int64_t, Pass>, int> known;  // equal passes are one Program
+  std::map<std::string, std::int64_t> states;          // whole, as checkpoints hold them
   for (const auto& pass : compiler.passes(step_samples_, step.plan)) {
     const auto [at, fresh] = known.emplace(std::pair(pass.samples, pass.kind), static_cast<int>(step.programs.size()));
-    if (fresh) step.programs.push_back(compiler.training(pass, step.plan, 0).lowered.program);
     step.passes.push_back(at->second);
+    if (!fresh) continue;
+    TrainingProgram program = compiler.training(pass, step.plan, 0);
+    step.programs.push_back(std::move(program.lowered.program));
+    for (const GraphInput& i : program.whole.inputs()) {
+      const TensorType& type = program.whole.type(i.value);
+      if (i.role == InputRole::state && !i.name.starts_with("accumulate/"))
+        states[i.name] = type.shape.elements() * static_cast<std::int64_t>(size_of(type.dtype));
+    }
   }
-  std::map<std::string, std::int64_t> states;
-  for (const Program& program : step.programs)
-    for (const Buffer& b : program.buffers)
-      if (b.kind == BufferKind::state && !b.name.starts_with("accumulate/")) states[b.name] = b.bytes;
   for (const auto& [name, bytes] : states) step.checkpoint_bytes += static_cast<double>(bytes);
   return step;
 }

@@ -55,6 +55,13 @@ void ProgramSet::place_states(const Graph& whole) {
     placements_.emplace(state, std::move(placement));
 }
 
+bool ProgramSet::is_cut(const std::string& state) const {
+  const auto found = placements_.find(state);
+  return found != placements_.end() &&
+         std::any_of(found->second.axes.begin(), found->second.axes.end(),
+                     [](const AxisPlacement& p) { return p.kind == AxisPlacement::Kind::split; });
+}
+
 Shard ProgramSet::shard(const std::string& state, const TensorType& whole) const {
   const auto found = placements_.find(state);
   return shard_of(whole, found == placements_.end() ? Placement{} : found->second, plan_.mesh, rank_);

@@ -60,6 +60,8 @@ class ProgramSet {
 
   /// All that were lowered. Before `build`, which takes them.
   std::vector<const Program*> programs() const;
+  /// Whether ranks hold different parts of the state.
+  bool is_cut(const std::string& state) const;
   /// This rank's part of a state of this whole type.
   Shard shard(const std::string& state, const TensorType& whole) const;
   /// States that training adds to the model's, with their first values.

@@ -58,8 +58,8 @@ CutChoice cuts_of_step(const JobSpec& job, StepCompiler& compiler, const Plan& p
   const Model& model = compiler.model(samples);
   const StateCutList hinted = hinted_cuts(job.parallel.split, model, compiler.tied(samples), plan.mesh);
   if (plan.mesh.axes.size() == 1) return {};
-  CutChoice choice = former.empty() ? choose_state_cuts(compiler.step_graph(pass).graph, plan.mesh, hinted)
-                                    : CutChoice{former, ""};
+  CutChoice choice =
+      former.empty() ? choose_state_cuts(compiler.step_graph(pass).graph, plan.mesh, hinted) : CutChoice{former, ""};
   // The pass that ends a step of several has all there are: sums of the passes before it too.
   const PassSpec last{samples, 0, samples, Pass::last};
   choice.cuts = settled_with(compiler.step_graph(last).graph, plan.mesh, choice.cuts);
@@ -136,10 +136,10 @@ Plan evaluation_plan(const JobSpec& job, int ranks, StepCompiler& compiler, std:
   if (former && former->mesh == plan.mesh && !former->cuts.empty())
     plan.cuts = settled_with(graph, plan.mesh, former->cuts);
   else
-    plan.cuts = choose_state_cuts(graph, plan.mesh,
-                                  hinted_cuts(job.parallel.split, compiler.model(samples), compiler.tied(samples),
-                                              plan.mesh))
-                    .cuts;
+    plan.cuts =
+        choose_state_cuts(graph, plan.mesh,
+                          hinted_cuts(job.parallel.split, compiler.model(samples), compiler.tied(samples), plan.mesh))
+            .cuts;
   return plan;
 }
 

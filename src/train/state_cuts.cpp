@@ -34,15 +34,16 @@ void check_hint(const SplitHint& hint, const ModelState& state, int ranks) {
   std::vector<int> others;
   for (int d = 0; d < shape.rank(); ++d)
     if (fits(shape[d])) others.push_back(d);
-  const std::string what = hint.dimension >= shape.rank() ? "is not there"
-                                                          : fmt::format("of extent {}", shape[hint.dimension]);
-  const std::string how = hint.blocks == 1 ? fmt::format("over {} ranks", ranks)
-                                           : fmt::format("in {} blocks over {} ranks", hint.blocks, ranks);
+  const std::string type = TensorType{state.initial.dtype(), shape}.str();
+  const std::string allowed = others.empty() ? "none" : fmt::format("{}, or none", fmt::join(others, ", "));
+  if (hint.dimension >= shape.rank())
+    throw UserError(
+        fmt::format("parallel.split: '{}' names dimension {} of '{}' {}, which has no such dimension. Allowed: {}",
+                    hint.pattern, hint.dimension, state.name, type, allowed));
   throw UserError(fmt::format(
-      "parallel.split: '{}' cuts dimension {} of '{}' {}, which {}{}. Allowed {}: {}", hint.pattern, hint.dimension,
-      state.name, TensorType{state.initial.dtype(), shape}.str(), what,
-      hint.dimension >= shape.rank() ? "" : " cannot be cut so", how,
-      others.empty() ? "none" : fmt::format("{}, or none", fmt::join(others, ", "))));
+      "parallel.split: '{}' cuts dimension {} of '{}' {} in {} block{} over {} ranks: blocks are of equal "
+      "extent, with an index for each rank at least. Allowed dimensions: {}",
+      hint.pattern, hint.dimension, state.name, type, hint.blocks, hint.blocks == 1 ? "" : "s", ranks, allowed));
 }
 
 std::string text_of(const StateCut& cut) { return fmt::format("{}\n{}", cut.state, cut.axis); }
@@ -72,8 +73,8 @@ StateCutList hinted_cuts(const std::vector<SplitHint>& hints, const Model& model
   const int ranks = mesh.axis_size(kTensor);
   std::map<std::string, const SplitHint*> first;  // by holder; of tied states the first hint that names any
   for (const ModelState& state : model.states) {
-    const auto hint = std::find_if(hints.begin(), hints.end(),
-                                   [&](const SplitHint& h) { return matches(h.pattern, state.name); });
+    const auto hint =
+        std::find_if(hints.begin(), hints.end(), [&](const SplitHint& h) { return matches(h.pattern, state.name); });
     if (hint == hints.end()) continue;
     check_hint(*hint, state, ranks);
     const SplitHint*& known = first[holder_of(state.name, tied)];
@@ -101,12 +102,15 @@ CutChoice choose_state_cuts(const Graph& step, const Mesh& mesh, const StateCutL
     choice.cuts = chosen(kFreeNetwork);
     choice.remark =
         cuts_any(choice.cuts)
-            ? fmt::format("no cut of this model's parameters gains as much time as its exchanges are estimated to "
-                          "cost: they are cut so that the ranks of {} share the memory; fewer tensor ranks may be "
-                          "faster",
-                          mesh.str())
-            : fmt::format("nothing in this model can be cut over the mesh {}: its tensor ranks all compute the same",
-                          mesh.str());
+            ? fmt::format(
+                  "no cut of this model's parameters gains as much time as its exchanges are estimated to "
+                  "cost: they are cut so that the ranks of {} share the memory; fewer tensor ranks may be "
+                  "faster",
+                  mesh.str())
+            : fmt::format(
+                  "no parameter is cut over the mesh {}: none can be, or parallel.split keeps them whole, and "
+                  "the tensor ranks all compute the same",
+                  mesh.str());
   }
   choice.cuts = settled_with(simple, mesh, choice.cuts);
   return choice;
@@ -131,8 +135,8 @@ std::string summary_of(const StateCutList& cuts) {
   }
   std::string text;
   for (const auto& [axis, counts] : by_axis)
-    text += fmt::format("{}{} of {} states are cut along {}", text.empty() ? "" : ", ", counts.first, counts.second,
-                        axis);
+    text +=
+        fmt::format("{}{} of {} states are cut along {}", text.empty() ? "" : ", ", counts.first, counts.second, axis);
   return text;
 }
 

@@ -124,9 +124,8 @@ TrainingProgram StepCompiler::training(const PassSpec& pass, const Plan& plan, i
   options.guard = "loss";
   Plan deciding = plan;
   deciding.threads = 0;  // the oracle's
-  std::string key =
-      fmt::format("{}\n{}\n{}\n{}", options.role, deciding.json(), role_key(step.graph, plan.mesh, rank, plan.cuts),
-                  dump_);
+  std::string key = fmt::format("{}\n{}\n{}\n{}", options.role, deciding.json(),
+                                role_key(step.graph, plan.mesh, rank, plan.cuts), dump_);
   auto kept = kept_.extract(key);
   Lowered program = kept ? std::move(kept.mapped()) : lowered(step.graph, options);
   return {std::move(program),      std::move(step.graph), std::move(step.added), std::move(step.tied),

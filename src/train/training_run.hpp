@@ -76,8 +76,10 @@ class TrainingRun {
   /// Whether a gradient that overflows ends a step and not the run.
   bool has_loss_scale() const { return job_.precision == DType::f16; }
   void skipped(std::int64_t step, double scale);
+  /// Collective; the same on all ranks.
   std::string first_non_finite_state() const;
   std::string what_is_left() const;
+  void export_model();  ///< collective
   void finish();
 
   void tell_former_end();

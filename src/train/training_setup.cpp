@@ -18,6 +18,7 @@
 #include "src/train/job_shapes.hpp"
 #include "src/train/program_agreement.hpp"
 #include "src/train/resolve_plan.hpp"
+#include "src/train/state_cuts.hpp"
 #include "src/train/training_run.hpp"
 #include "weft/error.hpp"
 
@@ -163,9 +164,8 @@ std::int64_t TrainingRun::memory_for_each_rank() {
 }
 
 void TrainingRun::agree_on_programs() {
-  const std::string difference =
-      first_program_difference(world_, plan_.mesh, programs_->programs(),
-                               {{"plan", plan_.json()}, {"device", services_.device.target().str()}});
+  const std::string difference = first_program_difference(
+      world_, plan_.mesh, programs_->programs(), {{"plan", plan_.json()}, {"device", services_.device.target().str()}});
   if (!difference.empty()) throw UserError("ranks do not agree: " + difference);
 }
 
@@ -206,6 +206,7 @@ void TrainingRun::compile() {
       summary.kernels, summary.seconds, static_cast<double>(summary.arena_bytes) / 1048576.0,
       static_cast<double>(summary.liveness_bound_bytes) / 1048576.0,
       static_cast<double>(summary.state_bytes) / 1048576.0, plan_.mesh.str(), services_.device.target().str()));
+  if (!plan_.cuts.empty()) note(summary_of(plan_.cuts));
   const auto phase = times_.enter("data");
   together(world_, "reading the data", [&] {
     ReaderOptions reader = reader_options(job_, *compiler_, job_.data.train, sizes.front(), plan_.mesh, world_.rank());

@@ -7,6 +7,7 @@
 #include "comm/agreement.hpp"
 #include "graph/onnx/export.hpp"
 #include "graph/training/loss_scaling.hpp"
+#include "src/checkpoint/gather.hpp"
 #include "src/checkpoint/replicas.hpp"
 #include "src/checkpoint/save.hpp"
 #include "src/faults/exit_report.hpp"
@@ -143,13 +144,22 @@ std::string TrainingRun::what_is_left() const {
              : fmt::format("Nothing was saved of this step; the checkpoint of step {} is good", saved_step_);
 }
 
+/// Each rank looks at its parts.
 std::string TrainingRun::first_non_finite_state() const {
-  for (const std::string& name : programs_->trained()) {
+  const std::vector<std::string>& names = programs_->trained();
+  const auto has_bad = [&](const std::string& name) {
     const Tensor value = states_->read(name);
     for (std::int64_t i = 0; i < value.elements(); ++i)
-      if (!std::isfinite(value.as_double(i)))
-        return fmt::format("parameter '{}' holds a value that is not a finite number", name);
-  }
+      if (!std::isfinite(value.as_double(i))) return true;
+    return false;
+  };
+  auto first = static_cast<std::int64_t>(std::find_if(names.begin(), names.end(), has_bad) - names.begin());
+  auto* data = reinterpret_cast<std::byte*>(&first);
+  world_.start_all_reduce(data, data, 1, DType::i64, ReduceKind::min, {"looking for the first bad parameter", 0, -1})
+      ->wait();
+  if (first < std::ssize(names))
+    return fmt::format("parameter '{}' holds a value that is not a finite number",
+                       names[static_cast<std::size_t>(first)]);
   return "all parameters are finite before it: the forward pass overflowed, or the data holds such values";
 }
 
@@ -304,6 +314,33 @@ void TrainingRun::train_steps() {
         result_.first_step, length_.total_steps);
 }
 
+void TrainingRun::export_model() {
+  std::set<std::string> names;
+  for (const ModelState& state : compiler_->model(batch_sizes(samples_, job_.batch).front()).states)
+    names.insert(state.name);
+  const auto holder_of = [&](const std::string& name) {
+    const auto tied = programs_->tied().find(name);
+    return tied == programs_->tied().end() ? name : tied->second;
+  };
+  std::map<std::string, Tensor> whole;  // on rank 0: of states that are cut
+  for (const std::string& name : names)
+    if (const std::string holder = holder_of(name); programs_->is_cut(holder) && !whole.count(holder))
+      whole[holder] = gather_state(world_, *states_, holder);
+  on_rank_0(world_, "writing the trained model", [&] {
+    const auto read = [&](const std::string& name) -> onnx::TrainedValue {
+      const std::string holder = holder_of(name);
+      const TensorType& type = states_->at(holder).shard.whole;
+      return {type.dtype, type.shape, [&, holder](std::int64_t offset, std::span<std::byte> to) {
+                const auto gathered = whole.find(holder);
+                if (gathered == whole.end()) return states_->read_bytes(holder, offset, to);
+                std::copy_n(gathered->second.data() + offset, to.size(), to.data());
+              }};
+    };
+    onnx::export_model(*model_file_, names, read, folder_->model());
+    return std::vector<std::byte>{};
+  });
+}
+
 void TrainingRun::finish() {
   if (result_.complete) {
     if (const StopDecision stop =
@@ -313,23 +350,7 @@ void TrainingRun::finish() {
       result_.reason = fmt::format("{}, in the evaluation after the last step", reason_of(stop));
     }
   }
-  if (result_.complete) {
-    on_rank_0(world_, "writing the trained model", [&] {
-      std::set<std::string> trained;
-      for (const ModelState& state : compiler_->model(batch_sizes(samples_, job_.batch).front()).states)
-        trained.insert(state.name);
-      const auto read = [&](const std::string& name) -> onnx::TrainedValue {
-        const auto tied = programs_->tied().find(name);
-        const std::string& holder = tied == programs_->tied().end() ? name : tied->second;
-        const TensorType& type = states_->at(holder).type;
-        return {type.dtype, type.shape, [this, holder](std::int64_t offset, std::span<std::byte> to) {
-                  states_->read_bytes(holder, offset, to);
-                }};
-      };
-      onnx::export_model(*model_file_, trained, read, folder_->model());
-      return std::vector<std::byte>{};
-    });
-  }
+  if (result_.complete) export_model();
   if (options_.trace) {
     const auto packed = gather_bytes(world_, tracer_.pack(), "collecting the trace");
     on_rank_0(world_, "writing the trace", [&] {
