@@ -50,12 +50,13 @@ class Partitioner {
   const AxisPlacement& placement(ValueId v) const { return placements_.values[static_cast<std::size_t>(v)]; }
 
   AxisPlacement output_placement(const GraphOutput& o) const {
-    if (axis_.carries_samples()) return holds_share(o) ? partial() : replicated();
+    if (axis_.carries_samples()) return holds_share(axis_, o) ? partial() : replicated();
     const ValueId state = o.role == OutputRole::state ? step_.find_input(o.name) : kNone;
     return state == kNone ? replicated() : placement(state);
   }
 
   std::vector<ValueId> append(const Node& node, const std::vector<AxisPlacement>& wanted) {
+    if (axis_.is_sum_of_own(node)) return {local_.get_whole(node.inputs[0])};  // `define` sums
     const bool normalises = (node.op == Op::batch_norm && node.inputs.size() == 3) || node.op == Op::batch_norm_grad;
     if (normalises && is_split(wanted[0]) && wanted[0].dimension == 0) return append_normalisation(node, wanted[0]);
     if (!axis_.carries_samples() && place_along_cut(step_, node, wanted))
