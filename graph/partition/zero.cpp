@@ -48,10 +48,25 @@ int best_dimension(const TensorType& type, const Placement& placement, int ranks
   return bytes < static_cast<double>(least_bytes) ? StateCut::kWhole : best;
 }
 
-bool sums_over(const Node& node, const std::string& axis) {
+/// Whether a node makes values equal on all ranks of the axis from any.
+bool makes_equal(const Node& node, const std::string& axis) {
   if (class_of(node.op) != OpClass::collective || node.op == Op::reduce_scatter) return false;
   const auto& axes = node.attributes.texts("axes");
   return std::find(axes.begin(), axes.end(), axis) != axes.end();
+}
+
+/// What only ranks' own values are made of is made for their samples: a constant may have as many rows as these.
+void mark_read_by_own_alone(const Graph& local, const SplitAxis& axis, std::vector<bool>& own) {
+  const auto at = [](ValueId v) { return static_cast<std::size_t>(v); };
+  std::vector<bool> elsewhere(own.size(), false), read = elsewhere;
+  for (const GraphOutput& o : local.outputs()) elsewhere[at(o.value)] = true;
+  for (auto node = local.nodes().rbegin(); node != local.nodes().rend(); ++node) {
+    const auto all = [&](auto test) { return std::all_of(node->outputs.begin(), node->outputs.end(), test); };
+    if (!makes_equal(*node, axis.name) && all([&](ValueId v) { return read[at(v)] && !elsewhere[at(v)]; }))
+      for (const ValueId v : node->outputs) own[at(v)] = true;
+    const bool for_own = makes_equal(*node, axis.name) || all([&](ValueId v) { return own[at(v)]; });
+    for (const ValueId v : node->inputs) (for_own ? read : elsewhere)[at(v)] = true;
+  }
 }
 
 }  // namespace
@@ -108,10 +123,11 @@ std::vector<bool> values_of_ranks_own(const Graph& local, const SplitAxis& axis)
     if (fed || place || share) mark(i.value);
   }
   for (const Node& node : local.nodes()) {
-    if (sums_over(node, axis.name)) continue;
+    if (makes_equal(node, axis.name)) continue;
     if (std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return own[static_cast<std::size_t>(v)]; }))
       std::for_each(node.outputs.begin(), node.outputs.end(), mark);
   }
+  mark_read_by_own_alone(local, axis, own);
   return own;
 }
 

@@ -30,7 +30,8 @@ Dims data_parts(std::int64_t extent, int ranks);
 /// `step` is cut by both.
 StateCuts data_cuts(const Graph& step, const Graph& local, const Mesh& mesh, const StateCutList& cuts);
 
-/// By value of a graph whose samples are cut along `axis`: whether it depends on which samples a rank has.
+/// By value of a graph whose samples are cut along `axis`: whether it depends on which samples a rank has, or is made
+/// only for what does.
 std::vector<bool> values_of_ranks_own(const Graph& local, const SplitAxis& axis);
 
 }  // namespace weft
