@@ -22,8 +22,8 @@ struct SplitAxis {
   std::int64_t samples = 0;
   /// Where samples are cut: accumulators that hold sums over the axis, not each rank's share of one.
   std::set<std::string> summed = {};
-  /// Where states are cut over ranks that have samples of their own: by value, whether it comes from these. Such a value
-  /// stays as it is; sums of such over the axis may be taken in parts.
+  /// Where states are cut over ranks that have samples of their own: by value, whether it comes from these. Such a
+  /// value stays as it is; sums of such over the axis may be taken in parts.
   std::vector<bool> own = {};
 
   bool carries_samples() const { return samples >= 0; }

@@ -82,9 +82,10 @@ Dims data_parts(std::int64_t extent, int ranks) {
 StateCutList zero_cuts(const Graph& step, const Mesh& mesh, int stage, const StateCutList& cuts,
                        std::int64_t least_bytes) {
   if (stage < 0 || stage > 3)
-    throw UserError(fmt::format("parallel.zero is {}; allowed are 0, 1 (optimiser states in parts), 2 (gradients too), "
-                                "3 (parameters too)",
-                                stage));
+    throw UserError(
+        fmt::format("parallel.zero is {}; allowed are 0, 1 (optimiser states in parts), 2 (gradients too), "
+                    "3 (parameters too)",
+                    stage));
   const int ranks = mesh.axis_size(kSamplesAxis);
   if (stage == 0 || ranks == 1) return {};
   const auto placements = state_placements(step, mesh, cuts);
@@ -124,7 +125,8 @@ std::vector<bool> values_of_ranks_own(const Graph& local, const SplitAxis& axis)
   }
   for (const Node& node : local.nodes()) {
     if (makes_equal(node, axis.name)) continue;
-    if (std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return own[static_cast<std::size_t>(v)]; }))
+    if (std::any_of(node.inputs.begin(), node.inputs.end(),
+                    [&](ValueId v) { return own[static_cast<std::size_t>(v)]; }))
       std::for_each(node.outputs.begin(), node.outputs.end(), mark);
   }
   mark_read_by_own_alone(local, axis, own);

@@ -1,8 +1,8 @@
 // ZeRO: states that lie in parts over the ranks which share out the samples.
 //
-// "data" is cut twice. First samples are, states whole: gradients are sums over the axis. In the graph that this leaves,
-// what comes from a rank's own samples stays as it is, and the rest, equal on all ranks, is cut like any axis of
-// parameters cuts it: a sum that only parts are wanted of becomes a reduce-scatter, a state in parts that is wanted
+// "data" is cut twice. First samples are, states whole: gradients are sums over the axis. In the graph that this
+// leaves, what comes from a rank's own samples stays as it is, and the rest, equal on all ranks, is cut like any axis
+// of parameters cuts it: a sum that only parts are wanted of becomes a reduce-scatter, a state in parts that is wanted
 // whole is gathered. The stages are which states are cut (S. Rajbhandari et al., "ZeRO: Memory Optimizations Toward
 // Training Trillion Parameter Models", arXiv 1910.02054): 1 the optimiser's, 2 sums of gradients between passes too, 3
 // parameters too.

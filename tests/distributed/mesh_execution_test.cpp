@@ -4,6 +4,7 @@
 #include "graph/ir/interpret.hpp"
 #include "graph/lowering/lower.hpp"
 #include "graph/partition/choose_cuts.hpp"
+#include "graph/partition/zero.hpp"
 #include "kernels/cpu/cpu_device.hpp"
 #include "src/executor/executor.hpp"
 #include "tests/comm/mpi/world.hpp"
@@ -102,6 +103,13 @@ CostRates fast_network() {
   return rates;
 }
 
+/// `cuts`, and those of a stage of ZeRO.
+StateCutList with_zero(const Graph& step, const Mesh& mesh, int stage, StateCutList cuts) {
+  const StateCutList more = zero_cuts(step, mesh, stage, cuts, 1);
+  cuts.insert(cuts.end(), more.begin(), more.end());
+  return cuts;
+}
+
 const Mesh kMeshesOfFour[] = {mesh_of(2, 2), mesh_of(1, 4), mesh_of(4, 1)};
 
 TEST(MeshExecution, AnMlpTrainsAsOnOneRank) {
@@ -123,6 +131,18 @@ TEST(MeshExecution, PartsOfUnequalExtentAreGatheredAndScattered) {
          {StateCut{"transformer.wte.weight", "tensor", 0}, StateCut{"transformer.h.0.mlp.c_fc.weight", "tensor", 0},
           StateCut{"transformer.h.1.attn.c_attn.weight", "tensor", 1}})
       expect_training_alike(step, mesh, {cut}, 1e-4);
+}
+
+TEST(MeshExecution, StatesInPartsOverTheSamplesRanksTrainAsOnOneRank) {
+  for (const NetworkStep& step :
+       {network_step("mlp", {{"hidden", "16,13"}, {"inputs", "9"}, {"classes", "5"}}, 6, Shape{}, 5, true, "adamw"),
+        tiny_gpt2_step(true, "sgd"), tiny_gpt2_step(true, "adamw")})
+    for (const int stage : {1, 2, 3})
+      for (const Mesh& mesh : {mesh_of(4, 1), mesh_of(2, 2)}) {
+        SCOPED_TRACE(stage);
+        const StateCutList cuts = choose_cuts(step.graph, mesh, fast_network());
+        expect_training_alike(step, mesh, with_zero(step.graph, mesh, stage, cuts), 1e-4);
+      }
 }
 
 }  // namespace

@@ -109,8 +109,8 @@ void loosen(Bounded& part, DType type, int ranks) {
 
 /// Dropout over samples, and cuts that one axis makes impossible for the next.
 bool is_refused(const char* message) {
-  for (const char* why :
-       {"its random numbers", "leaves unequal parts", "and along another axis", "are too few for", "equal blocks", "takes different forms"})
+  for (const char* why : {"its random numbers", "leaves unequal parts", "and along another axis", "are too few for",
+                          "equal blocks", "takes different forms"})
     if (std::strstr(message, why) != nullptr) return true;
   return false;
 }
