@@ -2,6 +2,7 @@
 #include "graph/lowering/schedule.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <queue>
 #include <set>
 #include <tuple>
@@ -16,6 +17,9 @@ namespace {
 
 /// Collectives in flight before those that wait for the oldest are worth its wait: their memory ends with them.
 constexpr int kInFlight = 4;
+
+/// States gathered from their parts that are alive before another one is gathered ahead of its use.
+constexpr int kGathered = 4;
 
 void append_state_copies(const LoweredGraph& graph, std::vector<Step>& steps) {
   for (std::size_t i = 0; i < graph.state_updates.size(); ++i) {
@@ -63,6 +67,8 @@ class Uses {
       if (--left_[index(r)] == 1) last.insert(last.end(), readers_[index(r)].begin(), readers_[index(r)].end());
     return last;
   }
+
+  bool is_read_again(int root) const { return left_[index(root)] > 0; }
 
  private:
   std::vector<int> roots_read(int u) const {
@@ -156,13 +162,38 @@ class Scheduler {
   /// it, after what is free to run; otherwise (a gradient bucket) after everything, until many others have started.
   Key key_of(int u) const {
     const LoweredUnit& unit = graph_.unit(u);
-    if (unit.kind == UnitKind::collective) return {0, 0, unit.collective.sequence, u};
+    if (unit.kind == UnitKind::collective) return {waits_for_room(u) ? 4 : 0, 0, unit.collective.sequence, u};
     if (unit.kind == UnitKind::view && !is_waiting(u)) return {0, 0, 0, u};
     int urgency = 1;
     for (const int c : dependencies_.before(u))
       if (pending_[index(c)] != 0)
         urgency = std::max(urgency, inner_[index(c)] != 0 ? 2 : started_[index(c)] + kInFlight <= starts_ ? 1 : 3);
     return {urgency, uses_.net_bytes(u) < 0 ? 0 : 1, unit.rank, u};
+  }
+
+  /// A gather of a state, of which enough are alive: it starts when one of those ends, or nothing else can run.
+  bool waits_for_room(int u) const { return gathers_state(u) && std::ssize(gathered_) >= kGathered; }
+
+  bool gathers_state(int u) const {
+    const LoweredUnit& unit = graph_.unit(u);
+    if (unit.kind != UnitKind::collective || unit.collective.kind != CollectiveKind::all_gather) return false;
+    std::vector<int> left = unit.inputs;
+    while (!left.empty()) {  // through what pads or joins them
+      const int t = left.back();
+      left.pop_back();
+      const int maker = dependencies_.maker(t);
+      if (maker < 0 ? graph_.tensor(graph_.origin(t)).kind == BufferKind::arena
+                    : graph_.unit(maker).kind == UnitKind::collective)
+        return false;
+      if (maker >= 0) left.insert(left.end(), graph_.unit(maker).inputs.begin(), graph_.unit(maker).inputs.end());
+    }
+    return true;
+  }
+
+  void note_ended_gathers() {
+    const auto ended = std::erase_if(
+        gathered_, [&](int u) { return !uses_.is_read_again(graph_.root(graph_.unit(u).outputs.at(0))); });
+    if (ended > 0) refresh(dependencies_.collectives());
   }
 
   bool is_waiting(int u) const {
@@ -198,6 +229,7 @@ class Scheduler {
     }
     steps_.push_back({Step::Kind::run, u, -1});
     refresh(uses_.run(u));
+    note_ended_gathers();
   }
 
   void start(int c) {
@@ -206,6 +238,19 @@ class Scheduler {
     const std::size_t late = static_cast<std::size_t>(starts_);
     flying_.push_back(c);
     if (late > kInFlight) refresh(dependencies_.after(flying_[late - 1 - kInFlight]));
+    if (gathers_state(c)) gathered_.push_back(c);
+    if (!frees_operand(c)) return;
+    sent_.push_back(c);
+    if (std::ssize(sent_) <= kInFlight) return;
+    wait_for(sent_.front());
+    sent_.pop_front();
+  }
+
+  /// What it sends is memory of its own, which ends with it: nothing that runs now may be a reader that frees it.
+  bool frees_operand(int c) const {
+    const LoweredUnit& unit = graph_.unit(c);
+    return unit.collective.kind != CollectiveKind::all_reduce &&
+           graph_.tensor(graph_.root(unit.inputs.at(0))).kind == BufferKind::arena;
   }
 
   void wait_for(int c) {
@@ -223,7 +268,9 @@ class Scheduler {
   std::vector<char> ready_, pending_, inner_;
   std::vector<int> started_ = std::vector<int>(graph_.units.size(), 0);  ///< collectives: their number among the starts
   std::vector<char> has_run_ = std::vector<char>(graph_.units.size(), 0);
-  std::vector<int> flying_;  ///< collectives in the order of their starts
+  std::vector<int> flying_;    ///< collectives in the order of their starts
+  std::deque<int> sent_;       ///< of those whose operands end with them, the last ones
+  std::vector<int> gathered_;  ///< gathers of states, started and read again
   int starts_ = 0;
   std::set<Key> queue_;
   std::vector<Step> steps_;
