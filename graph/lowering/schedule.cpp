@@ -18,8 +18,14 @@ namespace {
 /// Collectives in flight before those that wait for the oldest are worth its wait: their memory ends with them.
 constexpr int kInFlight = 4;
 
+/// Of those whose operand is memory of its own, which their wait frees: so many fly, whoever reads their results.
+constexpr int kSent = 2;
+
 /// States gathered from their parts that are alive before another one is gathered ahead of its use.
-constexpr int kGathered = 4;
+constexpr int kGathered = 3;
+
+/// Bytes; what is smaller may be made early.
+constexpr std::int64_t kLarge = 16 << 10;
 
 void append_state_copies(const LoweredGraph& graph, std::vector<Step>& steps) {
   for (std::size_t i = 0; i < graph.state_updates.size(); ++i) {
@@ -95,7 +101,11 @@ class Scheduler {
         key_(graph.units.size()),
         ready_(graph.units.size(), 0),
         pending_(graph.units.size(), 0),
-        inner_(graph.units.size(), 0) {}
+        inner_(graph.units.size(), 0),
+        late_(graph.units.size(), 0) {
+    for (int u = 0; u < static_cast<int>(graph.units.size()); ++u)
+      late_[index(u)] = graph.unit(u).late || is_part_of_state(u);
+  }
 
   std::vector<Step> run() {
     find_inner_collectives();
@@ -103,7 +113,7 @@ class Scheduler {
     for (int u = 0; u < units; ++u) {
       missing_[index(u)] = dependencies_.before(u).size();
       for (const int maker : dependencies_.before(u))
-        if (graph_.unit(maker).late) ++late_missing_[index(u)];
+        if (late_[index(maker)] != 0) ++late_missing_[index(u)];
     }
     for (int u = 0; u < units; ++u)
       if (missing_[index(u)] == 0 && !is_held(u)) make_ready(u);
@@ -124,22 +134,35 @@ class Scheduler {
  private:
   using Key = std::tuple<int, int, int, int>;  ///< urgency, whether memory grows, rank, unit
 
+  /// A large part of a state (a rank's part of a parameter, for its update): it could be made at any time.
+  bool is_part_of_state(int u) const {
+    const LoweredUnit& unit = graph_.unit(u);
+    std::int64_t read = 0;
+    for (const int t : unit.inputs) {
+      const LoweredTensor& root = graph_.tensor(graph_.root(t));
+      if (root.kind == BufferKind::state) read = std::max(read, root.bytes());
+      if (root.kind == BufferKind::arena && root.bytes() >= kLarge) return false;
+    }
+    const std::int64_t made = graph_.tensor(unit.outputs.at(0)).bytes();
+    return unit.kind == UnitKind::kernel && made >= kLarge && made < read;
+  }
+
   /// A late unit of which no reader waits for late units alone.
   bool is_held(int u) const {
     const std::vector<int>& after = dependencies_.after(u);
-    return graph_.unit(u).late && !after.empty() && std::none_of(after.begin(), after.end(), [&](int d) {
+    return late_[index(u)] != 0 && !after.empty() && std::none_of(after.begin(), after.end(), [&](int d) {
              return missing_[index(d)] == late_missing_[index(d)];
            });
   }
 
   /// `maker`, on which `u` depends, has run: `u` may be ready now, or what it still waits for is no longer held.
   void count_down(int u, int maker) {
-    if (graph_.unit(maker).late) --late_missing_[index(u)];
+    if (late_[index(maker)] != 0) --late_missing_[index(u)];
     if (--missing_[index(u)] == 0) {
       if (!is_held(u)) make_ready(u);
     } else if (missing_[index(u)] == late_missing_[index(u)]) {
       for (const int m : dependencies_.before(u))
-        if (graph_.unit(m).late && missing_[index(m)] == 0 && ready_[index(m)] == 0 && !has_run_[index(m)])
+        if (late_[index(m)] != 0 && missing_[index(m)] == 0 && ready_[index(m)] == 0 && !has_run_[index(m)])
           make_ready(m);
     }
   }
@@ -241,7 +264,7 @@ class Scheduler {
     if (gathers_state(c)) gathered_.push_back(c);
     if (!frees_operand(c)) return;
     sent_.push_back(c);
-    if (std::ssize(sent_) <= kInFlight) return;
+    if (std::ssize(sent_) <= kSent) return;
     wait_for(sent_.front());
     sent_.pop_front();
   }
@@ -265,7 +288,7 @@ class Scheduler {
   Uses uses_;
   std::vector<std::size_t> missing_, late_missing_;  ///< of what units depend on, all and late ones
   std::vector<Key> key_;                             ///< of ready units
-  std::vector<char> ready_, pending_, inner_;
+  std::vector<char> ready_, pending_, inner_, late_;
   std::vector<int> started_ = std::vector<int>(graph_.units.size(), 0);  ///< collectives: their number among the starts
   std::vector<char> has_run_ = std::vector<char>(graph_.units.size(), 0);
   std::vector<int> flying_;    ///< collectives in the order of their starts

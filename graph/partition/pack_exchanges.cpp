@@ -36,7 +36,7 @@ class Packing {
  public:
   Packing(const Graph& graph, std::int64_t bucket_bytes)
       : graph_(graph), mapped_(graph.values().size(), kNone), pack_(graph.nodes().size(), -1) {
-    choose(bucket_bytes);
+    choose(std::min(bucket_bytes, kMostPackedBytes));
   }
 
   bool changes_nothing() const { return packs_.empty(); }
