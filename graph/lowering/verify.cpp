@@ -97,36 +97,28 @@ class ScheduleCheck {
     }
     for (std::size_t u = 0; u < runs_.size(); ++u)
       require(runs_[u] == 1, graph_.units[u].name, "does not run exactly once");
-    require(read_.empty() && written_.empty(), "collective", "is not waited for");
+    require(sent_.empty() && received_.empty(), "collective", "is not waited for");
   }
 
  private:
-  void check_read(const LoweredUnit& unit, int tensor) const {
-    require(!written_.count(graph_.root(tensor)), unit.name, "reads memory that a collective is writing");
-  }
-  void check_write(const LoweredUnit& unit, int tensor) const {
-    require(!written_.count(graph_.root(tensor)) && !read_.count(graph_.root(tensor)), unit.name,
-            "writes memory that a collective is using");
-  }
-
-  /// The memory that a collective writes: an all-reduce works in place.
-  static const std::vector<int>& written_by(const LoweredUnit& unit) {
-    return unit.collective.kind == CollectiveKind::all_reduce ? unit.inputs : unit.outputs;
+  /// What a collective in flight reads may be read, and nothing else be done to what it uses.
+  void touch(const LoweredUnit& unit, int tensor, bool writes) const {
+    const int root = graph_.root(tensor);
+    require(!received_.count(root) && !(writes && sent_.count(root)), unit.name,
+            "touches memory that a collective is using");
   }
 
   void start(int u) {
     const LoweredUnit& unit = graph_.unit(u);
     ++runs_[index(u)];
     for (const int t : unit.inputs) {
-      check_read(unit, t);
+      touch(unit, t, false);
       require(memory_.holds(t), unit.name, "reads what is not there (any more)");
     }
-    for (const int t : unit.outputs) check_write(unit, t);
+    for (const int t : unit.outputs) touch(unit, t, true);
     if (unit.kind == UnitKind::collective) {
-      for (const int t : written_by(unit)) check_write(unit, t);
-      for (const int t : unit.inputs) read_.insert(graph_.root(t));
-      for (const int t : written_by(unit)) written_.insert(graph_.root(t));
-      for (const int t : unit.outputs) written_.insert(graph_.root(t));
+      for (const int t : unit.inputs) sent_.insert(graph_.root(t));
+      for (const int t : unit.outputs) received_.insert(graph_.root(t));
       return;
     }
     if (unit.kind == UnitKind::view) return;
@@ -135,11 +127,9 @@ class ScheduleCheck {
 
   void finish(int u) {
     const LoweredUnit& unit = graph_.unit(u);
-    const auto end = [&](std::multiset<int>& flying, int t) { flying.erase(flying.find(graph_.root(t))); };
-    for (const int t : unit.inputs) end(read_, t);
-    for (const int t : written_by(unit)) end(written_, t);
+    for (const int t : unit.inputs) sent_.erase(sent_.find(graph_.root(t)));
     for (const int t : unit.outputs) {
-      end(written_, t);
+      received_.erase(graph_.root(t));
       memory_.write(t);
     }
   }
@@ -152,7 +142,8 @@ class ScheduleCheck {
   const LoweredGraph& graph_;
   Memory memory_;
   std::vector<int> runs_;
-  std::multiset<int> read_, written_;  ///< roots that collectives in flight read and write
+  std::multiset<int> sent_;  ///< roots that collectives in flight read
+  std::set<int> received_;   ///< and those that they write
 };
 
 }  // namespace

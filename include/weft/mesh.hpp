@@ -52,8 +52,8 @@ struct Placement {
   std::string str() const;  ///< "[split(0), partial]"
 };
 
-/// One state that is cut along an axis other than "data", or that stays whole. States that no cut names follow from
-/// those that one does.
+/// One state that is cut along an axis, or that stays whole. States that no cut names follow from those that one does;
+/// along "data" they stay whole (graph/partition/zero.hpp).
 struct StateCut {
   static constexpr int kWhole = -1;
 
