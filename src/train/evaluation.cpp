@@ -53,20 +53,22 @@ LoadedCheckpoint newest_of_run(const JobSpec& job, const EvaluationServices& ser
   return *std::move(found);
 }
 
-/// The model's states from the checkpoint; the optimiser's stay unread.
-void restore_model(StateTable& states, const LoadedCheckpoint& checkpoint, const JobSpec& job) {
+/// Collective. The model's states from the checkpoint; the optimiser's stay unread.
+void restore_model(StateTable& states, const LoadedCheckpoint& checkpoint, const JobSpec& job,
+                   const EvaluationServices& services) {
   std::map<std::string, const LoadedState*> have;
   for (const LoadedState& state : checkpoint.states) have[state.name] = &state;
   for (const std::string& name : states.names()) {
     const auto found = have.find(name);
-    const std::string mine = states.at(name).type.str();
+    const TensorType& type = states.at(name).shard.whole;
+    const std::string mine = type.str();
     const std::string theirs = found == have.end() ? "is not in it" : "is " + found->second->type.str() + " in it";
-    if (found == have.end() || found->second->type != states.at(name).type)
+    if (found == have.end() || found->second->type != type)
       throw UserError(fmt::format(
           "'{}' does not fit {}: state '{}' ({}) {}. Evaluate with the job that it was trained by (tie, freeze)",
           checkpoint.path.string(), job.model, name, mine, theirs));
-    states.write(name, found->second->value);
   }
+  restore(services.world, services.files, states, checkpoint);
 }
 
 }  // namespace
@@ -93,7 +95,7 @@ EvaluationResult evaluate_checkpoint(const JobSpec& given, const fs::path& path,
 
   StateTable states(device);
   add_model_states(states, compiler.model(sizes.front()), programs.tied());
-  restore_model(states, checkpoint, job);
+  restore_model(states, checkpoint, job, services);
   std::map<std::string, std::string> mine = programs.signatures();
   mine["job"] = job_to_yaml(job);
   mine["device"] = device.target().str();

@@ -265,7 +265,7 @@ void TrainingRun::restore() {
   const std::filesystem::path folder = path_ / "checkpoints";
   if (former_) {
     check_fits(*former_, states_of(*states_, parameters_));
-    weft::restore(*states_, *former_);
+    weft::restore(world_, services_.files, *states_, *former_);
     result_.first_step = saved_step_ = former_->meta.step;
     on_rank_0(world_, "setting later checkpoints aside", [&] {
       for (const auto& later : set_aside_after(services_.files, folder, result_.first_step))
@@ -275,7 +275,7 @@ void TrainingRun::restore() {
     note(fmt::format("{} {} (step {} of {})",
                      result_.first_step < length_.total_steps ? "resuming from" : "nothing is left to train after",
                      former_->path.string(), result_.first_step, length_.total_steps));
-    former_.reset();  // its values are in the states now
+    former_.reset();
   }
   result_.steps = result_.first_step;
   reader_->seek(result_.first_step / length_.steps_per_epoch, result_.first_step % length_.steps_per_epoch);
