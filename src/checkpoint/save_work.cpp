@@ -63,7 +63,7 @@ void SaveWork::discard() noexcept {
   if (!root() || !laid_out_ || committed_) return;
   try {
     files_.remove(partial_);
-  } catch (const Error&) {
+  } catch (...) {
     // The failure that led here is what the user must know; the next save removes what is left.
   }
 }
