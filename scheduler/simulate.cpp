@@ -26,6 +26,15 @@ int group_size(const CollectiveSpec& spec, const Mesh& mesh) {
   return size;
 }
 
+/// How many nodes the group of rank 0 spans: ranks are numbered node by node.
+int group_nodes(const CollectiveSpec& spec, const RunShape& shape) {
+  if (shape.nodes <= 1) return 1;
+  const int a_node = (shape.mesh.ranks() + shape.nodes - 1) / shape.nodes;
+  std::set<int> nodes;
+  for (const int rank : shape.mesh.group(0, spec.axes)) nodes.insert(rank / a_node);
+  return static_cast<int>(nodes.size());
+}
+
 constexpr const char* kCollectiveNames[] = {"all-reduce", "all-gather", "reduce-scatter", "all-to-all",
                                             "broadcast",  "send",       "receive"};
 
@@ -95,7 +104,7 @@ class Walker {
         return price_collective(
             i.collective.kind,
             static_cast<double>(i.collective.count) * static_cast<double>(size_of(i.collective.dtype)),
-            group_size(i.collective, shape_->mesh), shape_->nodes, costs_);
+            group_size(i.collective, shape_->mesh), group_nodes(i.collective, *shape_), costs_);
       case InstructionKind::wait:
       case InstructionKind::if_:
       case InstructionKind::while_: break;

@@ -28,7 +28,9 @@
 #include "graph/lowering/unfused.hpp"
 #include "graph/lowering/updates.hpp"
 #include "graph/lowering/verify.hpp"
+#include "graph/partition/pack_exchanges.hpp"
 #include "graph/partition/partition.hpp"
+#include "graph/partition/regather.hpp"
 
 namespace weft::lowering {
 namespace {
@@ -46,6 +48,10 @@ void merge_equal(StepIr& s, const PassContext& c) {
 void take_share(StepIr& s, const PassContext& c) {
   if (c.options.mesh) s.graph = partition(s.graph, *c.options.mesh, c.options.rank, c.options.cuts);
 }
+
+void gather_again(StepIr& s, const PassContext&) { s.graph = regather(s.graph); }
+
+void pack_small(StepIr& s, const PassContext& c) { s.graph = pack_exchanges(s.graph, c.options.bucket_bytes); }
 
 /// What of it the device does not take is decomposed. It is found where the forward graph is made
 /// (graph/ir/passes/attention.hpp), which this pass's switch is for too.
@@ -195,6 +201,8 @@ constexpr Pass kPasses[] = {
     {"algebra", "identities that hold bit for bit: x * 1, a reshape of a reshape, …", apply_identities, true},
     {"cse", "equal nodes become one, and what nothing reads is dropped", merge_equal, true},
     {"partition", "this rank's share of the step, collectives inserted", take_share},
+    {"gathers", "parameters in parts are gathered again for the backward pass, and ahead of their use", gather_again, true},
+    {"packs", "small gathers and scatters of states' parts travel together", pack_small, true},
     {"attention", "attention stays one kernel, without its matrix of scores", keep_attention, true, decompose_attention},
     {"decompose", "composites that the device does not take whole become primitives", decompose_for_device},
     {"fold", "again, over what partition and decompose made", fold, true},

@@ -2,6 +2,7 @@
 #include "graph/lowering/schedule.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <queue>
 #include <set>
 #include <tuple>
@@ -16,6 +17,15 @@ namespace {
 
 /// Collectives in flight before those that wait for the oldest are worth its wait: their memory ends with them.
 constexpr int kInFlight = 4;
+
+/// Of those whose operand is memory of its own, which their wait frees: so many fly, whoever reads their results.
+constexpr int kSent = 2;
+
+/// States gathered from their parts that are alive before another one is gathered ahead of its use.
+constexpr int kGathered = 3;
+
+/// Bytes; what is smaller may be made early.
+constexpr std::int64_t kLarge = 16 << 10;
 
 void append_state_copies(const LoweredGraph& graph, std::vector<Step>& steps) {
   for (std::size_t i = 0; i < graph.state_updates.size(); ++i) {
@@ -64,6 +74,8 @@ class Uses {
     return last;
   }
 
+  bool is_read_again(int root) const { return left_[index(root)] > 0; }
+
  private:
   std::vector<int> roots_read(int u) const {
     std::vector<int> roots;
@@ -89,7 +101,11 @@ class Scheduler {
         key_(graph.units.size()),
         ready_(graph.units.size(), 0),
         pending_(graph.units.size(), 0),
-        inner_(graph.units.size(), 0) {}
+        inner_(graph.units.size(), 0),
+        late_(graph.units.size(), 0) {
+    for (int u = 0; u < static_cast<int>(graph.units.size()); ++u)
+      late_[index(u)] = graph.unit(u).late || is_part_of_state(u);
+  }
 
   std::vector<Step> run() {
     find_inner_collectives();
@@ -97,7 +113,7 @@ class Scheduler {
     for (int u = 0; u < units; ++u) {
       missing_[index(u)] = dependencies_.before(u).size();
       for (const int maker : dependencies_.before(u))
-        if (graph_.unit(maker).late) ++late_missing_[index(u)];
+        if (late_[index(maker)] != 0) ++late_missing_[index(u)];
     }
     for (int u = 0; u < units; ++u)
       if (missing_[index(u)] == 0 && !is_held(u)) make_ready(u);
@@ -118,22 +134,35 @@ class Scheduler {
  private:
   using Key = std::tuple<int, int, int, int>;  ///< urgency, whether memory grows, rank, unit
 
+  /// A large part of a state (a rank's part of a parameter, for its update): it could be made at any time.
+  bool is_part_of_state(int u) const {
+    const LoweredUnit& unit = graph_.unit(u);
+    std::int64_t read = 0;
+    for (const int t : unit.inputs) {
+      const LoweredTensor& root = graph_.tensor(graph_.root(t));
+      if (root.kind == BufferKind::state) read = std::max(read, root.bytes());
+      if (root.kind == BufferKind::arena && root.bytes() >= kLarge) return false;
+    }
+    const std::int64_t made = graph_.tensor(unit.outputs.at(0)).bytes();
+    return unit.kind == UnitKind::kernel && made >= kLarge && made < read;
+  }
+
   /// A late unit of which no reader waits for late units alone.
   bool is_held(int u) const {
     const std::vector<int>& after = dependencies_.after(u);
-    return graph_.unit(u).late && !after.empty() && std::none_of(after.begin(), after.end(), [&](int d) {
+    return late_[index(u)] != 0 && !after.empty() && std::none_of(after.begin(), after.end(), [&](int d) {
              return missing_[index(d)] == late_missing_[index(d)];
            });
   }
 
   /// `maker`, on which `u` depends, has run: `u` may be ready now, or what it still waits for is no longer held.
   void count_down(int u, int maker) {
-    if (graph_.unit(maker).late) --late_missing_[index(u)];
+    if (late_[index(maker)] != 0) --late_missing_[index(u)];
     if (--missing_[index(u)] == 0) {
       if (!is_held(u)) make_ready(u);
     } else if (missing_[index(u)] == late_missing_[index(u)]) {
       for (const int m : dependencies_.before(u))
-        if (graph_.unit(m).late && missing_[index(m)] == 0 && ready_[index(m)] == 0 && !has_run_[index(m)])
+        if (late_[index(m)] != 0 && missing_[index(m)] == 0 && ready_[index(m)] == 0 && !has_run_[index(m)])
           make_ready(m);
     }
   }
@@ -156,13 +185,38 @@ class Scheduler {
   /// it, after what is free to run; otherwise (a gradient bucket) after everything, until many others have started.
   Key key_of(int u) const {
     const LoweredUnit& unit = graph_.unit(u);
-    if (unit.kind == UnitKind::collective) return {0, 0, unit.collective.sequence, u};
+    if (unit.kind == UnitKind::collective) return {waits_for_room(u) ? 4 : 0, 0, unit.collective.sequence, u};
     if (unit.kind == UnitKind::view && !is_waiting(u)) return {0, 0, 0, u};
     int urgency = 1;
     for (const int c : dependencies_.before(u))
       if (pending_[index(c)] != 0)
         urgency = std::max(urgency, inner_[index(c)] != 0 ? 2 : started_[index(c)] + kInFlight <= starts_ ? 1 : 3);
     return {urgency, uses_.net_bytes(u) < 0 ? 0 : 1, unit.rank, u};
+  }
+
+  /// A gather of a state, of which enough are alive: it starts when one of those ends, or nothing else can run.
+  bool waits_for_room(int u) const { return gathers_state(u) && std::ssize(gathered_) >= kGathered; }
+
+  bool gathers_state(int u) const {
+    const LoweredUnit& unit = graph_.unit(u);
+    if (unit.kind != UnitKind::collective || unit.collective.kind != CollectiveKind::all_gather) return false;
+    std::vector<int> left = unit.inputs;
+    while (!left.empty()) {  // through what pads or joins them
+      const int t = left.back();
+      left.pop_back();
+      const int maker = dependencies_.maker(t);
+      if (maker < 0 ? graph_.tensor(graph_.origin(t)).kind == BufferKind::arena
+                    : graph_.unit(maker).kind == UnitKind::collective)
+        return false;
+      if (maker >= 0) left.insert(left.end(), graph_.unit(maker).inputs.begin(), graph_.unit(maker).inputs.end());
+    }
+    return true;
+  }
+
+  void note_ended_gathers() {
+    const auto ended = std::erase_if(
+        gathered_, [&](int u) { return !uses_.is_read_again(graph_.root(graph_.unit(u).outputs.at(0))); });
+    if (ended > 0) refresh(dependencies_.collectives());
   }
 
   bool is_waiting(int u) const {
@@ -198,6 +252,7 @@ class Scheduler {
     }
     steps_.push_back({Step::Kind::run, u, -1});
     refresh(uses_.run(u));
+    note_ended_gathers();
   }
 
   void start(int c) {
@@ -206,6 +261,19 @@ class Scheduler {
     const std::size_t late = static_cast<std::size_t>(starts_);
     flying_.push_back(c);
     if (late > kInFlight) refresh(dependencies_.after(flying_[late - 1 - kInFlight]));
+    if (gathers_state(c)) gathered_.push_back(c);
+    if (!frees_operand(c)) return;
+    sent_.push_back(c);
+    if (std::ssize(sent_) <= kSent) return;
+    wait_for(sent_.front());
+    sent_.pop_front();
+  }
+
+  /// What it sends is memory of its own, which ends with it: nothing that runs now may be a reader that frees it.
+  bool frees_operand(int c) const {
+    const LoweredUnit& unit = graph_.unit(c);
+    return unit.collective.kind != CollectiveKind::all_reduce &&
+           graph_.tensor(graph_.root(unit.inputs.at(0))).kind == BufferKind::arena;
   }
 
   void wait_for(int c) {
@@ -220,10 +288,12 @@ class Scheduler {
   Uses uses_;
   std::vector<std::size_t> missing_, late_missing_;  ///< of what units depend on, all and late ones
   std::vector<Key> key_;                             ///< of ready units
-  std::vector<char> ready_, pending_, inner_;
+  std::vector<char> ready_, pending_, inner_, late_;
   std::vector<int> started_ = std::vector<int>(graph_.units.size(), 0);  ///< collectives: their number among the starts
   std::vector<char> has_run_ = std::vector<char>(graph_.units.size(), 0);
-  std::vector<int> flying_;  ///< collectives in the order of their starts
+  std::vector<int> flying_;    ///< collectives in the order of their starts
+  std::deque<int> sent_;       ///< of those whose operands end with them, the last ones
+  std::vector<int> gathered_;  ///< gathers of states, started and read again
   int starts_ = 0;
   std::set<Key> queue_;
   std::vector<Step> steps_;

@@ -45,13 +45,19 @@ class InPlaceUpdates {
     if (found == states_.end() || found->second == value || maker < 0) return;
     if (t.view_of >= 0 || t.storage >= 0 || t.kind != BufferKind::arena || updates_[value] > 1) return;
     const int state = found->second;
-    if (graph_.unit(maker).kind != UnitKind::kernel || !may_write_over(graph_.unit(maker), state, t)) return;
+    if (!writes_once(graph_.unit(maker)) || !may_write_over(graph_.unit(maker), state, t)) return;
     const std::vector<int>& readers = readers_[index(state)];
     if (leads_to_any(maker, readers)) return;
     for (const int reader : readers) add_order(reader, maker);
     if (guard_ >= 0) add_order(guard_, maker);
     t.storage = state;
     for (const int view : views_[index(value)]) graph_.tensor(view).storage = state;
+  }
+
+  /// A kernel, or an exchange whose result is memory of its own: a parameter gathered from the ranks that updated it.
+  static bool writes_once(const LoweredUnit& maker) {
+    return maker.kind == UnitKind::kernel ||
+           (maker.kind == UnitKind::collective && maker.collective.kind != CollectiveKind::all_reduce);
   }
 
   /// The maker reads the state only as it lies in memory, element by element, if at all.

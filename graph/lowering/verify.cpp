@@ -97,25 +97,28 @@ class ScheduleCheck {
     }
     for (std::size_t u = 0; u < runs_.size(); ++u)
       require(runs_[u] == 1, graph_.units[u].name, "does not run exactly once");
-    require(flying_.empty(), "collective", "is not waited for");
+    require(sent_.empty() && received_.empty(), "collective", "is not waited for");
   }
 
  private:
-  void touch(const LoweredUnit& unit, int tensor) const {
-    require(!flying_.count(graph_.root(tensor)), unit.name, "touches memory that a collective is using");
+  /// What a collective in flight reads may be read, and nothing else be done to what it uses.
+  void touch(const LoweredUnit& unit, int tensor, bool writes) const {
+    const int root = graph_.root(tensor);
+    require(!received_.count(root) && !(writes && sent_.count(root)), unit.name,
+            "touches memory that a collective is using");
   }
 
   void start(int u) {
     const LoweredUnit& unit = graph_.unit(u);
     ++runs_[index(u)];
     for (const int t : unit.inputs) {
-      touch(unit, t);
+      touch(unit, t, false);
       require(memory_.holds(t), unit.name, "reads what is not there (any more)");
     }
-    for (const int t : unit.outputs) touch(unit, t);
+    for (const int t : unit.outputs) touch(unit, t, true);
     if (unit.kind == UnitKind::collective) {
-      for (const int t : unit.inputs) flying_.insert(graph_.root(t));
-      for (const int t : unit.outputs) flying_.insert(graph_.root(t));
+      for (const int t : unit.inputs) sent_.insert(graph_.root(t));
+      for (const int t : unit.outputs) received_.insert(graph_.root(t));
       return;
     }
     if (unit.kind == UnitKind::view) return;
@@ -124,9 +127,9 @@ class ScheduleCheck {
 
   void finish(int u) {
     const LoweredUnit& unit = graph_.unit(u);
-    for (const int t : unit.inputs) flying_.erase(graph_.root(t));
+    for (const int t : unit.inputs) sent_.erase(sent_.find(graph_.root(t)));
     for (const int t : unit.outputs) {
-      flying_.erase(graph_.root(t));
+      received_.erase(graph_.root(t));
       memory_.write(t);
     }
   }
@@ -139,7 +142,8 @@ class ScheduleCheck {
   const LoweredGraph& graph_;
   Memory memory_;
   std::vector<int> runs_;
-  std::set<int> flying_;  ///< roots
+  std::multiset<int> sent_;  ///< roots that collectives in flight read
+  std::set<int> received_;   ///< and those that they write
 };
 
 }  // namespace

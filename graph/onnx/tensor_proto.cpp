@@ -209,12 +209,13 @@ InitialValue::Reader file_reader(const pb::TensorProto& proto, std::int64_t byte
                                  const std::string& where) {
   const auto text = [](std::span<std::byte> to) { return reinterpret_cast<char*>(to.data()); };
   if (proto.data_location() == pb::TensorProto::EXTERNAL)
-    return [range = external_range(proto, bytes, places.folder, where), text](std::span<std::byte> to) {
-      read_range(range.file, range.offset, range.length, text(to));
-    };
+    return
+        [range = external_range(proto, bytes, places.folder, where), text](std::int64_t at, std::span<std::byte> to) {
+          read_range(range.file, range.offset + at, std::ssize(to), text(to));
+        };
   if (const FileRange* range = places.find(proto))
-    return [file = places.file, range = *range, text](std::span<std::byte> to) {
-      file->read(range.offset, range.length, text(to));
+    return [file = places.file, range = *range, text](std::int64_t at, std::span<std::byte> to) {
+      file->read(range.offset + at, std::ssize(to), text(to));
     };
   return {};
 }
@@ -224,7 +225,7 @@ std::vector<std::byte> packed_codes(const pb::TensorProto& proto, std::int64_t b
                                     const std::string& where) {
   std::vector<std::byte> codes(static_cast<std::size_t>(bytes));
   if (const InitialValue::Reader reader = file_reader(proto, bytes, places, where)) {
-    reader(codes);
+    reader(0, codes);
   } else if (proto.has_raw_data()) {
     if (bytes > 0) std::memcpy(codes.data(), proto.raw_data().data(), codes.size());
   } else {
@@ -242,7 +243,7 @@ Tensor tensor_of(const pb::TensorProto& proto, const DataPlaces& places, const s
     return decoded(*narrow, shape, packed_codes(proto, narrow->stored_bytes(shape.elements()), places, where));
   Tensor tensor(type, std::move(shape));
   if (const auto reader = file_reader(proto, static_cast<std::int64_t>(tensor.bytes()), places, where)) {
-    if (tensor.bytes() > 0) reader({tensor.mutable_data(), tensor.bytes()});
+    if (tensor.bytes() > 0) reader(0, {tensor.mutable_data(), tensor.bytes()});
   } else if (proto.has_raw_data()) {
     if (tensor.bytes() > 0) std::memcpy(tensor.mutable_data(), proto.raw_data().data(), tensor.bytes());
   } else {

@@ -17,14 +17,25 @@ bool multiplies(Op op) { return op == Op::dot_general || op == Op::conv_general 
 
 class Search {
  public:
-  Search(const Graph& opened, const MeshAxis& axis, const CostRates& rates)
-      : graph_(opened), axis_{axis.name, axis.size, -1}, mesh_axis_(axis), rates_(rates), users_(opened.users()) {
+  Search(const Graph& opened, const MeshAxis& axis, const CostRates& rates, const CutLimits& limits,
+         const StateCutList& fixed)
+      : graph_(opened),
+        axis_{axis.name, axis.size, -1},
+        mesh_axis_(axis),
+        rates_(rates),
+        limits_(limits),
+        users_(opened.users()) {
+    for (const StateCut& cut : fixed)
+      if (cut.axis == axis.name && graph_.find_input(cut.state) != kNone) {
+        fixed_.push_back(cut);
+        decided_.insert(cut.state);
+      }
     for (const Node& node : graph_.nodes())
       if (node.op == Op::slice) note_blocks(node);
   }
 
   StateCutList best() {
-    std::vector<Choice> beam{priced({})};
+    std::vector<Choice> beam{priced(fixed_)};
     for (const Weights& alike : groups()) {
       std::vector<Choice> next = beam;  // this group as it is
       for (const Choice& so_far : beam)
@@ -74,7 +85,7 @@ class Search {
   std::vector<Weights> groups() const {
     std::vector<std::pair<const Node*, const GraphInput*>> found;
     for (const GraphInput& i : graph_.inputs())
-      if (i.role == InputRole::state && graph_.type(i.value).shape.rank() >= 2)
+      if (i.role == InputRole::state && graph_.type(i.value).shape.rank() >= 2 && decided_.count(i.name) == 0)
         if (const Node* use = first_use(i.value)) found.emplace_back(use, &i);
     std::stable_sort(found.begin(), found.end(), [&](const auto& a, const auto& b) {
       return graph_.value(a.first->outputs[0]).producer < graph_.value(b.first->outputs[0]).producer;
@@ -104,7 +115,8 @@ class Search {
       if (const auto noted = blocks_.find(shape[d]); noted != blocks_.end())
         counts.insert(noted->second.begin(), noted->second.end());
       for (const std::int64_t n : counts)
-        if (shape[d] / n >= axis_.size) result.push_back({weight.name, axis_.name, d, n});
+        if (shape[d] / n >= axis_.size && (!limits_.even || shape[d] / n % axis_.size == 0))
+          result.push_back({weight.name, axis_.name, d, n});
     }
     return result;
   }
@@ -160,20 +172,24 @@ class Search {
   const SplitAxis axis_;
   const MeshAxis& mesh_axis_;
   const CostRates rates_;
+  const CutLimits limits_;
+  StateCutList fixed_;
+  std::set<std::string> decided_;  ///< states of `fixed_`
   const std::vector<std::vector<NodeId>> users_;
   std::map<std::int64_t, std::set<std::int64_t>> blocks_;  ///< equal parts that are taken of an extent
 };
 
 }  // namespace
 
-StateCutList choose_cuts(const Graph& step, const Mesh& mesh, const CostRates& rates) {
+StateCutList choose_cuts(const Graph& step, const Mesh& mesh, const CostRates& rates, const CutLimits& limits,
+                         const StateCutList& fixed) {
   StateCutList all;
   const Mesh samples{{{"data", mesh.axis_size("data")}}};
   Graph local = partition(step, samples, 0);
   for (const MeshAxis& axis : mesh.axes) {
     if (axis.name == "data" || axis.size == 1) continue;
     const Graph opened = open_composites(local);
-    const StateCutList cuts = Search(opened, axis, rates).best();
+    const StateCutList cuts = Search(opened, axis, rates, limits, fixed).best();
     all.insert(all.end(), cuts.begin(), cuts.end());
     local = partition(local, {{axis}}, 0, cuts);
   }

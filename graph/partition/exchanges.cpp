@@ -7,7 +7,19 @@
 namespace weft {
 namespace {
 
-bool is_in_order(const AxisPlacement& p) { return p.blocks == 1 && p.is_even(); }
+/// Whether the padded parts one after the other are the whole, and padding behind it.
+bool is_in_order(const AxisPlacement& p) {
+  const std::int64_t extent = padded_extent(p);
+  return p.blocks == 1 &&
+         std::all_of(p.extents.begin(), p.extents.end() - 1, [&](std::int64_t n) { return n == extent; });
+}
+
+/// x with `more` zeros behind along dimension d.
+ValueId lengthened(GraphBuilder& b, ValueId x, int d, std::int64_t more) {
+  Dims none(b.shape(x).extents().size(), 0), high = none;
+  high[static_cast<std::size_t>(d)] = more;
+  return b.pad(x, b.full(b.dtype(x), {}, 0), none, high, none);
+}
 
 /// For each global index, where it stands among the padded parts of all ranks.
 std::vector<std::int64_t> places(const AxisPlacement& p) {
@@ -49,19 +61,21 @@ ValueId from_front(GraphBuilder& b, ValueId x, int d) {
 
 ValueId padded(GraphBuilder& b, ValueId part, const AxisPlacement& p) {
   if (p.is_even()) return part;  // on all ranks or on none: what follows is cut alike
-  const std::int64_t missing = padded_extent(p) - b.shape(part)[p.dimension];
-  Dims none(b.shape(part).extents().size(), 0), high = none;
-  high[static_cast<std::size_t>(p.dimension)] = missing;
-  return b.pad(part, b.full(b.dtype(part), {}, 0), none, high, none);
+  return lengthened(b, part, p.dimension, padded_extent(p) - b.shape(part)[p.dimension]);
 }
 
 ValueId in_order(GraphBuilder& b, ValueId parts, const AxisPlacement& p) {
-  return is_in_order(p) ? parts : picked(b, parts, places(p), p.dimension);
+  if (!is_in_order(p)) return picked(b, parts, places(p), p.dimension);
+  if (p.is_even()) return parts;
+  Dims limit = b.shape(parts).extents();
+  limit[static_cast<std::size_t>(p.dimension)] = p.block_extent();
+  return b.slice(parts, Dims(limit.size(), 0), limit, Dims(limit.size(), 1));
 }
 
 ValueId by_rank(GraphBuilder& b, ValueId whole, const AxisPlacement& p) {
-  if (is_in_order(p)) return whole;
-  std::vector<std::int64_t> indices(p.extents.size() * static_cast<std::size_t>(padded_extent(p)), 0);
+  const auto padded_whole = padded_extent(p) * static_cast<std::int64_t>(p.extents.size());
+  if (is_in_order(p)) return p.is_even() ? whole : lengthened(b, whole, p.dimension, padded_whole - p.block_extent());
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(padded_whole), 0);
   const std::vector<std::int64_t> to = places(p);
   for (std::size_t i = 0; i < to.size(); ++i) indices[static_cast<std::size_t>(to[i])] = static_cast<std::int64_t>(i);
   return picked(b, whole, indices, p.dimension);

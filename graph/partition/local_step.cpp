@@ -13,13 +13,16 @@ namespace weft {
 namespace {
 
 /// batch_norm and its gradient where this rank has no samples at all: nothing to normalise, no collective either,
-/// because all groups are inside other ranks.
-std::vector<ValueId> append_empty_normalisation(LocalGraph& local, const Node& node, ValueId like_first) {
+/// because all groups are inside other ranks. What other ranks read of states is read here too, should it be in parts.
+std::vector<ValueId> append_empty_normalisation(LocalGraph& local, const Node& node) {
   GraphBuilder& b = local.builder();
-  const std::int64_t channels = local.global().type(node.inputs[node.op == Op::batch_norm ? 1 : 2]).shape[0];
   const bool forward = node.op == Op::batch_norm;
-  const ValueId zeros = b.full(b.dtype(like_first), forward ? Shape{0, channels} : Shape{channels}, 0);
-  return {like_first, zeros, zeros};
+  ValueId result = node.inputs[0];
+  for (const ValueId per_channel : forward ? std::vector{node.inputs[1], node.inputs[2]} : std::vector{node.inputs[2]})
+    result = b.add(result, b.broadcast_in(per_channel, b.shape(result), {node.attributes.integer("axis")}));
+  const std::int64_t channels = b.shape(node.inputs[forward ? 1 : 2])[0];
+  const ValueId zeros = b.full(b.dtype(result), forward ? Shape{0, channels} : Shape{channels}, 0);
+  return {result, zeros, zeros};
 }
 
 /// The local graph of one coordinate of one axis.
@@ -50,12 +53,13 @@ class Partitioner {
   const AxisPlacement& placement(ValueId v) const { return placements_.values[static_cast<std::size_t>(v)]; }
 
   AxisPlacement output_placement(const GraphOutput& o) const {
-    if (axis_.carries_samples()) return holds_share(o) ? partial() : replicated();
+    if (axis_.carries_samples()) return holds_share(axis_, o) ? partial() : replicated();
     const ValueId state = o.role == OutputRole::state ? step_.find_input(o.name) : kNone;
     return state == kNone ? replicated() : placement(state);
   }
 
   std::vector<ValueId> append(const Node& node, const std::vector<AxisPlacement>& wanted) {
+    if (axis_.is_sum_of_own(node)) return {local_.get_whole(node.inputs[0])};  // `define` sums
     const bool normalises = (node.op == Op::batch_norm && node.inputs.size() == 3) || node.op == Op::batch_norm_grad;
     if (normalises && is_split(wanted[0]) && wanted[0].dimension == 0) return append_normalisation(node, wanted[0]);
     if (!axis_.carries_samples() && place_along_cut(step_, node, wanted))
@@ -94,7 +98,7 @@ class Partitioner {
       copy.inputs[i] = local_.get(node.inputs[i], per_sample ? x : per_group ? statistics : replicated());
     }
     // Operands first: bringing them may take exchanges, in which ranks without samples take part.
-    if (samples == 0) return append_empty_normalisation(local_, node, copy.inputs[0]);
+    if (samples == 0) return append_empty_normalisation(local_, copy);
     return local_.builder().append(std::move(copy));
   }
 

@@ -52,7 +52,10 @@ ValueId row_sums(GraphBuilder& b, ValueId x, const Dims& dims) {
   for (int d = 0; d < shape.rank(); ++d)
     if (std::find(dims.begin(), dims.end(), d) == dims.end()) kept.push_back(shape[d]);
   const std::int64_t k = Shape(kept).elements();
-  if (n == 0) return b.full(DType::f64, Shape{1, 2 * k}, 0);
+  if (n == 0) {  // made of x nevertheless: what depends on what is alike on all ranks
+    const ValueId nothing = b.reshape(b.reduce(Op::reduce_sum, b.cast(x, DType::f64), dims), Shape{1, k});
+    return b.concat({nothing, nothing}, 1);
+  }
   const std::vector<ValueId> m = b.node(Op::moments, {x}, {{"dims", dims}});
   return packed_sums(b, {b.reshape(m[0], Shape{1, k}), b.reshape(m[1], Shape{1, k})}, n);
 }

@@ -7,14 +7,13 @@
 
 #include "graph/partition/local_step.hpp"
 #include "graph/partition/state_cuts.hpp"
+#include "graph/partition/zero.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
 namespace {
 
-constexpr const char* kSamples = "data";
-
-bool cuts_parameters(const MeshAxis& axis) { return axis.name != kSamples && axis.size > 1; }
+bool cuts_parameters(const MeshAxis& axis) { return axis.name != kSamplesAxis && axis.size > 1; }
 
 void check_axes(const Mesh& mesh, const StateCutList& cuts) {
   for (const MeshAxis& axis : mesh.axes)
@@ -24,11 +23,9 @@ void check_axes(const Mesh& mesh, const StateCutList& cuts) {
                       "pipeline: 1",
                       mesh.str()));
   for (const StateCut& cut : cuts)
-    if (cut.axis == kSamples || mesh.axis_index(cut.axis) < 0)
-      throw UserError(
-          fmt::format("cut of '{}': parameters are cut along the axes of the mesh other than 'data', not "
-                      "along '{}'; the mesh is {}",
-                      cut.state, cut.axis, mesh.str()));
+    if (mesh.axis_index(cut.axis) < 0)
+      throw UserError(fmt::format("cut of '{}': states are cut along axes of the mesh, not along '{}'; the mesh is {}",
+                                  cut.state, cut.axis, mesh.str()));
 }
 
 Graph cut_parameters(const Graph& graph, const MeshAxis& axis, int coordinate, const StateCutList& cuts) {
@@ -38,7 +35,7 @@ Graph cut_parameters(const Graph& graph, const MeshAxis& axis, int coordinate, c
 }
 
 int data_coordinate(const Mesh& mesh, int rank) {
-  const int axis = mesh.axis_index(kSamples);
+  const int axis = mesh.axis_index(kSamplesAxis);
   return axis < 0 ? 0 : mesh.coordinates(rank).at(static_cast<std::size_t>(axis));
 }
 
@@ -59,7 +56,7 @@ std::int64_t pass_samples(const Graph& step) {
 }
 
 SampleRange rank_samples(std::int64_t samples, const Mesh& mesh, int rank) {
-  const Dims shares = split_evenly(samples, mesh.axis_size(kSamples));
+  const Dims shares = split_evenly(samples, mesh.axis_size(kSamplesAxis));
   const int coordinate = data_coordinate(mesh, rank);
   SampleRange range;
   for (int r = 0; r < coordinate; ++r) range.first += shares[static_cast<std::size_t>(r)];
@@ -73,21 +70,31 @@ namespace {
 
 bool cuts_evenly(const Graph& step, const Mesh& mesh, const StateCutList& cuts) {
   for (const StateCut& cut : cuts) {
-    const ValueId state = step.find_input(cut.state);
+    const ValueId state = cut.axis == kSamplesAxis ? kNone : step.find_input(cut.state);
     if (state == kNone || cut.dimension < 0 || cut.dimension >= step.type(state).shape.rank()) continue;
     if (step.type(state).shape[cut.dimension] % (cut.blocks * mesh.axis_size(cut.axis)) != 0) return false;
   }
   return true;
 }
 
+/// Samples are cut first, then states.
+Graph cut_samples(const Graph& graph, int ranks, int coordinate, const StateCuts& states) {
+  SplitAxis samples{kSamplesAxis, ranks, pass_samples(graph)};
+  for (const auto& [state, p] : states)
+    if (is_accumulator(state)) samples.summed.insert(state);
+  const Graph local = local_step(graph, samples, coordinate, propagate(graph, samples));
+  if (states.empty()) return local;
+  const SplitAxis parts{kSamplesAxis, ranks, -1, samples.summed, values_of_ranks_own(local, samples)};
+  return local_step(local, parts, coordinate, place_parameters(local, parts, states));
+}
+
 Graph local_of(const Graph& step, const Mesh& mesh, const std::vector<int>& at, const StateCutList& cuts) {
   Graph local = step;
   for (std::size_t a = 0; a < mesh.axes.size(); ++a)
     if (cuts_parameters(mesh.axes[a])) local = cut_parameters(local, mesh.axes[a], at[a], cuts);
-  if (const int size = mesh.axis_size(kSamples); size > 1) {
-    const SplitAxis axis{kSamples, size, pass_samples(local)};
-    local = local_step(local, axis, at[static_cast<std::size_t>(mesh.axis_index(kSamples))], propagate(local, axis));
-  }
+  if (const int size = mesh.axis_size(kSamplesAxis); size > 1)
+    local = cut_samples(local, size, at[static_cast<std::size_t>(mesh.axis_index(kSamplesAxis))],
+                        data_cuts(step, local, mesh, cuts));
   local.verify();
   return local;
 }
@@ -118,10 +125,23 @@ bool all_even(const std::map<std::string, Placement>& placements, std::size_t ax
                      [&](const auto& state) { return state.second.axes[axis].is_even(); });
 }
 
-bool all_even(const std::map<std::string, Placement>& placements) {
-  for (std::size_t a = 0; !placements.empty() && a < placements.begin()->second.axes.size(); ++a)
-    if (!all_even(placements, a)) return false;
+bool all_even(const std::map<std::string, Placement>& placements, const Mesh& mesh) {
+  for (std::size_t a = 0; a < mesh.axes.size(); ++a)
+    if (cuts_parameters(mesh.axes[a]) && !all_even(placements, a)) return false;
   return true;
+}
+
+/// The first coordinate along axis `a` whose parts of all states are as large as those at `coordinate`.
+int alike(const std::map<std::string, Placement>& placements, std::size_t a, int coordinate) {
+  const auto equal = [&](int other) {
+    return std::all_of(placements.begin(), placements.end(), [&](const auto& state) {
+      const AxisPlacement& p = state.second.axes[a];
+      return !is_split(p) || p.local_extent(other) == p.local_extent(coordinate);
+    });
+  };
+  int other = 0;
+  while (!equal(other)) ++other;
+  return other;
 }
 
 /// Where one axis cuts again what another left in unequal parts, ranks differ in more than their place along it.
@@ -144,7 +164,7 @@ Graph partition(const Graph& step, const Mesh& mesh, int rank, const StateCutLis
   check_axes(mesh, cuts);
   // One axis may leave what another cannot cut evenly.
   const bool several = std::count_if(mesh.axes.begin(), mesh.axes.end(), cuts_parameters) > 1;
-  if ((several || !cuts_evenly(step, mesh, cuts)) && !all_even(state_placements(step, mesh, cuts)))
+  if ((several || !cuts_evenly(step, mesh, cuts)) && !all_even(state_placements(step, mesh, cuts), mesh))
     check_forms(step, mesh, cuts);
   return local_of(step, mesh, mesh.coordinates(rank), cuts);
 }
@@ -165,6 +185,8 @@ std::map<std::string, Placement> state_placements(const Graph& step, const Mesh&
       if (i.role == InputRole::state) result.at(i.name).axes[a] = placements.values[static_cast<std::size_t>(i.value)];
     local = local_step(opened, along, 0, std::move(placements));
   }
+  for (auto& [state, p] : data_cuts(step, local, mesh, cuts))
+    result.at(state).axes[static_cast<std::size_t>(mesh.axis_index(kSamplesAxis))] = std::move(p);
   for (const StateCut& cut : cuts)  // those that a user named before those that follow
     if (const auto named = result.find(cut.state); named != result.end())
       check_cut_again(cut.state, named->second, mesh);
@@ -176,8 +198,8 @@ StateCutList settled_cuts(const Mesh& mesh, const std::map<std::string, Placemen
   StateCutList result;
   for (const auto& [state, placement] : placements)
     for (std::size_t a = 0; a < mesh.axes.size(); ++a) {
-      if (!cuts_parameters(mesh.axes[a])) continue;
       const AxisPlacement& p = placement.axes.at(a);
+      if (!cuts_parameters(mesh.axes[a]) && !is_split(p)) continue;
       result.push_back({state, mesh.axes[a].name, is_split(p) ? p.dimension : StateCut::kWhole, p.blocks});
     }
   return result;
@@ -186,10 +208,15 @@ StateCutList settled_cuts(const Mesh& mesh, const std::map<std::string, Placemen
 std::string role_key(const Graph& step, const Mesh& mesh, int rank, const StateCutList& cuts) {
   const std::int64_t samples = pass_samples(step);
   std::string key = fmt::format("data samples={} of {} over {}", rank_samples(samples, mesh, rank).count, samples,
-                                mesh.axis_size(kSamples));
-  if (std::none_of(mesh.axes.begin(), mesh.axes.end(), cuts_parameters)) return key;
+                                mesh.axis_size(kSamplesAxis));
   const std::vector<int> at = mesh.coordinates(rank);
+  const int data = mesh.axis_index(kSamplesAxis);
+  const bool shards = mesh.axis_size(kSamplesAxis) > 1 &&
+                      std::any_of(cuts.begin(), cuts.end(), [](const StateCut& c) { return c.axis == kSamplesAxis; });
+  if (!shards && std::none_of(mesh.axes.begin(), mesh.axes.end(), cuts_parameters)) return key;
   const auto placements = state_placements(step, mesh, cuts);
+  if (const auto a = static_cast<std::size_t>(data); shards && !all_even(placements, a))
+    key += fmt::format(", parts of data {}", alike(placements, a, at[a]));
   bool even = true;  // what one axis leaves in unequal parts, the next may cut unequally on some ranks only
   for (std::size_t a = 0; a < mesh.axes.size(); ++a) {
     if (!cuts_parameters(mesh.axes[a])) continue;

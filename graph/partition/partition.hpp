@@ -17,6 +17,9 @@
 
 namespace weft {
 
+/// The mesh axis that cuts samples.
+inline constexpr const char* kSamplesAxis = "data";
+
 /// The run-time scalar (i64) of local graphs that says where this rank's samples start in the pass; absent where
 /// nothing in the graph depends on it. It is added to "sample_offset" where random numbers are drawn.
 inline constexpr const char* kRankSampleOffset = "rank_sample_offset";
@@ -24,25 +27,12 @@ inline constexpr const char* kRankSampleOffset = "rank_sample_offset";
 /// The run-time scalar (i64) that says where a rank stands along another axis: "coordinate/tensor". Absent likewise.
 std::string coordinate_input(const std::string& axis);
 
-/// One state that is cut along an axis other than "data", or that stays whole. States that no cut names follow from
-/// those that one does.
-struct StateCut {
-  static constexpr int kWhole = -1;
-
-  std::string state;
-  std::string axis;
-  int dimension = 0;        ///< kWhole: it is cut along none
-  std::int64_t blocks = 1;  ///< the dimension is so many runs, each cut alike: 3 for fused query, key and value weights
-  bool operator==(const StateCut&) const = default;
-};
-using StateCutList = std::vector<StateCut>;
-
 /// The local graph of `rank`: feeds are cut along their first dimension over the mesh axis "data" (split_evenly),
-/// states along other axes as `cuts` says and as follows from it, scalars and fetches are whole. State outputs lie as
-/// their states. States "accumulate/NAME" may hold this rank's own share, along "data", of a sum between the passes of
-/// one step; it is reduced in the pass that ends the step. Ranks with equal role_key get equal graphs. Throws UserError
-/// where feeds disagree about the number of samples, where random numbers are drawn along a dimension that is not the
-/// samples', and for cuts that the states or the mesh do not allow.
+/// states as `cuts` says and, along axes other than "data", as follows from it; scalars and fetches are whole. State
+/// outputs lie as their states. States "accumulate/NAME" that are not cut along "data" hold this rank's own share,
+/// along it, of a sum between the passes of one step; it is reduced in the pass that ends the step. Ranks with equal
+/// role_key get equal graphs. Throws UserError where feeds disagree about the number of samples, where random numbers
+/// are drawn along a dimension that is not the samples', and for cuts that the states or the mesh do not allow.
 Graph partition(const Graph& step, const Mesh& mesh, int rank, const StateCutList& cuts = {});
 
 /// How each state of the step lies, one entry an axis of the mesh, each of what the axes before it left. Throws

@@ -20,11 +20,25 @@ bool is_partial(const AxisPlacement& p) { return p.kind == AxisPlacement::Kind::
 bool is_split(const AxisPlacement& p) { return p.kind == AxisPlacement::Kind::split; }
 
 namespace {
-constexpr const char* kAccumulators = "accumulate/";
+bool is_share(const SplitAxis& axis, const std::string& state) {
+  return is_accumulator(state) && axis.summed.count(state) == 0;
+}
 }  // namespace
 
-bool holds_share(const GraphOutput& output) {
-  return output.role == OutputRole::state && output.name.starts_with(kAccumulators);
+bool SplitAxis::is_own(const Node& node) const {
+  return !own.empty() && std::any_of(node.outputs.begin(), node.outputs.end(),
+                                     [&](ValueId v) { return own[static_cast<std::size_t>(v)]; });
+}
+
+bool SplitAxis::is_sum_of_own(const Node& node) const {
+  return !own.empty() && node.op == Op::all_reduce && node.attributes.text("kind") == "sum" &&
+         node.attributes.texts("axes") == std::vector<std::string>{name};
+}
+
+bool is_accumulator(const std::string& state) { return state.starts_with("accumulate/"); }
+
+bool holds_share(const SplitAxis& axis, const GraphOutput& output) {
+  return output.role == OutputRole::state && is_share(axis, output.name);
 }
 
 bool groups_are_local(const AxisPlacement& x, std::int64_t groups) {
@@ -43,7 +57,7 @@ class Propagation {
     settled_ = early_;
     for (const GraphInput& i : graph.inputs()) {
       if (i.role != InputRole::state) continue;
-      cuttable_.insert(i.value);
+      if (axis.own.empty()) cuttable_.insert(i.value);
       if (const auto named = states.find(i.name); named != states.end()) states_[i.value] = named->second;
     }
   }
@@ -81,14 +95,15 @@ class Propagation {
         continue;
       }
       if (i.role == InputRole::feed && shape.rank() > 0) at(i.value) = split(0, split_evenly(shape[0], axis_.size));
-      if (i.role == InputRole::state && i.name.starts_with(kAccumulators)) at(i.value) = partial();
+      if (i.role == InputRole::state && is_share(axis_, i.name)) at(i.value) = partial();
     }
   }
 
   void place(const Node& node) {
     std::vector<AxisPlacement> given;
     for (const ValueId v : node.inputs) given.push_back(at(v));
-    NodePlacement answer = place_node(graph_, axis_, node, given);
+    if (axis_.is_sum_of_own(node)) return place_sum(node);
+    NodePlacement answer = axis_.is_own(node) ? whole(node) : place_node(graph_, axis_, node, given);
     for (std::size_t i = 0; i < given.size(); ++i) bring(node.inputs[i], answer.operands[i]);
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {
       const ValueId v = node.outputs[i];
@@ -101,10 +116,25 @@ class Propagation {
     result_.operands.push_back(std::move(answer.operands));
   }
 
+  static NodePlacement whole(const Node& node) {
+    return {std::vector<AxisPlacement>(node.inputs.size(), replicated()),
+            std::vector<AxisPlacement>(node.outputs.size(), replicated())};
+  }
+
+  /// Each rank gets all of it, or its part where that is what readers want.
+  void place_sum(const Node& node) {
+    const ValueId v = node.outputs[0];
+    bring(node.inputs[0], replicated());
+    const auto cut = sums_.find(v);
+    at(v) = cut == sums_.end() ? replicated() : cut->second;
+    result_.settled[v] = at(v);
+    result_.operands.push_back({replicated()});
+  }
+
   /// A state's new value lies as the state does; where the value is cut and the state could be, both are.
   void place_output(const GraphOutput& o) {
     if (axis_.carries_samples()) {
-      if (!holds_share(o) && is_partial(at(o.value))) settle(o.value, replicated());
+      if (!holds_share(axis_, o) && is_partial(at(o.value))) settle(o.value, replicated());
       return;
     }
     const ValueId state = o.role == OutputRole::state ? graph_.find_input(o.name) : kNone;
@@ -142,6 +172,10 @@ class Propagation {
         adopt(v, wanted);
         continue;
       }
+      if (axis_.is_sum_of_own(*node)) {
+        changed_ |= sums_.emplace(v, wanted).second;
+        continue;
+      }
       const auto operands = operands_of_cut(graph_, *node, wanted);
       if (!operands || result_.settled.count(v) != 0) continue;
       for (std::size_t i = node->inputs.size(); i-- > 0;) left.emplace_back(node->inputs[i], (*operands)[i]);
@@ -157,6 +191,7 @@ class Propagation {
   Placements result_;
   std::set<ValueId> cuttable_;               ///< states
   std::map<ValueId, AxisPlacement> states_;  ///< named ones, and cut ones
+  std::map<ValueId, AxisPlacement> sums_;    ///< sums of what is ranks' own, of which each rank gets a part
   std::map<ValueId, AxisPlacement> early_;
   std::map<ValueId, AxisPlacement> settled_;  ///< by some reader; not all are partial once their own operands are whole
   std::set<std::tuple<ValueId, int, std::int64_t, Dims>> pulled_;  ///< in this round

@@ -20,8 +20,16 @@ struct SplitAxis {
   /// Of the pass, over all ranks: an axis that carries samples cuts feeds and keeps states whole. Others (-1) cut
   /// states and keep feeds whole.
   std::int64_t samples = 0;
+  /// Where samples are cut: accumulators that hold sums over the axis, not each rank's share of one.
+  std::set<std::string> summed = {};
+  /// Where states are cut over ranks that have samples of their own: by value, whether it comes from these. Such a
+  /// value stays as it is; sums of such over the axis may be taken in parts.
+  std::vector<bool> own = {};
 
   bool carries_samples() const { return samples >= 0; }
+  bool is_own(const Node& node) const;
+  /// Whether the node sums values of ranks' own over this axis.
+  bool is_sum_of_own(const Node& node) const;
 };
 
 /// Placements of states by name, whole or split; those that are not named are whole until an operator wants them cut.
@@ -48,8 +56,10 @@ bool is_replicated(const AxisPlacement& p);
 bool is_partial(const AxisPlacement& p);
 bool is_split(const AxisPlacement& p);
 
-/// Whether an output is a state "accumulate/NAME": each rank holds its own share of the sum.
-bool holds_share(const GraphOutput& output);
+/// Whether a state is an accumulator, "accumulate/NAME".
+bool is_accumulator(const std::string& state);
+/// Whether an output is an accumulator of which each rank holds its own share of the sum.
+bool holds_share(const SplitAxis& axis, const GraphOutput& output);
 
 /// Whether every group of a batch norm over dimension 0 lies inside one rank's share.
 bool groups_are_local(const AxisPlacement& x, std::int64_t groups);

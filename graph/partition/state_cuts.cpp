@@ -5,6 +5,7 @@
 
 #include "graph/ir/op_rules.hpp"
 #include "graph/partition/early_sums.hpp"
+#include "graph/partition/zero.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
@@ -23,7 +24,9 @@ AxisPlacement checked(const TensorType& type, const MeshAxis& axis, const StateC
   if (extent / cut.blocks < axis.size)
     fail(fmt::format("{} indices of dimension {} are too few for {} ranks; cut another dimension or leave it whole",
                      extent / cut.blocks, cut.dimension, axis.size));
-  AxisPlacement p = split(cut.dimension, split_evenly(extent / cut.blocks, axis.size));
+  const std::int64_t run = extent / cut.blocks;
+  AxisPlacement p =
+      split(cut.dimension, axis.name == "data" ? data_parts(run, axis.size) : split_evenly(run, axis.size));
   p.blocks = cut.blocks;
   return p;
 }

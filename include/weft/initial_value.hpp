@@ -17,8 +17,9 @@ namespace weft {
 
 class InitialValue {
  public:
-  /// Writes all bytes of the value, row-major. Called once for each `read`, from any thread; throws as its source does.
-  using Reader = std::function<void(std::span<std::byte> to)>;
+  /// Writes the bytes of the value from `offset` on, row-major, as many as `to` takes. Called once for each `read`,
+  /// from any thread; throws as its source does.
+  using Reader = std::function<void(std::int64_t offset, std::span<std::byte> to)>;
 
   /// Scalar f32 zero.
   InitialValue() = default;
@@ -35,6 +36,8 @@ class InitialValue {
 
   /// `to` has bytes() bytes. Throws as its source does.
   void read(std::span<std::byte> to) const;
+  /// A part of the bytes, which must lie within the value.
+  void read(std::int64_t offset, std::span<std::byte> to) const;
   Tensor value() const;
 
  private:

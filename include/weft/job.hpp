@@ -88,11 +88,22 @@ struct CheckpointSpec {
   bool operator==(const CheckpointSpec&) const = default;
 };
 
+/// How parameters of some names are cut along the mesh axis "tensor".
+struct SplitHint {
+  static constexpr int kWhole = -1;
+
+  std::string pattern;      ///< glob on parameter names; the first hint that matches applies
+  int dimension = 0;        ///< kWhole: not at all
+  std::int64_t blocks = 1;  ///< the dimension is so many runs, each cut alike
+  bool operator==(const SplitHint&) const = default;
+};
+
 struct ParallelSpec {
   bool automatic = true;
   int data = 0, tensor = 1, pipeline = 1;  ///< 0: whatever is left of the ranks
   int zero = 0;
   std::string recompute = "none";
+  std::vector<SplitHint> split = {};  ///< what is not named is cut where that is cheapest
   bool operator==(const ParallelSpec&) const = default;
 };
 

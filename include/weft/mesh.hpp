@@ -52,6 +52,19 @@ struct Placement {
   std::string str() const;  ///< "[split(0), partial]"
 };
 
+/// One state that is cut along an axis, or that stays whole. States that no cut names follow from those that one does;
+/// along "data" they stay whole (graph/partition/zero.hpp).
+struct StateCut {
+  static constexpr int kWhole = -1;
+
+  std::string state;
+  std::string axis;
+  int dimension = 0;        ///< kWhole: it is cut along none
+  std::int64_t blocks = 1;  ///< the dimension is so many runs, each cut alike: 3 for fused query, key and value weights
+  bool operator==(const StateCut&) const = default;
+};
+using StateCutList = std::vector<StateCut>;
+
 /// `count` items over `parts`, as even as can be, the larger parts first: the extents of every even split in Weft.
 Dims split_evenly(std::int64_t count, int parts);
 

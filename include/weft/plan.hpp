@@ -13,6 +13,7 @@ enum class Recompute : std::uint8_t { none, selective, full };
 
 struct Plan {
   Mesh mesh;                       ///< at least the axis "data"
+  StateCutList cuts = {};          ///< of every state along every axis that cuts states, by state, then by axis
   std::int64_t global_batch = 0;   ///< samples an optimiser step
   std::int64_t micro_batches = 1;  ///< forward and backward passes accumulated into one step
   int zero = 0;                    ///< ZeRO stage, 0 to 3

@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "weft/graph.hpp"
+#include "weft/shard.hpp"
 #include "weft/state.hpp"
 #include "weft/tensor.hpp"
 
@@ -39,12 +41,13 @@ struct CheckpointMeta {
 /// Where in the file a state is found.
 enum class StateRole : std::uint8_t { parameter, statistic, other };
 
-/// One state to save: equal name, role and type on every rank, equal bytes too (replicas).
+/// One state to save: equal name, role and type on every rank. Ranks that hold the same part of it hold equal bytes.
 struct StateItem {
   std::string name;  ///< as in the StateTable; "optimizer/SLOT/NAME" for the optimiser's
   StateRole role = StateRole::parameter;
-  TensorType type;
-  /// Copies bytes from `offset` on, row-major, to the host.
+  TensorType type;             ///< of the whole
+  std::optional<Shard> shard;  ///< what this rank holds; nothing of it where absent
+  /// Copies bytes of this rank's part from `offset` on, row-major, to the host.
   std::function<void(std::int64_t offset, std::span<std::byte> to)> read;
 };
 using StateSource = std::vector<StateItem>;
@@ -62,11 +65,19 @@ struct LoadedState {
   Tensor value;  ///< scalar zero where only a description was asked for
 };
 
+/// Bytes of one state that lie together in the file, with the hash that they must have.
+struct CheckpointPiece {
+  std::int64_t state = 0;  ///< index into the states
+  std::int64_t offset = 0, file_offset = 0, length = 0;
+  std::uint64_t hash = 0;
+};
+
 struct LoadedCheckpoint {
   std::filesystem::path path;
   CheckpointMeta meta;
   std::vector<LoadedState> states;  ///< by name
   std::int64_t file_bytes = 0;
+  std::vector<CheckpointPiece> pieces;  ///< by state and offset
 };
 
 /// The path of a state's dataset: /parameters/NAME, /statistics/NAME, /optimizer/SLOT/NAME, /accumulate/NAME or

@@ -9,6 +9,7 @@
 #include "src/checkpoint/commit_record.hpp"
 #include "src/checkpoint/folder.hpp"
 #include "src/checkpoint/layout.hpp"
+#include "src/checkpoint/verify.hpp"
 #include "weft/error.hpp"
 #include "weft/hash.hpp"
 
@@ -17,80 +18,67 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Reads pieces, checks their hashes, and copies what belongs to a state into its tensor.
-class Reader {
- public:
-  Reader(const File& file, const CommitRecord& record) : file_(file), record_(record) {}
+[[noreturn]] void damaged(const std::string& what, std::int64_t offset, std::int64_t length) {
+  throw UserError(fmt::format("it is damaged: the checksum of {} does not match at bytes {} to {}", what, offset,
+                              offset + length - 1));
+}
 
-  /// Everything that HDF5 will parse is checked before it is parsed.
-  void verify_structure() {
-    for (const Piece& piece : record_.pieces)
-      if (record_.names[piece.name] == kStructure) checked(piece);
+/// Everything that HDF5 will parse is checked before it is parsed.
+void verify_structure(const File& file, const CommitRecord& record) {
+  std::vector<std::byte> buffer;
+  for (const Piece& piece : record.pieces) {
+    if (record.names[piece.name] != kStructure) continue;
+    buffer.resize(static_cast<std::size_t>(piece.length));
+    file.read_at(buffer, piece.offset);
+    if (hash64(buffer) != piece.hash) damaged("the HDF5 structure", piece.offset, piece.length);
   }
+}
 
-  /// Checks all other pieces; `destination` gives the tensor bytes of a dataset, by path, or nothing.
-  void read_states(const std::map<std::string, LoadedState*>& states, const std::map<std::string, Extent>& extents,
-                   bool keep) {
-    std::map<std::string, std::int64_t> covered;
-    for (const Piece& piece : record_.pieces) {
-      const std::string& name = record_.names[piece.name];
-      if (name == kStructure) continue;
-      const auto extent = extents.find(name);
-      if (extent == extents.end() || piece.offset != extent->second.offset + covered[name] ||
-          piece.length > extent->second.bytes - covered[name])
-        throw UserError(fmt::format("its commit record and its dataset '{}' do not match", name));
-      const auto bytes = checked(piece);
-      if (keep) std::copy(bytes.begin(), bytes.end(), states.at(name)->value.mutable_data() + covered[name]);
-      covered[name] += piece.length;
-    }
-    for (const auto& [path, extent] : extents)
-      if (covered[path] != extent.bytes)
-        throw UserError(fmt::format("its commit record does not cover its dataset '{}'", path));
+/// The record's pieces as bytes of states. Throws UserError where they are not those of the datasets, all and once.
+std::vector<CheckpointPiece> pieces_of(const CommitRecord& record, const Description& description) {
+  std::map<std::string, std::size_t> states;
+  for (std::size_t i = 0; i < description.states.size(); ++i) states[description.states[i].extent.path] = i;
+  std::vector<std::int64_t> covered(description.states.size(), 0);
+  std::vector<CheckpointPiece> pieces;
+  for (const Piece& piece : record.pieces) {
+    const std::string& name = record.names[piece.name];
+    if (name == kStructure) continue;
+    const auto state = states.find(name);
+    const bool known = state != states.end();
+    const Extent extent = known ? description.states[state->second].extent : Extent{};
+    std::int64_t* done = known ? &covered[state->second] : nullptr;
+    if (!known || piece.offset != extent.offset + *done || piece.length > extent.bytes - *done)
+      throw UserError(fmt::format("its commit record and its dataset '{}' do not match", name));
+    pieces.push_back({static_cast<std::int64_t>(state->second), *done, piece.offset, piece.length, piece.hash});
+    *done += piece.length;
   }
+  for (std::size_t i = 0; i < covered.size(); ++i)
+    if (covered[i] != description.states[i].extent.bytes)
+      throw UserError(
+          fmt::format("its commit record does not cover its dataset '{}'", description.states[i].extent.path));
+  std::sort(pieces.begin(), pieces.end(), [](const CheckpointPiece& a, const CheckpointPiece& b) {
+    return std::pair(a.state, a.offset) < std::pair(b.state, b.offset);
+  });
+  return pieces;
+}
 
- private:
-  std::span<const std::byte> checked(const Piece& piece) {
-    buffer_.resize(static_cast<std::size_t>(std::max(piece.length, static_cast<std::int64_t>(buffer_.size()))));
-    const auto bytes = std::span(buffer_).first(static_cast<std::size_t>(piece.length));
-    file_.read_at(bytes, piece.offset);
-    if (hash64(bytes) != piece.hash)
-      throw UserError(fmt::format("it is damaged: the checksum of {} does not match at bytes {} to {}",
-                                  record_.names[piece.name] == kStructure
-                                      ? std::string("the HDF5 structure")
-                                      : fmt::format("dataset '{}'", record_.names[piece.name]),
-                                  piece.offset, piece.offset + piece.length - 1));
-    return bytes;
-  }
-
-  const File& file_;
-  const CommitRecord& record_;
-  std::vector<std::byte> buffer_;
-};
-
-LoadedCheckpoint read(FileSystem& files, const fs::path& path, bool keep_values) {
+LoadedCheckpoint read_structure(FileSystem& files, const fs::path& path) {
   const auto file = files.open(path, OpenMode::read);
   const CommitRecord record = read_commit_record(*file);
-  Reader reader(*file, record);
-  reader.verify_structure();
+  verify_structure(*file, record);
   Description description = describe(path);
-
-  LoadedCheckpoint checkpoint{path, std::move(description.meta), {}, file->size()};
-  checkpoint.states.reserve(description.states.size());
-  std::map<std::string, LoadedState*> states;
-  std::map<std::string, Extent> extents;
-  for (const DescribedState& state : description.states) {
-    checkpoint.states.push_back({state.key.name, state.key.role, state.type,
-                                 keep_values ? Tensor(state.type.dtype, state.type.shape) : Tensor()});
-    states[state.extent.path] = &checkpoint.states.back();
-    extents[state.extent.path] = state.extent;
-  }
-  reader.read_states(states, extents, keep_values);
+  LoadedCheckpoint checkpoint{path, {}, {}, file->size(), pieces_of(record, description)};
+  checkpoint.meta = std::move(description.meta);
+  for (const DescribedState& state : description.states)
+    checkpoint.states.push_back({state.key.name, state.key.role, state.type, Tensor()});
   return checkpoint;
 }
 
-LoadedCheckpoint read_named(FileSystem& files, const fs::path& path, bool keep_values) {
+/// UserErrors say which file they are about.
+template <class Work>
+auto about(const fs::path& path, const Work& work) {
   try {
-    return read(files, path, keep_values);
+    return work();
   } catch (const UserError& error) {
     throw UserError(fmt::format("'{}' cannot be used as a checkpoint: {}", path.string(), error.what()));
   }
@@ -105,17 +93,55 @@ bool looks_like_checkpoint(FileSystem& files, const fs::path& path) {
   return head.starts_with("\x89HDF\r\n\x1a\n") && head.find(kFormatName) != std::string::npos;
 }
 
-LoadedCheckpoint load_checkpoint(FileSystem& files, const fs::path& path) { return read_named(files, path, true); }
+LoadedCheckpoint describe_unchecked(FileSystem& files, const fs::path& path) {
+  return about(path, [&] { return read_structure(files, path); });
+}
 
-LoadedCheckpoint describe_checkpoint(FileSystem& files, const fs::path& path) { return read_named(files, path, false); }
+void check_pieces(FileSystem& files, const LoadedCheckpoint& checkpoint, std::span<const CheckpointPiece> pieces,
+                  const std::function<void(const CheckpointPiece&, std::span<const std::byte>)>& use) {
+  if (pieces.empty()) return;
+  about(checkpoint.path, [&] {
+    const auto file = files.open(checkpoint.path, OpenMode::read);
+    std::vector<std::byte> buffer;
+    for (const CheckpointPiece& piece : pieces) {
+      buffer.resize(static_cast<std::size_t>(piece.length));
+      file->read_at(buffer, piece.file_offset);
+      if (hash64(buffer) != piece.hash) {
+        const LoadedState& state = checkpoint.states[static_cast<std::size_t>(piece.state)];
+        damaged(fmt::format("dataset '{}'", dataset_path(state.name, state.role)), piece.file_offset, piece.length);
+      }
+      if (use) use(piece, buffer);
+    }
+  });
+}
+
+LoadedCheckpoint load_checkpoint(FileSystem& files, const fs::path& path) {
+  LoadedCheckpoint checkpoint = describe_unchecked(files, path);
+  for (LoadedState& state : checkpoint.states) state.value = Tensor(state.type.dtype, state.type.shape);
+  check_pieces(files, checkpoint, checkpoint.pieces,
+               [&](const CheckpointPiece& piece, std::span<const std::byte> bytes) {
+                 Tensor& value = checkpoint.states[static_cast<std::size_t>(piece.state)].value;
+                 std::copy(bytes.begin(), bytes.end(), value.mutable_data() + piece.offset);
+               });
+  return checkpoint;
+}
+
+LoadedCheckpoint describe_checkpoint(FileSystem& files, const fs::path& path) {
+  LoadedCheckpoint checkpoint = describe_unchecked(files, path);
+  check_pieces(files, checkpoint, checkpoint.pieces, {});
+  return checkpoint;
+}
+
+void check_step(const LoadedCheckpoint& checkpoint, std::int64_t step) {
+  if (checkpoint.meta.step != step)
+    throw UserError(fmt::format("it holds step {}: the file was renamed", checkpoint.meta.step));
+}
 
 std::optional<FoundCheckpoint> newest_valid(FileSystem& files, const fs::path& folder,
                                             std::vector<RejectedCheckpoint>& passed_over) {
   for (const StepFile& candidate : list_checkpoints(files, folder)) {
     try {
-      const LoadedCheckpoint found = describe_checkpoint(files, candidate.path);
-      if (found.meta.step != candidate.step)
-        throw UserError(fmt::format("it holds step {}: the file was renamed", found.meta.step));
+      check_step(describe_checkpoint(files, candidate.path), candidate.step);
       return FoundCheckpoint{candidate.step, candidate.path};
     } catch (const InternalError&) {
       throw;

@@ -34,7 +34,8 @@ struct FoundCheckpoint {
 std::optional<FoundCheckpoint> newest_valid(FileSystem& files, const std::filesystem::path& folder,
                                             std::vector<RejectedCheckpoint>& passed_over);
 
-/// Collective. Rank 0 reads, all ranks receive. `passed_over` is filled on every rank.
+/// Collective. Every byte of the file is checked by one of the ranks, on which all agree; values are left out, for
+/// `restore` to read. `passed_over` is filled on every rank.
 LoadedCheckpoint load_checkpoint(Communicator& comm, FileSystem& files, const std::filesystem::path& path);
 std::optional<LoadedCheckpoint> load_newest(Communicator& comm, FileSystem& files, const std::filesystem::path& folder,
                                             std::vector<RejectedCheckpoint>& passed_over);
@@ -42,7 +43,9 @@ std::optional<LoadedCheckpoint> load_newest(Communicator& comm, FileSystem& file
 /// Throws UserError naming the first state, parameters first, that the checkpoint lacks, has in another type or shape,
 /// or has beyond those of `expected`: it is of another model or optimiser.
 void check_fits(const LoadedCheckpoint& checkpoint, const StateSource& expected);
-/// Writes the states into the table; check_fits has passed.
-void restore(StateTable& table, const LoadedCheckpoint& checkpoint);
+/// Collective. Reads into the table those states of a checkpoint, as the collective functions above gave it, that the
+/// table has: whatever mesh it was saved by, every rank receives its parts, and every byte is read and checked by one
+/// rank. Types were compared. Throws SystemError where the file is no longer what it was.
+void restore(Communicator& comm, FileSystem& files, StateTable& table, const LoadedCheckpoint& checkpoint);
 
 }  // namespace weft

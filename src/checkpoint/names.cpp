@@ -82,7 +82,8 @@ StateKey state_of_path(const std::string& path) {
 
 StateItem state_item(std::string name, StateRole role, Tensor value) {
   const TensorType type{value.dtype(), value.shape()};
-  return {std::move(name), role, type, [value = std::move(value)](std::int64_t offset, std::span<std::byte> to) {
+  return {std::move(name), role, type, whole_shard(type),
+          [value = std::move(value)](std::int64_t offset, std::span<std::byte> to) {
             std::memcpy(to.data(), value.data() + offset, to.size());
           }};
 }
@@ -90,13 +91,14 @@ StateItem state_item(std::string name, StateRole role, Tensor value) {
 StateSource states_of(const StateTable& table, const std::set<std::string>& parameters) {
   StateSource states;
   for (const std::string& name : table.names()) {
-    const TensorType& type = table.at(name).type;
+    const Shard& shard = table.at(name).shard;
+    const TensorType& type = shard.whole;
     StateRole role = StateRole::statistic;
     if (parameters.count(name) != 0)
       role = StateRole::parameter;
     else if (name.starts_with(kOptimizer) || name.starts_with(kAccumulate) || type.shape.rank() == 0)
       role = StateRole::other;
-    states.push_back({name, role, type, [&table, name](std::int64_t offset, std::span<std::byte> to) {
+    states.push_back({name, role, type, shard, [&table, name](std::int64_t offset, std::span<std::byte> to) {
                         table.read_bytes(name, offset, to);
                       }});
   }

@@ -1,4 +1,4 @@
-// Proof that the replicas of a data-parallel run are still equal.
+// Proof that ranks that hold the same part of a state still hold the same bytes.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,9 @@
 
 namespace weft {
 
-/// Collective. Compares the content hash of every state across ranks; throws on every rank the same SystemError naming
-/// the first state (in name order) that differs, and which ranks hold what.
+/// Collective. Compares the content hash of every state among the ranks that hold the same part of it; throws on every
+/// rank the same SystemError naming the first state (in name order) that differs, and which ranks on which hosts hold
+/// what.
 void check_replicas(Communicator& comm, const StateTable& table, std::int64_t step);
 
 }  // namespace weft

@@ -1,12 +1,17 @@
-// Checkpoints against the run that takes them: other ranks, expected states, the state table.
+// Checkpoints against the run that takes them: checked by all ranks, compared with what is expected, read into states.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "comm/agreement.hpp"
+#include "src/checkpoint/exchange.hpp"
+#include "src/checkpoint/folder.hpp"
 #include "src/checkpoint/load.hpp"
+#include "src/checkpoint/shares.hpp"
+#include "src/checkpoint/verify.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
@@ -14,70 +19,85 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// Everything but the values, as text for the other ranks.
-std::vector<std::byte> header_of(const LoadedCheckpoint& checkpoint) {
+std::vector<std::byte> packed(const Json& json) {
+  // CBOR carries strings that are not UTF-8 as they are.
+  const auto bytes = Json::to_cbor(json);
+  const auto view = std::as_bytes(std::span(bytes));
+  return {view.begin(), view.end()};
+}
+
+Json unpacked(const std::vector<std::byte>& bytes) {
+  const auto* begin = reinterpret_cast<const std::uint8_t*>(bytes.data());
+  return Json::from_cbor(begin, begin + bytes.size());
+}
+
+/// Everything but the values, for the other ranks.
+Json header_of(const LoadedCheckpoint& checkpoint) {
   const CheckpointMeta& m = checkpoint.meta;
-  Json states = Json::array();
+  Json states = Json::array(), pieces = Json::array();
   for (const LoadedState& state : checkpoint.states)
     states.push_back(
         {state.name, static_cast<int>(state.role), static_cast<int>(state.type.dtype), state.type.shape.extents()});
-  const Json header{checkpoint.path.string(),
-                    m.step,
-                    m.epoch,
-                    m.batch_in_epoch,
-                    m.samples_seen,
-                    m.seed,
-                    m.job,
-                    m.plan,
-                    m.model_fingerprint,
-                    m.data_fingerprint,
-                    m.weft_version,
-                    checkpoint.file_bytes,
-                    states};
-  // CBOR carries strings that are not UTF-8 as they are.
-  const auto packed = Json::to_cbor(header);
-  const auto bytes = std::as_bytes(std::span(packed));
-  return {bytes.begin(), bytes.end()};
+  for (const CheckpointPiece& p : checkpoint.pieces)
+    pieces.push_back({p.state, p.offset, p.file_offset, p.length, p.hash});
+  return {checkpoint.path.string(),
+          m.step,
+          m.epoch,
+          m.batch_in_epoch,
+          m.samples_seen,
+          m.seed,
+          m.job,
+          m.plan,
+          m.model_fingerprint,
+          m.data_fingerprint,
+          m.weft_version,
+          checkpoint.file_bytes,
+          states,
+          pieces};
 }
 
-LoadedCheckpoint from_header(const std::vector<std::byte>& bytes) {
-  const Json h = Json::from_cbor(reinterpret_cast<const std::uint8_t*>(bytes.data()),
-                                 reinterpret_cast<const std::uint8_t*>(bytes.data()) + bytes.size());
+LoadedCheckpoint from_header(const Json& h) {
   LoadedCheckpoint checkpoint;
   checkpoint.path = h[0].get<std::string>();
   checkpoint.meta = {h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8], h[9], h[10]};
   checkpoint.file_bytes = h[11];
-  for (const Json& s : h[12]) {
-    const TensorType type{static_cast<DType>(s[2].get<int>()), Shape(s[3].get<Dims>())};
-    checkpoint.states.push_back({s[0], static_cast<StateRole>(s[1].get<int>()), type, Tensor(type.dtype, type.shape)});
+  for (const Json& s : h[12])
+    checkpoint.states.push_back({s[0],
+                                 static_cast<StateRole>(s[1].get<int>()),
+                                 {static_cast<DType>(s[2].get<int>()), Shape(s[3].get<Dims>())},
+                                 Tensor()});
+  for (const Json& p : h[13]) checkpoint.pieces.push_back({p[0], p[1], p[2], p[3], p[4]});
+  return checkpoint;
+}
+
+/// The pieces that each rank reads.
+class Shares {
+ public:
+  Shares(std::vector<CheckpointPiece> pieces, int ranks) : pieces_(std::move(pieces)) {
+    std::vector<std::int64_t> lengths;
+    for (const CheckpointPiece& piece : pieces_) lengths.push_back(piece.length);
+    first_ = even_shares(lengths, ranks);
   }
-  return checkpoint;
-}
+  std::span<const CheckpointPiece> of(int rank) const {
+    const auto r = static_cast<std::size_t>(rank);
+    return std::span(pieces_).subspan(first_[r], first_[r + 1] - first_[r]);
+  }
 
-/// Rank 0's checkpoint on every rank.
-LoadedCheckpoint shared(Communicator& comm, LoadedCheckpoint mine, const std::vector<std::byte>& header) {
-  LoadedCheckpoint checkpoint = comm.rank() == 0 ? std::move(mine) : from_header(header);
-  if (comm.size() == 1) return checkpoint;
-  for (LoadedState& state : checkpoint.states)
-    if (state.value.bytes() != 0)
-      comm.start_broadcast(state.value.mutable_data(), static_cast<std::int64_t>(state.value.bytes()), 0,
-                           {"checkpoint: " + state.name, checkpoint.meta.step, 0})
-          ->wait();
-  return checkpoint;
-}
+ private:
+  std::vector<CheckpointPiece> pieces_;
+  std::vector<std::size_t> first_;
+};
 
-std::vector<std::byte> pack(const std::vector<RejectedCheckpoint>& rejected) {
-  Json list = Json::array();
-  for (const RejectedCheckpoint& r : rejected) list.push_back({r.path.string(), r.reason});
-  const auto packed = Json::to_cbor(list);
-  const auto bytes = std::as_bytes(std::span(packed));
-  return {bytes.begin(), bytes.end()};
-}
-
-void unpack(const std::vector<std::byte>& bytes, std::vector<RejectedCheckpoint>& rejected) {
-  const auto* begin = reinterpret_cast<const std::uint8_t*>(bytes.data());
-  for (const Json& r : Json::from_cbor(begin, begin + bytes.size()))
-    rejected.push_back({r[0].get<std::string>(), r[1].get<std::string>()});
+/// What is wrong with a file, in words.
+std::string failure_of(const std::function<void()>& work) {
+  try {
+    work();
+    return "";
+  } catch (const InternalError&) {
+    throw;
+  } catch (const Error& error) {
+    return error.what();
+  }
 }
 
 std::string kind_of(StateRole role) {
@@ -87,27 +107,50 @@ std::string kind_of(StateRole role) {
 }  // namespace
 
 LoadedCheckpoint load_checkpoint(Communicator& comm, FileSystem& files, const std::filesystem::path& path) {
-  LoadedCheckpoint mine;
-  const auto header = on_rank_0(comm, "checkpoint: load", [&] {
-    mine = load_checkpoint(files, path);
-    return header_of(mine);
+  LoadedCheckpoint checkpoint = from_header(unpacked(
+      on_rank_0(comm, "checkpoint: load", [&] { return packed(header_of(describe_unchecked(files, path))); })));
+  const Shares shares(checkpoint.pieces, comm.size());
+  together(comm, "checkpoint: check", [&] {
+    check_pieces(files, checkpoint, shares.of(comm.rank()), {});
+    return std::vector<std::byte>{};
   });
-  return shared(comm, std::move(mine), header);
+  return checkpoint;
 }
 
 std::optional<LoadedCheckpoint> load_newest(Communicator& comm, FileSystem& files, const std::filesystem::path& folder,
                                             std::vector<RejectedCheckpoint>& passed_over) {
-  LoadedCheckpoint mine;
-  std::vector<RejectedCheckpoint> rejected;
-  const auto header = on_rank_0(comm, "checkpoint: find the newest", [&] {
-    const auto found = newest_valid(files, folder, rejected);
-    if (!found) return std::vector<std::byte>{};
-    mine = load_checkpoint(files, found->path);
-    return header_of(mine);
-  });
-  unpack(on_rank_0(comm, "checkpoint: passed over", [&] { return pack(rejected); }), passed_over);
-  if (header.empty()) return std::nullopt;
-  return shared(comm, std::move(mine), header);
+  const Json candidates = unpacked(on_rank_0(comm, "checkpoint: list", [&] {
+    Json list = Json::array();
+    for (const StepFile& file : list_checkpoints(files, folder)) list.push_back({file.step, file.path.string()});
+    return packed(list);
+  }));
+  for (const Json& candidate : candidates) {
+    const std::filesystem::path path = candidate[1].get<std::string>();
+    const Json found = unpacked(on_rank_0(comm, "checkpoint: find the newest", [&] {
+      Json header;
+      const std::string failure = failure_of([&] {
+        const LoadedCheckpoint described = describe_unchecked(files, path);
+        check_step(described, candidate[0]);
+        header = header_of(described);
+      });
+      return packed(Json{failure, header});
+    }));
+    std::string reason = found[0];
+    if (reason.empty()) {
+      LoadedCheckpoint checkpoint = from_header(found[1]);
+      const Shares shares(checkpoint.pieces, comm.size());
+      const auto verdicts = together(comm, "checkpoint: check", [&] {
+        const std::string failure = failure_of([&] { check_pieces(files, checkpoint, shares.of(comm.rank()), {}); });
+        const auto bytes = std::as_bytes(std::span(failure));
+        return std::vector<std::byte>(bytes.begin(), bytes.end());
+      });
+      const auto bad = std::find_if(verdicts.begin(), verdicts.end(), [](const auto& v) { return !v.empty(); });
+      if (bad == verdicts.end()) return checkpoint;
+      reason.assign(reinterpret_cast<const char*>(bad->data()), bad->size());
+    }
+    passed_over.push_back({path, reason});
+  }
+  return std::nullopt;
 }
 
 void check_fits(const LoadedCheckpoint& checkpoint, const StateSource& expected) {
@@ -140,8 +183,53 @@ void check_fits(const LoadedCheckpoint& checkpoint, const StateSource& expected)
                        have.begin()->first, have.begin()->second->type.str()));
 }
 
-void restore(StateTable& table, const LoadedCheckpoint& checkpoint) {
-  for (const LoadedState& state : checkpoint.states) table.write(state.name, state.value);
+void restore(Communicator& comm, FileSystem& files, StateTable& table, const LoadedCheckpoint& checkpoint) {
+  std::vector<TensorType> types;
+  std::vector<const Shard*> mine;
+  for (const LoadedState& state : checkpoint.states) {
+    types.push_back(state.type);
+    mine.push_back(table.has(state.name) ? &table.at(state.name).shard : nullptr);
+    check_internal(mine.back() == nullptr || mine.back()->whole == state.type,
+                   fmt::format("state '{}' is {} here and {} in its checkpoint", state.name,
+                               mine.back() == nullptr ? "" : mine.back()->whole.str(), state.type.str()));
+  }
+  Holders holders = holders_of(comm, types, mine);
+  std::vector<CheckpointPiece> wanted;
+  for (const CheckpointPiece& piece : checkpoint.pieces)
+    if (!holders[static_cast<std::size_t>(piece.state)].empty()) wanted.push_back(piece);
+  const Shares shares(std::move(wanted), comm.size());
+  PieceExchange exchange(comm, std::move(types), std::move(holders), "checkpoint: restore");
+
+  std::size_t rounds = 0;
+  for (int rank = 0; rank < comm.size(); ++rank) rounds = std::max(rounds, shares.of(rank).size());
+  std::optional<std::string> failure;  // others still wait for what this rank reads
+  std::vector<std::byte> bytes;
+  for (std::size_t round = 0; round < rounds; ++round) {
+    std::vector<std::optional<StatePiece>> given(static_cast<std::size_t>(comm.size()));
+    for (int rank = 0; rank < comm.size(); ++rank)
+      if (round < shares.of(rank).size()) {
+        const CheckpointPiece& piece = shares.of(rank)[round];
+        given[static_cast<std::size_t>(rank)] =
+            StatePiece{static_cast<std::size_t>(piece.state), {piece.offset, piece.length}};
+      }
+    if (round < shares.of(comm.rank()).size()) {
+      const auto piece = shares.of(comm.rank()).subspan(round, 1);
+      bytes.resize(static_cast<std::size_t>(piece.front().length));
+      const std::string why = failure_of([&] {
+        check_pieces(files, checkpoint, piece, [&](const CheckpointPiece&, std::span<const std::byte> read) {
+          std::copy(read.begin(), read.end(), bytes.begin());
+        });
+      });
+      if (!why.empty() && !failure) failure = why;
+    }
+    exchange.scatter(given, bytes, [&](std::size_t state, std::int64_t offset, std::span<const std::byte> from) {
+      table.write_bytes(checkpoint.states[state].name, offset, from);
+    });
+  }
+  together(comm, "checkpoint: restore", [&] {
+    if (failure) throw SystemError("the file changed while it was read: " + *failure);
+    return std::vector<std::byte>{};
+  });
 }
 
 }  // namespace weft

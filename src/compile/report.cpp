@@ -11,6 +11,7 @@
 #include "src/compile/explain.hpp"
 #include "src/run/text.hpp"
 #include "src/settings/nearest.hpp"
+#include "src/train/state_cuts.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
@@ -202,6 +203,7 @@ std::string summary_text(const Compilation& c) {
     text += fmt::format("plan: {}, batch {}, {} micro-batch{}, {}{}\n", c.plan->mesh.str(), c.plan->global_batch,
                         c.plan->micro_batches, c.plan->micro_batches == 1 ? "" : "es", name_of(c.plan->compute),
                         c.plan->deterministic ? ", deterministic" : "");
+  if (c.plan && !c.plan->cuts.empty()) text += fmt::format("cuts: {}\n", summary_of(c.plan->cuts));
   const MemorySummary m = memory_of(c);
   text += fmt::format(
       "memory{}: {:.2f} MiB = arena {:.2f} (liveness bound {:.2f}) + states {:.2f} + constants, feeds "
@@ -241,8 +243,27 @@ std::string tuning_text(const Compilation& compilation) {
 
 }  // namespace
 
-std::string explain_text(const Compilation& compilation) {
+namespace {
+
+/// The model's states that are cut; what belongs to them lies alike.
+std::string cuts_text(const StateCutList& cuts) {
   std::string text;
+  for (const StateCut& cut : cuts) {
+    if (cut.dimension == StateCut::kWhole || cut.state.starts_with("optimizer/") ||
+        cut.state.starts_with("accumulate/"))
+      continue;
+    text += fmt::format("  {:<10} {} along dimension {}{}\n", cut.axis, cut.state, cut.dimension,
+                        cut.blocks == 1 ? "" : fmt::format(" in {} blocks", cut.blocks));
+  }
+  return text.empty()
+             ? text
+             : "\nstates of the model that are cut over the mesh; their gradients and moments are too:\n" + text;
+}
+
+}  // namespace
+
+std::string explain_text(const Compilation& compilation) {
+  std::string text = compilation.plan ? cuts_text(compilation.plan->cuts) : "";
   for (const CompiledProgram& c : compilation.programs) text += explain_text(c.lowered);
   return text + tuning_text(compilation);
 }

@@ -23,11 +23,18 @@ InitialValue InitialValue::zeros(DType type, Shape shape) {
 
 void InitialValue::read(std::span<std::byte> to) const {
   check_internal(to.size() == bytes(), "an initial value is read into memory of another size");
+  read(0, to);
+}
+
+void InitialValue::read(std::int64_t offset, std::span<std::byte> to) const {
+  check_internal(offset >= 0 && static_cast<std::size_t>(offset) <= bytes() &&
+                     to.size() <= bytes() - static_cast<std::size_t>(offset),
+                 "an initial value is read beyond its end");
   if (to.empty()) return;
   if (reader_)
-    (*reader_)(to);
+    (*reader_)(offset, to);
   else if (held_)
-    std::memcpy(to.data(), held_->data(), to.size());
+    std::memcpy(to.data(), held_->data() + offset, to.size());
   else
     std::memset(to.data(), 0, to.size());
 }

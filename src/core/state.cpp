@@ -18,21 +18,40 @@ std::int64_t bytes_of(const TensorType& type) {
 }  // namespace
 
 void StateTable::add(const std::string& name, const InitialValue& initial, StateScope scope) {
+  add(name, initial, scope, whole_shard({initial.dtype(), initial.shape()}));
+}
+
+void StateTable::add(const std::string& name, const InitialValue& initial, StateScope scope, Shard shard) {
   check_internal(!has(name), "state '" + name + "' is added twice");
-  const auto bytes = static_cast<std::int64_t>(initial.bytes());
-  StateEntry entry{{initial.dtype(), initial.shape()},
-                   device_->allocate(std::max<std::int64_t>(bytes, 1), device_->arena_space()),
-                   scope};
-  if (initial.is_zeros()) {  // so is memory that was just allocated
-    entries_.emplace(name, std::move(entry));
-  } else if (device_->arena_space() == MemorySpace::host) {
-    initial.read({entry.memory->data(), initial.bytes()});
-    entries_.emplace(name, std::move(entry));
-  } else {
-    const Tensor value = initial.value();
-    entries_.emplace(name, std::move(entry));
-    write(name, value);
+  check_internal(shard.whole == TensorType{initial.dtype(), initial.shape()},
+                 "state '" + name + "' is a part of another type than its value");
+  const TensorType type = shard.local;
+  StateEntry entry{type, std::move(shard),
+                   device_->allocate(std::max<std::int64_t>(bytes_of(type), 1), device_->arena_space()), scope};
+  if (!initial.is_zeros()) fill(entry, initial);  // memory that was just allocated is zeros
+  entries_.emplace(name, std::move(entry));
+}
+
+void StateTable::fill(const StateEntry& entry, const InitialValue& whole) {
+  const bool on_host = device_->arena_space() == MemorySpace::host;
+  if (on_host && entry.shard.is_whole()) return whole.read({entry.memory->data(), whole.bytes()});
+  const auto bytes = static_cast<std::int64_t>(whole.bytes());
+  std::vector<std::byte> piece(static_cast<std::size_t>(std::min(bytes, kPiece))), part(on_host ? 0 : piece.size());
+  for (std::int64_t offset = 0; offset < bytes; offset += kPiece) {
+    const ByteRange range{offset, std::min(kPiece, bytes - offset)}, local = local_range(entry.shard, range);
+    if (local.bytes == 0) continue;
+    const auto read = std::span(piece).first(static_cast<std::size_t>(range.bytes));
+    whole.read(offset, read);
+    std::byte* to = on_host ? entry.memory->data() + local.offset : part.data();
+    take_part(entry.shard, range, read, {to, static_cast<std::size_t>(local.bytes)});
+    if (!on_host) copy_in(entry, local.offset, std::span(part).first(static_cast<std::size_t>(local.bytes)));
   }
+}
+
+void StateTable::copy_in(const StateEntry& entry, std::int64_t offset, std::span<const std::byte> from) {
+  device_->copy(entry.memory->data() + offset, device_->arena_space(), from.data(), MemorySpace::host,
+                static_cast<std::int64_t>(from.size()), Lane::compute);
+  device_->synchronize(Lane::compute);
 }
 
 const StateEntry& StateTable::at(const std::string& name) const {
@@ -64,10 +83,23 @@ void StateTable::write(const std::string& name, const Tensor& value) {
   check_internal(entry.type == TensorType{value.dtype(), value.shape()},
                  "state '" + name + "' is " + entry.type.str() + ", written with " +
                      TensorType{value.dtype(), value.shape()}.str());
-  if (value.bytes() == 0) return;
-  device_->copy(entry.memory->data(), device_->arena_space(), value.data(), MemorySpace::host,
-                static_cast<std::int64_t>(value.bytes()), Lane::compute);
-  device_->synchronize(Lane::compute);
+  write_bytes(name, 0, {value.data(), value.bytes()});
+}
+
+void StateTable::write_part(const std::string& name, const Tensor& whole) {
+  const Shard& shard = at(name).shard;
+  check_internal(shard.whole == TensorType{whole.dtype(), whole.shape()},
+                 "state '" + name + "' is a part of " + shard.whole.str() + ", written with " +
+                     TensorType{whole.dtype(), whole.shape()}.str());
+  device_->synchronize(Lane::compute);  // after every update that was enqueued before
+  fill(at(name), InitialValue(whole));
+}
+
+void StateTable::write_bytes(const std::string& name, std::int64_t offset, std::span<const std::byte> from) {
+  const StateEntry& entry = at(name);
+  check_internal(offset >= 0 && offset + std::ssize(from) <= bytes_of(entry.type),
+                 "write beyond the end of state '" + name + "'");
+  if (!from.empty()) copy_in(entry, offset, from);
 }
 
 std::vector<std::string> StateTable::names() const {

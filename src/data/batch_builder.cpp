@@ -37,7 +37,7 @@ BatchBuilder::BatchBuilder(ReaderOptions options)
 
 void BatchBuilder::open_feeds() {
   std::int64_t memory_left = options_.keep_in_memory;
-  if (memory_left < 0) memory_left = available_memory() / 4 / options_.ranks;
+  if (memory_left < 0) memory_left = available_memory() / 4 / std::max(options_.processes, options_.ranks);
   for (const auto& [name, type] : options_.wanted) {
     const auto given = options_.inputs.find(name);
     const std::string& dataset = given == options_.inputs.end() ? name : given->second;

@@ -157,7 +157,8 @@ Key<JobSpec> parallel_section() {
   Keys<P> keys;
   keys.push_back(integer<P>("data", &P::data, {0, 1'000'000}, "ranks", "ranks that share a batch", "auto"));
   keys.push_back(integer<P>("tensor", &P::tensor, {1, 4096}, "ranks",
-                            "ranks that share each layer; this version refuses more than 1"));
+                            "ranks that share each layer: parameters are cut over them"));
+  keys.push_back(split_key());
   keys.push_back(integer<P>("pipeline", &P::pipeline, {1, 4096}, "ranks",
                             "ranks that share the layers' sequence; this version refuses more than 1"));
   keys.push_back(integer<P>("zero", &P::zero, {0, 3}, "",

@@ -48,7 +48,72 @@ YamlNode write_every(const CheckpointSpec& checkpoint) {
   return YamlNode::scalar("never");
 }
 
+constexpr IntegerRange kDimension{0, 63};  // no tensor has more
+constexpr IntegerRange kBlocks{1, 1'000'000};
+
+void read_split_of(SplitHint& hint, const YamlNode& node) {
+  if (node.is_word("none")) {
+    hint.dimension = SplitHint::kWhole;
+    return;
+  }
+  if (node.kind != YamlNode::Kind::map) {
+    hint.dimension = static_cast<int>(read_integer(node, kDimension, "none"));
+    return;
+  }
+  for (const auto& entry : node.entries) {
+    if (entry.key == "dimension")
+      hint.dimension = static_cast<int>(read_integer(entry.value, kDimension));
+    else if (entry.key == "blocks")
+      hint.blocks = read_integer(entry.value, kBlocks);
+    else
+      fail_at(node, entry, "no such key; a split has dimension and blocks");
+  }
+  if (node.find("dimension") == nullptr) fail_at(node, "names no dimension, as in {dimension: 1, blocks: 3}");
+}
+
+void read_split(ParallelSpec& parallel, const YamlNode& node) {
+  if (node.kind != YamlNode::Kind::map)
+    fail_at(node, "expected a map, as in {\"*.c_fc.weight\": 1}, found " + node.described());
+  parallel.split.clear();
+  for (const auto& entry : node.entries) {
+    SplitHint hint;
+    hint.pattern = entry.key;
+    read_split_of(hint, entry.value);
+    parallel.split.push_back(std::move(hint));
+  }
+}
+
+YamlNode write_split(const ParallelSpec& parallel) {
+  if (parallel.split.empty()) return {};
+  auto map = YamlNode::map();
+  for (const auto& hint : parallel.split) {
+    auto how = hint.dimension == SplitHint::kWhole ? YamlNode::scalar("none") : write_integer(hint.dimension);
+    if (hint.blocks != 1) {
+      const auto dimension = std::move(how);
+      how = YamlNode::map();
+      how.add("dimension", dimension);
+      how.add("blocks", write_integer(hint.blocks));
+    }
+    map.add(hint.pattern, std::move(how));
+  }
+  return map;
+}
+
 }  // namespace
+
+Key<ParallelSpec> split_key() {
+  Key<ParallelSpec> key;
+  key.info = {.name = "split",
+              .type = "map of pattern: dimension, none, or {dimension: D, blocks: B}",
+              .fallback = "{}",
+              .meaning = "which dimension of the parameters of these names (with * and ?; the first pattern that "
+                         "matches applies) is cut over the tensor ranks: the whole dimension, or each of its B equal "
+                         "runs (3 for fused query, key and value weights); none: they stay whole. What is not named is "
+                         "cut where that costs least"};
+  key.read = read_split;
+  key.write = write_split;
+  return key;
+}
 
 Key<OptimizerSpec> betas_key() {
   Key<OptimizerSpec> key;

@@ -10,7 +10,6 @@
 #include "src/job/job_file.hpp"
 #include "src/train/job_inputs.hpp"
 #include "src/train/resolve_plan.hpp"
-#include "weft/communicator.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
@@ -45,9 +44,10 @@ Device& JobPrograms::device(int threads) {
 
 BuiltStep JobPrograms::build(const Arrangement& arrangement) {
   const int ranks = arrangement.ranks();
-  if (step_samples_ < ranks)
+  const int shares = unsplit_plan(job_, ranks).mesh.axis_size("data");
+  if (step_samples_ < shares)
     throw UserError(
-        fmt::format("batch: a step of {} samples leaves some of {} ranks without any", step_samples_, ranks));
+        fmt::format("batch: a step of {} samples leaves some of {} ranks without any", step_samples_, shares));
   const auto& oracle = device(arrangement.threads).oracle();
   StepCompiler compiler(*model_, job_, shapes_, length_, oracle);
   BuiltStep step;
@@ -56,23 +56,26 @@ BuiltStep JobPrograms::build(const Arrangement& arrangement) {
   step.plan = resolve_plan(job_, ranks, compiler, memory / arrangement.ranks_per_node);
   step.plan.threads = arrangement.threads;
   std::map<std::pair<std::int64_t, Pass>, int> known;  // equal passes are one Program
+  std::map<std::string, std::int64_t> states;          // whole, as checkpoints hold them
   for (const auto& pass : compiler.passes(step_samples_, step.plan)) {
     const auto [at, fresh] = known.emplace(std::pair(pass.samples, pass.kind), static_cast<int>(step.programs.size()));
-    if (fresh) step.programs.push_back(compiler.training(pass, step.plan, 0).lowered.program);
     step.passes.push_back(at->second);
+    if (!fresh) continue;
+    TrainingProgram program = compiler.training(pass, step.plan, 0);
+    step.programs.push_back(std::move(program.lowered.program));
+    for (const GraphInput& i : program.whole.inputs()) {
+      const TensorType& type = program.whole.type(i.value);
+      if (i.role == InputRole::state && !i.name.starts_with("accumulate/"))
+        states[i.name] = type.shape.elements() * static_cast<std::int64_t>(size_of(type.dtype));
+    }
   }
-  std::map<std::string, std::int64_t> states;
-  for (const Program& program : step.programs)
-    for (const Buffer& b : program.buffers)
-      if (b.kind == BufferKind::state && !b.name.starts_with("accumulate/")) states[b.name] = b.bytes;
   for (const auto& [name, bytes] : states) step.checkpoint_bytes += static_cast<double>(bytes);
   return step;
 }
 
 void JobPrograms::check_data(const Plan& plan) {
   StepCompiler compiler(*model_, job_, shapes_, length_, device(plan.threads).oracle());
-  const auto alone = make_single_communicator();
-  const auto options = reader_options(job_, compiler, job_.data.train, step_samples_, *alone);
+  const auto options = reader_options(job_, compiler, job_.data.train, step_samples_, {}, 0);
   BatchReader training(options);
   if (!job_.data.eval.empty()) BatchReader evaluation(evaluation_reader(options, job_.data.eval, plan));
 }

@@ -3,17 +3,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <ostream>
 
 #include "comm/agreement.hpp"
-#include "comm/first_difference.hpp"
 #include "src/checkpoint/load.hpp"
 #include "src/job/job_file.hpp"
 #include "src/run/run_folder.hpp"
 #include "src/train/evaluator.hpp"
 #include "src/train/job_inputs.hpp"
+#include "src/train/program_agreement.hpp"
 #include "src/train/resolve_plan.hpp"
 #include "src/train/step_agreement.hpp"
 #include "weft/error.hpp"
@@ -53,20 +54,22 @@ LoadedCheckpoint newest_of_run(const JobSpec& job, const EvaluationServices& ser
   return *std::move(found);
 }
 
-/// The model's states from the checkpoint; the optimiser's stay unread.
-void restore_model(StateTable& states, const LoadedCheckpoint& checkpoint, const JobSpec& job) {
+/// Collective. The model's states from the checkpoint; the optimiser's stay unread.
+void restore_model(StateTable& states, const LoadedCheckpoint& checkpoint, const JobSpec& job,
+                   const EvaluationServices& services) {
   std::map<std::string, const LoadedState*> have;
   for (const LoadedState& state : checkpoint.states) have[state.name] = &state;
   for (const std::string& name : states.names()) {
     const auto found = have.find(name);
-    const std::string mine = states.at(name).type.str();
+    const TensorType& type = states.at(name).shard.whole;
+    const std::string mine = type.str();
     const std::string theirs = found == have.end() ? "is not in it" : "is " + found->second->type.str() + " in it";
-    if (found == have.end() || found->second->type != states.at(name).type)
+    if (found == have.end() || found->second->type != type)
       throw UserError(fmt::format(
           "'{}' does not fit {}: state '{}' ({}) {}. Evaluate with the job that it was trained by (tie, freeze)",
           checkpoint.path.string(), job.model, name, mine, theirs));
-    states.write(name, found->second->value);
   }
+  restore(services.world, services.files, states, checkpoint);
 }
 
 }  // namespace
@@ -86,26 +89,27 @@ EvaluationResult evaluate_checkpoint(const JobSpec& given, const fs::path& path,
                     checkpoint.path.string(), job.model));
   const JobData data = open_data(world, job, model.file, job.data.eval);
   StepCompiler compiler(model.file, job, data.shapes, {}, device.oracle());
-  const Plan plan = unsplit_plan(job, world.size());
+  const std::optional<Plan> trained =
+      checkpoint.meta.plan.empty() ? std::nullopt : std::optional(Plan::parse(checkpoint.meta.plan));
+  const Plan plan = evaluation_plan(job, world.size(), compiler, std::min(job.batch, data.samples), trained);
   ProgramSet programs(compiler, plan, world.rank());
   const std::vector<std::int64_t> sizes = batch_sizes(data.samples, evaluation_batch(plan));
   for (const std::int64_t size : sizes) programs.need_evaluation(size);
 
   StateTable states(device);
-  add_model_states(states, compiler.model(sizes.front()), programs.tied());
-  restore_model(states, checkpoint, job);
-  std::map<std::string, std::string> mine = programs.signatures();
-  mine["job"] = job_to_yaml(job);
-  mine["device"] = device.target().str();
-  if (const std::string difference = first_difference(world, mine); !difference.empty())
-    throw UserError("ranks do not agree: " + difference);
+  add_model_states(states, compiler.model(sizes.front()), programs);
+  const std::string difference =
+      first_program_difference(world, plan.mesh, programs.programs(),
+                               {{"job", job_to_yaml(job)}, {"plan", plan.json()}, {"device", device.target().str()}});
+  if (!difference.empty()) throw UserError("ranks do not agree: " + difference);
+  restore_model(states, checkpoint, job, services);
 
   std::unique_ptr<CommunicatorSet> groups;
   if (world.size() > 1) groups = std::make_unique<CommunicatorSet>(world, plan.mesh);
   programs.build(device, states, groups.get());
   std::unique_ptr<Evaluator> evaluator;
   together(world, "opening the evaluation data", [&] {
-    const ReaderOptions reader = reader_options(job, compiler, data.path, sizes.front(), world);
+    const ReaderOptions reader = reader_options(job, compiler, data.path, sizes.front(), plan.mesh, world.rank());
     evaluator = std::make_unique<Evaluator>(programs, evaluation_reader(reader, data.path, plan));
     return std::vector<std::byte>{};
   });

@@ -49,7 +49,7 @@ JobData open_data(Communicator& world, const JobSpec& job, const onnx::ModelFile
 }
 
 ReaderOptions reader_options(const JobSpec& job, StepCompiler& compiler, const std::string& path, std::int64_t samples,
-                             const Communicator& world) {
+                             const Mesh& mesh, int rank) {
   ReaderOptions reader;
   reader.path = path;
   reader.inputs = job.data.inputs;
@@ -68,8 +68,10 @@ ReaderOptions reader_options(const JobSpec& job, StepCompiler& compiler, const s
   reader.batch = job.batch;
   reader.shuffle = job.data.shuffle;
   reader.seed = job.seed;
-  reader.rank = world.rank();
-  reader.ranks = world.size();
+  const int axis = mesh.axis_index("data");
+  reader.rank = axis < 0 ? 0 : mesh.coordinates(rank).at(static_cast<std::size_t>(axis));
+  reader.ranks = mesh.axis_size("data");
+  reader.processes = mesh.ranks();
   reader.augmentation = job.data;
   reader.timeout_seconds = job.timeout_seconds;
   return reader;
@@ -87,9 +89,11 @@ ReaderOptions evaluation_reader(ReaderOptions training, const std::string& path,
   return training;
 }
 
-void add_model_states(StateTable& states, const Model& model, const std::map<std::string, std::string>& tied) {
+void add_model_states(StateTable& states, const Model& model, const ProgramSet& programs) {
   for (const ModelState& state : model.states)
-    if (!tied.count(state.name)) states.add(state.name, state.initial);
+    if (!programs.tied().count(state.name))
+      states.add(state.name, state.initial, StateScope::lasting,
+                 programs.shard(state.name, {state.initial.dtype(), state.initial.shape()}));
 }
 
 }  // namespace weft

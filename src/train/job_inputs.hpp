@@ -9,6 +9,7 @@
 #include "graph/onnx/model_file.hpp"
 #include "src/data/batch_reader.hpp"
 #include "src/data/data_file.hpp"
+#include "src/train/program_set.hpp"
 #include "src/train/step_compiler.hpp"
 #include "weft/communicator.hpp"
 #include "weft/job.hpp"
@@ -38,16 +39,17 @@ struct JobData {
 /// sample_count do.
 JobData open_data(Communicator& world, const JobSpec& job, const onnx::ModelFile& model, const std::string& path);
 
-/// This rank's share of `path` in batches of job.batch: feeds as the model with `samples` samples wants them, targets
-/// and classes as the loss does. In training, in one pass a batch.
+/// The share of `path` of rank `rank` of the mesh, in batches of job.batch: feeds as the model with `samples` samples
+/// wants them, targets and classes as the loss does. Ranks that differ along other axes than "data" read the same. In
+/// training, in one pass a batch.
 ReaderOptions reader_options(const JobSpec& job, StepCompiler& compiler, const std::string& path, std::int64_t samples,
-                             const Communicator& world);
+                             const Mesh& mesh, int rank);
 /// Samples of a full evaluation batch: those of a training pass, which fit memory.
 std::int64_t evaluation_batch(const Plan& plan);
 /// Samples of `path` in such batches, in file order, each once, not augmented.
 ReaderOptions evaluation_reader(ReaderOptions training, const std::string& path, const Plan& plan);
 
-/// Adds the model's states with their first values; tied ones once.
-void add_model_states(StateTable& states, const Model& model, const std::map<std::string, std::string>& tied);
+/// Adds this rank's parts of the model's states with their first values; tied ones once.
+void add_model_states(StateTable& states, const Model& model, const ProgramSet& programs);
 
 }  // namespace weft

@@ -19,6 +19,7 @@ void ProgramSet::need_training(std::int64_t step_samples) {
     tied_ = std::move(program.tied);
     trained_ = std::move(program.trained);
     batch_norm_group_ = std::max(batch_norm_group_, program.batch_norm_group);
+    place_states(program.whole);
     lowered_training_.emplace(key, std::move(program.lowered));
   }
 }
@@ -27,6 +28,7 @@ void ProgramSet::need_evaluation(std::int64_t samples) {
   if (samples == 0 || lowered_evaluation_.count(samples)) return;
   EvaluationProgram program = compiler_.evaluation(samples, plan_, rank_);
   tied_ = program.tied;
+  place_states(program.whole);
   lowered_evaluation_.emplace(samples, std::move(program));
 }
 
@@ -41,14 +43,28 @@ void ProgramMemory::add(const Program& program) {
   resident_ = std::max(resident_, program.resident_bytes());
 }
 
-std::map<std::string, std::string> ProgramSet::signatures() const {
-  std::map<std::string, std::string> result;
-  const auto add = [&](const Program& p) {
-    result["collectives of program '" + p.role + "'"] = p.collective_signature();
-  };
-  for (const auto& [key, lowered] : lowered_training_) add(lowered.program);
-  for (const auto& [samples, evaluation] : lowered_evaluation_) add(evaluation.lowered.program);
+std::vector<const Program*> ProgramSet::programs() const {
+  std::vector<const Program*> result;
+  for (const auto& [key, lowered] : lowered_training_) result.push_back(&lowered.program);
+  for (const auto& [samples, evaluation] : lowered_evaluation_) result.push_back(&evaluation.lowered.program);
   return result;
+}
+
+void ProgramSet::place_states(const Graph& whole) {
+  for (auto& [state, placement] : state_placements(whole, plan_.mesh, plan_.cuts))
+    placements_.emplace(state, std::move(placement));
+}
+
+bool ProgramSet::is_cut(const std::string& state) const {
+  const auto found = placements_.find(state);
+  return found != placements_.end() &&
+         std::any_of(found->second.axes.begin(), found->second.axes.end(),
+                     [](const AxisPlacement& p) { return p.kind == AxisPlacement::Kind::split; });
+}
+
+Shard ProgramSet::shard(const std::string& state, const TensorType& whole) const {
+  const auto found = placements_.find(state);
+  return shard_of(whole, found == placements_.end() ? Placement{} : found->second, plan_.mesh, rank_);
 }
 
 const Program& ProgramSet::main_program() const {
@@ -87,8 +103,14 @@ CompileSummary ProgramSet::build(Device& device, StateTable& states, Communicato
     for (const auto& [samples, evaluation] : lowered_evaluation_) reserve(evaluation.lowered.program);
   }
 
+  const std::vector<int> at = plan_.mesh.coordinates(rank_);
+  for (std::size_t a = 0; a < at.size(); ++a)
+    coordinates_[coordinate_input(plan_.mesh.axes[a].name)] = Tensor::scalar<std::int64_t>(at[a]);
   const auto make = [&](Program program) {
-    return std::make_unique<Executor>(std::move(program), device, states, *kernels_, *arena_, groups);
+    auto executor = std::make_unique<Executor>(std::move(program), device, states, *kernels_, *arena_, groups);
+    for (const auto& [name, coordinate] : coordinates_)
+      if (executor->has_feed(name)) executor->bind(name, coordinate);
+    return executor;
   };
   const PhaseTimes::Scope phase(compiler_.times(), "kernels");
   for (auto& [key, lowered] : lowered_training_) executors_[key] = make(std::move(lowered.program));

@@ -58,8 +58,12 @@ class ProgramSet {
   void need_training(std::int64_t step_samples);
   void need_evaluation(std::int64_t samples);
 
-  /// What must agree between ranks: collectives of every Program, by role. Before `build`, which takes the Programs.
-  std::map<std::string, std::string> signatures() const;
+  /// All that were lowered. Before `build`, which takes them.
+  std::vector<const Program*> programs() const;
+  /// Whether ranks hold different parts of the state.
+  bool is_cut(const std::string& state) const;
+  /// This rank's part of a state of this whole type.
+  Shard shard(const std::string& state, const TensorType& whole) const;
   /// States that training adds to the model's, with their first values.
   const std::map<std::string, AddedState>& added_states() const { return added_; }
   const std::map<std::string, std::string>& tied() const { return tied_; }
@@ -82,6 +86,8 @@ class ProgramSet {
   const EvaluationPass& evaluation(std::int64_t samples) const { return evaluation_.at(samples); }
 
  private:
+  void place_states(const Graph& whole);
+
   using PassKey = std::tuple<std::int64_t, std::int64_t, Pass>;  // step samples, pass samples, kind
 
   StepCompiler& compiler_;
@@ -94,6 +100,7 @@ class ProgramSet {
   std::map<std::string, std::string> tied_;
   std::vector<std::string> trained_;
   std::int64_t batch_norm_group_ = 0;
+  std::map<std::string, Placement> placements_;  ///< of the states of all Programs
 
   std::unique_ptr<KernelCache> kernels_;
   std::unique_ptr<ArenaPool> arena_;
@@ -101,6 +108,7 @@ class ProgramSet {
   std::vector<std::unique_ptr<Executor>> evaluators_;
   std::map<std::int64_t, std::vector<TrainingPass>> training_;
   std::map<std::int64_t, EvaluationPass> evaluation_;
+  std::map<std::string, Tensor> coordinates_;  ///< this rank's, as scalars of the Programs
 };
 
 }  // namespace weft

@@ -9,40 +9,68 @@
 #include <utility>
 #include <vector>
 
+#include "src/job/parallel_limits.hpp"
 #include "src/train/program_set.hpp"
+#include "src/train/state_cuts.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
 namespace {
 
-void refuse_what_is_not_there(const ParallelSpec& p) {
-  std::vector<std::string> asked;
-  if (p.tensor != 1) asked.push_back(fmt::format("parallel.tensor: {} (allowed: 1)", p.tensor));
-  if (p.pipeline != 1) asked.push_back(fmt::format("parallel.pipeline: {} (allowed: 1)", p.pipeline));
-  if (p.zero != 0) asked.push_back(fmt::format("parallel.zero: {} (allowed: 0)", p.zero));
-  if (asked.empty()) return;
-  throw UserError(
-      fmt::format("{}: this version's jobs split the batch over ranks and nothing else; remove it, and ranks share the "
-                  "batch (parallel: auto)",
-                  fmt::join(asked, ", ")));
+constexpr const char* kData = "data";
+
+/// Numbers of ranks that a job of so many tensor ranks runs on, about as many as there are.
+std::string rank_counts_near(int ranks, int tensor) {
+  const int below = ranks / tensor * tensor;
+  return below == 0 ? fmt::format("`mpirun -n {}`", tensor)
+                    : fmt::format("`mpirun -n {}` or `mpirun -n {}`", below, below + tensor);
 }
 
-Mesh mesh_of(const JobSpec& job, int ranks) {
-  const ParallelSpec& p = job.parallel;
-  refuse_what_is_not_there(p);
-  if (p.data != 0 && p.data != ranks)
+std::vector<int> divisors(int n) {
+  std::vector<int> result;
+  for (int d = 1; d <= n; ++d)
+    if (n % d == 0) result.push_back(d);
+  return result;
+}
+
+Mesh mesh_of(const ParallelSpec& p, int ranks) {
+  check_parallel(p);
+  if (p.data == 0 && ranks % p.tensor != 0)
     throw UserError(
-        fmt::format("parallel: data: {} needs {} ranks, but the job runs on {}. Start it with `mpirun -n {}`, "
-                    "or set parallel: auto",
-                    p.data, p.data, ranks, p.data));
-  return Mesh{{{"data", ranks}}};
+        fmt::format("parallel: tensor: {} does not divide the {} ranks that the job runs on. Start it with {}, or set "
+                    "tensor to one of {}",
+                    p.tensor, ranks, rank_counts_near(ranks, p.tensor), fmt::join(divisors(ranks), ", ")));
+  const std::int64_t needed = std::int64_t{p.data} * p.tensor;
+  if (p.data != 0 && needed != ranks)
+    throw UserError(
+        fmt::format("parallel: data: {}{} needs {} ranks, but the job runs on {}. Start it with `mpirun -n {}`, "
+                    "or leave data out: it is what is left of the ranks",
+                    p.data, p.tensor == 1 ? "" : fmt::format(" x tensor: {}", p.tensor), needed, ranks, needed));
+  Mesh mesh{{{kData, ranks / p.tensor}}};
+  if (p.tensor > 1) mesh.axes.push_back({"tensor", p.tensor});
+  return mesh;
+}
+
+/// Of every state that any pass of any step has.
+CutChoice cuts_of_step(const JobSpec& job, StepCompiler& compiler, const Plan& plan, const StateCutList& former) {
+  const std::int64_t samples = compiler.pass_samples_of(job.batch, plan).front();
+  const PassSpec pass{samples, 0, samples, Pass::only};
+  const Model& model = compiler.model(samples);
+  const StateCutList hinted = hinted_cuts(job.parallel.split, model, compiler.tied(samples), plan.mesh);
+  if (plan.mesh.axes.size() == 1) return {};
+  CutChoice choice =
+      former.empty() ? choose_state_cuts(compiler.step_graph(pass).graph, plan.mesh, hinted) : CutChoice{former, ""};
+  // The pass that ends a step of several has all there are: sums of the passes before it too.
+  const PassSpec last{samples, 0, samples, Pass::last};
+  choice.cuts = settled_with(compiler.step_graph(last).graph, plan.mesh, choice.cuts);
+  return choice;
 }
 
 }  // namespace
 
 Plan unsplit_plan(const JobSpec& job, int ranks) {
   Plan plan;
-  plan.mesh = mesh_of(job, ranks);
+  plan.mesh = mesh_of(job.parallel, ranks);
   plan.global_batch = job.batch;
   plan.compute = job.precision;
   plan.recompute = job.parallel.recompute == "full"        ? Recompute::full
@@ -66,17 +94,21 @@ std::int64_t training_memory(StepCompiler& compiler, const Plan& plan, std::int6
 }
 
 Plan resolve_plan(const JobSpec& job, int ranks, StepCompiler& compiler, std::int64_t memory_bytes,
-                  std::optional<std::int64_t> former_passes) {
+                  const FormerPlan& former, std::string* remark) {
   Plan plan = unsplit_plan(job, ranks);
+  CutChoice choice = cuts_of_step(job, compiler, plan, former.cuts);
+  plan.cuts = std::move(choice.cuts);
+  if (remark != nullptr) *remark = std::move(choice.remark);
+  const std::int64_t shares = plan.mesh.axis_size(kData);
   if (job.micro_batch) {
-    const std::int64_t per_pass = *job.micro_batch * ranks;
+    const std::int64_t per_pass = *job.micro_batch * shares;
     plan.micro_batches = (job.batch + per_pass - 1) / per_pass;
     return plan;
   }
   // Every pass must hold at least one sample a rank, and whole groups of batch normalisation.
   const std::int64_t most =
-      std::max<std::int64_t>(1, std::min(job.batch / ranks, job.batch / compiler.pass_unit(job.batch)));
-  const std::int64_t first = std::min(former_passes.value_or(1), most);
+      std::max<std::int64_t>(1, std::min(job.batch / shares, job.batch / compiler.pass_unit(job.batch)));
+  const std::int64_t first = std::min(former.passes.value_or(1), most);
   if (memory_bytes == 0) {
     plan.micro_batches = first;
     return plan;
@@ -93,6 +125,25 @@ Plan resolve_plan(const JobSpec& job, int ranks, StepCompiler& compiler, std::in
                       static_cast<double>(needed) / 1048576.0, passes, (job.batch + passes - 1) / passes,
                       static_cast<double>(memory_bytes) / 1048576.0));
   }
+}
+
+Plan evaluation_plan(const JobSpec& job, int ranks, StepCompiler& compiler, std::int64_t samples,
+                     const std::optional<Plan>& former) {
+  check_parallel(job.parallel);
+  JobSpec fitting = job;
+  const ParallelSpec& p = job.parallel;
+  if (ranks % p.tensor != 0 || (p.data != 0 && std::int64_t{p.data} * p.tensor != ranks)) fitting.parallel = {};
+  Plan plan = unsplit_plan(fitting, ranks);
+  if (plan.mesh.axes.size() == 1) return plan;
+  const Graph graph = compiler.evaluation_graph(samples).graph;
+  if (former && former->mesh == plan.mesh && !former->cuts.empty())
+    plan.cuts = settled_with(graph, plan.mesh, former->cuts);
+  else
+    plan.cuts =
+        choose_state_cuts(graph, plan.mesh,
+                          hinted_cuts(job.parallel.split, compiler.model(samples), compiler.tied(samples), plan.mesh))
+            .cuts;
+  return plan;
 }
 
 }  // namespace weft

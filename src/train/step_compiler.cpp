@@ -97,6 +97,7 @@ LoweringOptions StepCompiler::options_for(const Plan& plan, int rank) const {
   options.bucket_bytes = plan.bucket_bytes;
   options.mesh = plan.mesh;
   options.rank = rank;
+  options.cuts = plan.cuts;
   options.compute = plan.compute;
   options.recompute = plan.recompute;
   options.without = job_.compile.without;
@@ -109,36 +110,46 @@ Lowered StepCompiler::lowered(const Graph& graph, const LoweringOptions& options
   return lower(graph, TimedOracle(oracle_, times_), options);
 }
 
-TrainingProgram StepCompiler::training(const PassSpec& pass, const Plan& plan, int rank) {
+TrainingGraph StepCompiler::step_graph(const PassSpec& pass) {
   const StepShape shape{pass.samples, pass.step_samples, pass.kind, run_, shapes_.target, resized(pass.samples)};
   const Model& source = model(pass.samples);
-  TrainingGraph step = [&] {
-    const PhaseTimes::Scope phase(times_, "step graph");
-    return build_training_step(source, job_, shape);
-  }();
+  const PhaseTimes::Scope phase(times_, "step graph");
+  return build_training_step(source, job_, shape);
+}
+
+TrainingProgram StepCompiler::training(const PassSpec& pass, const Plan& plan, int rank) {
+  TrainingGraph step = step_graph(pass);
   static constexpr const char* kKinds[] = {"", " first", " middle", " last"};
   LoweringOptions options = options_for(plan, rank);
   options.role = fmt::format("train {} of {}{}", pass.samples, pass.step_samples, kKinds[static_cast<int>(pass.kind)]);
   options.guard = "loss";
   Plan deciding = plan;
   deciding.threads = 0;  // the oracle's
-  std::string key =
-      fmt::format("{}\n{}\n{}\n{}", options.role, deciding.json(), role_key(step.graph, plan.mesh, rank), dump_);
+  std::string key = fmt::format("{}\n{}\n{}\n{}", options.role, deciding.json(),
+                                role_key(step.graph, plan.mesh, rank, plan.cuts), dump_);
   auto kept = kept_.extract(key);
   Lowered program = kept ? std::move(kept.mapped()) : lowered(step.graph, options);
   return {std::move(program),      std::move(step.graph), std::move(step.added), std::move(step.tied),
           std::move(step.trained), step.batch_norm_group, std::move(key)};
 }
 
-EvaluationProgram StepCompiler::evaluation(std::int64_t samples, const Plan& plan, int rank) {
+EvaluationGraph StepCompiler::evaluation_graph(std::int64_t samples) {
   EvaluationGraph evaluation = build_evaluation(model(samples), job_, samples, shapes_.target);
+  evaluation.graph = recognised(std::move(evaluation.graph));  // dropout is gone from it
+  return evaluation;
+}
+
+EvaluationProgram StepCompiler::evaluation(std::int64_t samples, const Plan& plan, int rank) {
+  EvaluationGraph evaluation = evaluation_graph(samples);
   LoweringOptions options = options_for(plan, rank);
   options.role = fmt::format("evaluate {}", samples);
-  const Model& source = model(samples);
-  Parameters parameters = choose_parameters(source, job_, trained_statistics(source.forward, job_.freeze));
-  evaluation.graph = recognised(std::move(evaluation.graph));  // dropout is gone from it
   Lowered program = lowered(evaluation.graph, options);
-  return {std::move(program), std::move(evaluation.graph), std::move(evaluation.totals), std::move(parameters.tied)};
+  return {std::move(program), std::move(evaluation.graph), std::move(evaluation.totals), tied(samples)};
+}
+
+std::map<std::string, std::string> StepCompiler::tied(std::int64_t samples) {
+  const Model& source = model(samples);
+  return choose_parameters(source, job_, trained_statistics(source.forward, job_.freeze)).tied;
 }
 
 Lowered StepCompiler::inference(std::int64_t samples) {

@@ -69,12 +69,18 @@ class StepCompiler {
   }
   /// Samples that passes must hold multiples of.
   std::int64_t pass_unit(std::int64_t step_samples);
+  /// The pass of all ranks, before anything is cut or lowered.
+  TrainingGraph step_graph(const PassSpec& pass);
   TrainingProgram training(const PassSpec& pass, const Plan& plan, int rank);
   /// Takes back a program that was made to know about it only: who asks for it next need not wait. Ranks with one role
   /// share it.
   void keep(TrainingProgram program) { kept_.insert_or_assign(std::move(program.key), std::move(program.lowered)); }
   void forget_kept() { kept_.clear(); }
+  /// The same of an evaluation.
+  EvaluationGraph evaluation_graph(std::int64_t samples);
   EvaluationProgram evaluation(std::int64_t samples, const Plan& plan, int rank);
+  /// Model states without a buffer of their own, and who holds their values.
+  std::map<std::string, std::string> tied(std::int64_t samples);
   /// The forms before and after this pass are kept with the Programs compiled from now on.
   void keep_dumps_of(std::string pass) { dump_ = std::move(pass); }
   /// The forward pass alone, unsharded: fetches are the model's outputs.

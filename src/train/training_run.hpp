@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "graph/onnx/model_file.hpp"
+#include "src/checkpoint/async_save.hpp"
 #include "src/checkpoint/load.hpp"
 #include "src/data/batch_reader.hpp"
 #include "src/faults/crash_notes.hpp"
@@ -19,9 +20,11 @@
 #include "src/train/observers.hpp"
 #include "src/train/program_set.hpp"
 #include "src/train/reporter.hpp"
+#include "src/train/resolve_plan.hpp"
 #include "src/train/stop_wish.hpp"
 #include "src/train/stragglers.hpp"
 #include "src/train/trainer.hpp"
+#include "weft/memory_limit.hpp"
 
 namespace weft {
 
@@ -51,8 +54,8 @@ class TrainingRun {
   std::int64_t memory_for_each_rank();
   void agree_on_programs();
   void check_same_data_position(const LoadedCheckpoint& loaded) const;
-  /// Into how many passes the former start, on as many ranks, cut a step.
-  std::optional<std::int64_t> former_passes() const;
+  /// What this start keeps of the former one's plan.
+  FormerPlan former_plan() const;
 
   // One step after another.
   void train_steps();
@@ -63,12 +66,17 @@ class TrainingRun {
   StopDecision evaluate(std::int64_t step);
   StopDecision make_up_for_evaluation();
   void save(std::int64_t step);
+  /// The same beside the steps that follow, where there is memory for a copy of the states.
+  void begin_save(std::int64_t step);
+  /// Collective. A save in flight is waited for.
+  void finish_save();
+  void saved(const SaveReport& report, std::int64_t step);
   double expected_save_seconds() const;
   StopKind wish_to_stop() const;
   /// Ends the run after `step`, with a checkpoint if there is time for one.
   void leave(const StopDecision& stop, std::int64_t step);
-  /// Collective. Whether a stop of this kind leaves the time for a checkpoint.
-  bool time_to_save(const StopDecision& stop);
+  /// Collective. Whether a stop of this kind leaves the time for so many checkpoints.
+  bool time_to_save(const StopDecision& stop, int saves);
   bool checkpoint_due(std::int64_t step) const;
   /// Throws UserError saying where the first value that is no number came from.
   [[noreturn]] void diverged_in_forward(std::int64_t step, const Batch& batch);
@@ -76,9 +84,11 @@ class TrainingRun {
   /// Whether a gradient that overflows ends a step and not the run.
   bool has_loss_scale() const { return job_.precision == DType::f16; }
   void skipped(std::int64_t step, double scale);
+  /// Collective; the same on all ranks.
   std::string first_non_finite_state() const;
   std::string what_is_left() const;
   std::string remark_on(const Straggler& straggler) const;
+  void export_model();  ///< collective
   void finish();
 
   void tell_former_end();
@@ -113,6 +123,8 @@ class TrainingRun {
   std::unique_ptr<BatchReader> reader_;
   std::unique_ptr<Evaluator> evaluator_;
   std::unique_ptr<Reporter> reporter_;  ///< rank 0
+  AsyncSave background_save_{world_, services_.files, [] { return available_memory(); }};
+  std::int64_t background_step_ = 0;
   Tracer tracer_;
   std::set<std::string> parameters_;
   std::vector<double> step_seconds_, communication_seconds_, exposed_seconds_;

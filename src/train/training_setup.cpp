@@ -17,7 +17,9 @@
 #include "src/job/job_file.hpp"
 #include "src/train/job_inputs.hpp"
 #include "src/train/job_shapes.hpp"
+#include "src/train/program_agreement.hpp"
 #include "src/train/resolve_plan.hpp"
+#include "src/train/state_cuts.hpp"
 #include "src/train/training_run.hpp"
 #include "weft/error.hpp"
 
@@ -166,24 +168,23 @@ std::int64_t TrainingRun::memory_for_each_rank() {
   return bytes;
 }
 
-/// Before the Programs' first message: ranks whose collectives differ would wait for each other, or add up what does
-/// not belong together.
 void TrainingRun::agree_on_programs() {
-  std::map<std::string, std::string> mine = programs_->signatures();
-  mine["plan"] = plan_.json();
-  mine["device"] = services_.device.target().str();
-  if (const std::string difference = first_difference(world_, mine); !difference.empty())
-    throw UserError("ranks do not agree: " + difference);
+  const std::string difference = first_program_difference(
+      world_, plan_.mesh, programs_->programs(), {{"plan", plan_.json()}, {"device", services_.device.target().str()}});
+  if (!difference.empty()) throw UserError("ranks do not agree: " + difference);
 }
 
 void TrainingRun::compile() {
   const std::int64_t memory = memory_for_each_rank();
-  plan_ = resolve_plan(job_, world_.size(), *compiler_, memory, former_passes());
-  if (former_passes() && plan_.micro_batches != *former_passes() && !job_.micro_batch)
+  const FormerPlan former = former_plan();
+  std::string remark;
+  plan_ = resolve_plan(job_, world_.size(), *compiler_, memory, former, &remark);
+  if (!remark.empty()) warn("warning: " + remark);
+  if (former.passes && plan_.micro_batches != *former.passes && !job_.micro_batch)
     warn(
         fmt::format("warning: the run was cut into {} passes a step, which do not fit the memory that is there now: {} "
                     "passes instead, whose sums round differently",
-                    *former_passes(), plan_.micro_batches));
+                    *former.passes, plan_.micro_batches));
   programs_ = std::make_unique<ProgramSet>(*compiler_, plan_, world_.rank());
   const std::vector<std::int64_t> sizes = batch_sizes(samples_, job_.batch);
   programs_->need_training(sizes.front());
@@ -210,9 +211,10 @@ void TrainingRun::compile() {
       summary.kernels, summary.seconds, static_cast<double>(summary.arena_bytes) / 1048576.0,
       static_cast<double>(summary.liveness_bound_bytes) / 1048576.0,
       static_cast<double>(summary.state_bytes) / 1048576.0, plan_.mesh.str(), services_.device.target().str()));
+  if (!plan_.cuts.empty()) note(summary_of(plan_.cuts));
   const auto phase = times_.enter("data");
   together(world_, "reading the data", [&] {
-    ReaderOptions reader = reader_options(job_, *compiler_, job_.data.train, sizes.front(), world_);
+    ReaderOptions reader = reader_options(job_, *compiler_, job_.data.train, sizes.front(), plan_.mesh, world_.rank());
     for (const std::int64_t size : sizes) reader.passes[size] = compiler_->pass_samples_of(size, plan_);
     reader_ = std::make_unique<BatchReader>(reader);
     if (evaluation_samples_ > 0)
@@ -228,9 +230,11 @@ void TrainingRun::load_states(std::int64_t step_samples) {
   std::set<std::string> placed;
   for (const ModelState& state : compiler_->model(step_samples).states) placed.insert(state.name);
   model_file_->forget_values(placed);
-  add_model_states(*states_, compiler_->model(step_samples), programs_->tied());
+  add_model_states(*states_, compiler_->model(step_samples), *programs_);
   compiler_->forget_initial_values();
-  for (const auto& [name, state] : programs_->added_states()) states_->add(name, state.initial, state.scope);
+  for (const auto& [name, state] : programs_->added_states())
+    states_->add(name, state.initial, state.scope,
+                 programs_->shard(name, {state.initial.dtype(), state.initial.shape()}));
   parameters_ = {programs_->trained().begin(), programs_->trained().end()};
 }
 
@@ -259,10 +263,15 @@ void TrainingRun::load() {
   check_same_data_position(*former_);
 }
 
-std::optional<std::int64_t> TrainingRun::former_passes() const {
-  if (!former_ || former_->meta.plan.empty()) return std::nullopt;
+FormerPlan TrainingRun::former_plan() const {
+  if (!former_ || former_->meta.plan.empty()) return {};
   const Plan plan = Plan::parse(former_->meta.plan);
-  return plan.mesh.ranks() == world_.size() ? std::optional(plan.micro_batches) : std::nullopt;
+  const Mesh mesh = unsplit_plan(job_, world_.size()).mesh;
+  FormerPlan former;
+  if (plan.mesh.axis_size("data") == mesh.axis_size("data")) former.passes = plan.micro_batches;
+  const JobSpec before = parse_job(former_->meta.job, former_->path.string(), job_.directory);
+  if (plan.mesh == mesh && before.parallel.split == job_.parallel.split) former.cuts = plan.cuts;
+  return former;
 }
 
 void TrainingRun::restore() {
@@ -270,7 +279,7 @@ void TrainingRun::restore() {
   const std::filesystem::path folder = path_ / "checkpoints";
   if (former_) {
     check_fits(*former_, states_of(*states_, parameters_));
-    weft::restore(*states_, *former_);
+    weft::restore(world_, services_.files, *states_, *former_);
     result_.first_step = saved_step_ = former_->meta.step;
     on_rank_0(world_, "setting later checkpoints aside", [&] {
       for (const auto& later : set_aside_after(services_.files, folder, result_.first_step))
@@ -280,7 +289,7 @@ void TrainingRun::restore() {
     note(fmt::format("{} {} (step {} of {})",
                      result_.first_step < length_.total_steps ? "resuming from" : "nothing is left to train after",
                      former_->path.string(), result_.first_step, length_.total_steps));
-    former_.reset();  // its values are in the states now
+    former_.reset();
   }
   result_.steps = result_.first_step;
   reader_->seek(result_.first_step / length_.steps_per_epoch, result_.first_step % length_.steps_per_epoch);

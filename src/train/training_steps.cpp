@@ -7,6 +7,7 @@
 #include "comm/agreement.hpp"
 #include "graph/onnx/export.hpp"
 #include "graph/training/loss_scaling.hpp"
+#include "src/checkpoint/gather.hpp"
 #include "src/checkpoint/replicas.hpp"
 #include "src/checkpoint/save.hpp"
 #include "src/faults/exit_report.hpp"
@@ -114,16 +115,19 @@ StepNumbers TrainingRun::run_step(std::int64_t step) {
 }
 
 void TrainingRun::skipped(std::int64_t step, double scale) {
-  if (scale <= kSmallestLossScale)
+  if (scale <= kSmallestLossScale) {
+    finish_save();
     throw UserError(fmt::format(
         "the loss or a gradient is not a finite number at step {}, even with a loss scale of {}: {}. {}. Lower "
         "optimizer.lr, add optimizer.clip_norm, set precision: bf16, or look for such values in the data",
         step, scale, first_non_finite_state(), what_is_left()));
+  }
   note(fmt::format("step {} was skipped: a gradient overflowed with a loss scale of {}; it is {} now", step, scale,
                    scale / 2));
 }
 
 void TrainingRun::diverged_in_forward(std::int64_t step, const Batch& batch) {
+  finish_save();
   // Nothing has been updated yet: the same passes again, on all ranks, looking at every result. They may update now;
   // the run is over.
   std::string mine;  // when, in digits of which the smallest is the earliest, and what
@@ -155,17 +159,27 @@ std::string TrainingRun::what_is_left() const {
              : fmt::format("Nothing was saved of this step; the checkpoint of step {} is good", saved_step_);
 }
 
+/// Each rank looks at its parts.
 std::string TrainingRun::first_non_finite_state() const {
-  for (const std::string& name : programs_->trained()) {
+  const std::vector<std::string>& names = programs_->trained();
+  const auto has_bad = [&](const std::string& name) {
     const Tensor value = states_->read(name);
     for (std::int64_t i = 0; i < value.elements(); ++i)
-      if (!std::isfinite(value.as_double(i)))
-        return fmt::format("parameter '{}' holds a value that is not a finite number", name);
-  }
+      if (!std::isfinite(value.as_double(i))) return true;
+    return false;
+  };
+  auto first = static_cast<std::int64_t>(std::find_if(names.begin(), names.end(), has_bad) - names.begin());
+  auto* data = reinterpret_cast<std::byte*>(&first);
+  world_.start_all_reduce(data, data, 1, DType::i64, ReduceKind::min, {"looking for the first bad parameter", 0, -1})
+      ->wait();
+  if (first < std::ssize(names))
+    return fmt::format("parameter '{}' holds a value that is not a finite number",
+                       names[static_cast<std::size_t>(first)]);
   return "all parameters are finite before it: the forward pass overflowed, or the data holds such values";
 }
 
 void TrainingRun::diverged_in_backward(std::int64_t step) {
+  finish_save();
   throw UserError(fmt::format(
       "a gradient is not a finite number at step {} (the loss still was): {}. {}. Lower optimizer.lr or add "
       "optimizer.clip_norm",
@@ -204,12 +218,34 @@ CheckpointMeta TrainingRun::meta(std::int64_t step) const {
 }
 
 void TrainingRun::save(std::int64_t step) {
+  finish_save();
   last_operation_->enter(step, -1, "saving a checkpoint", RankState::saving);
   check_replicas(world_, *states_, step);
-  const SaveReport report = save_checkpoint(world_, path_ / "checkpoints", states_of(*states_, parameters_), meta(step),
-                                            services_.files, job_.checkpoint.keep);
-  if (!report.warning.empty()) warn("warning: " + report.warning);
+  saved(save_checkpoint(world_, path_ / "checkpoints", states_of(*states_, parameters_), meta(step), services_.files,
+                        job_.checkpoint.keep),
+        step);
   saved_at_ = Clock::now();
+}
+
+void TrainingRun::begin_save(std::int64_t step) {
+  finish_save();
+  last_operation_->enter(step, -1, "saving a checkpoint", RankState::saving);
+  check_replicas(world_, *states_, step);
+  saved_at_ = Clock::now();
+  background_step_ = step;
+  if (!background_save_.begin(path_ / "checkpoints", states_of(*states_, parameters_), meta(step),
+                              job_.checkpoint.keep))
+    save(step);
+}
+
+void TrainingRun::finish_save() {
+  if (!background_save_.in_flight()) return;
+  last_operation_->enter(background_step_, -1, "waiting for a checkpoint to be written", RankState::saving);
+  if (const auto report = background_save_.finish()) saved(*report, background_step_);
+}
+
+void TrainingRun::saved(const SaveReport& report, std::int64_t step) {
+  if (!report.warning.empty()) warn("warning: " + report.warning);
   save_seconds_ = report.seconds;
   saved_step_ = step;
 }
@@ -225,15 +261,17 @@ StopKind TrainingRun::wish_to_stop() const {
                           ? 0
                           : *std::max_element(step_seconds_.end() - std::min(kRecentSteps, std::ssize(step_seconds_)),
                                               step_seconds_.end());
-  return stop_wish_.now(2 * step + expected_save_seconds() + kLeavingSeconds);
+  const int saves = background_save_.in_flight() ? 2 : 1;
+  return stop_wish_.now(2 * step + saves * expected_save_seconds() + kLeavingSeconds);
 }
 
-bool TrainingRun::time_to_save(const StopDecision& stop) {
+bool TrainingRun::time_to_save(const StopDecision& stop, int saves) {
   if (stop.kind != StopKind::terminate) return true;
   const auto answer = on_rank_0(world_, "judging the time left to save", [&] {
     const auto since = services_.signals != nullptr ? services_.signals->since_terminate() : std::nullopt;
     const double gone = since ? std::chrono::duration<double>(*since).count() : 0;
-    return std::vector<std::byte>{static_cast<std::byte>(gone + expected_save_seconds() < services_.terminate_grace)};
+    return std::vector<std::byte>{
+        static_cast<std::byte>(gone + saves * expected_save_seconds() < services_.terminate_grace)};
   });
   return answer.at(0) != std::byte{0};
 }
@@ -271,8 +309,12 @@ StopDecision TrainingRun::make_up_for_evaluation() {
 }
 
 void TrainingRun::leave(const StopDecision& stop, std::int64_t step) {
-  const bool good = time_to_save(stop);
-  if (good) save(step);
+  const bool writing = background_save_.in_flight();
+  const bool good = time_to_save(stop, writing ? 2 : 1);
+  if (good)
+    save(step);
+  else if (writing && time_to_save(stop, 1))
+    finish_save();
   stopped_by_ = stop.kind;
   result_.reason = fmt::format("{}, at step {} of {}", reason_of(stop), step, length_.total_steps);
   if (!good)
@@ -298,7 +340,7 @@ void TrainingRun::train_steps() {
   const bool timed = job_.checkpoint.unit == CheckpointSpec::Unit::minutes;
   for (std::int64_t step = result_.first_step + 1; step <= length_.total_steps; ++step) {
     const bool minutes_passed = timed && seconds_since(saved_at_) > 60 * job_.checkpoint.every;
-    agreement.propose(wish_to_stop(), minutes_passed, step);
+    agreement.propose(wish_to_stop(), minutes_passed, step, background_save_.busy());
     const StepNumbers numbers = run_step(step);
     step_seconds_.push_back(numbers.seconds);
     result_.steps = step;
@@ -309,10 +351,15 @@ void TrainingRun::train_steps() {
     if (job_.check_replicas_every > 0 && step % job_.check_replicas_every == 0) check_replicas(world_, *states_, step);
 
     StepDecision decision = agreement.decide();
+    if (background_save_.in_flight() && !decision.writing)
+      if (const auto report = background_save_.poll()) saved(*report, background_step_);
     const bool last = step == length_.total_steps;
     if (step % length_.steps_per_epoch == 0 && !last && !decision.stop) decision.stop = evaluate(step);
     if (decision.stop && !last) return leave(decision.stop, step);
-    if (last || decision.save || checkpoint_due(step)) save(step);
+    if (last)
+      save(step);
+    else if (decision.save || checkpoint_due(step))
+      begin_save(step);
   }
   result_.complete = true;
   result_.reason = "completed";
@@ -326,6 +373,33 @@ void TrainingRun::train_steps() {
         result_.first_step, length_.total_steps);
 }
 
+void TrainingRun::export_model() {
+  std::set<std::string> names;
+  for (const ModelState& state : compiler_->model(batch_sizes(samples_, job_.batch).front()).states)
+    names.insert(state.name);
+  const auto holder_of = [&](const std::string& name) {
+    const auto tied = programs_->tied().find(name);
+    return tied == programs_->tied().end() ? name : tied->second;
+  };
+  std::map<std::string, Tensor> whole;  // on rank 0: of states that are cut
+  for (const std::string& name : names)
+    if (const std::string holder = holder_of(name); programs_->is_cut(holder) && !whole.count(holder))
+      whole[holder] = gather_state(world_, *states_, holder);
+  on_rank_0(world_, "writing the trained model", [&] {
+    const auto read = [&](const std::string& name) -> onnx::TrainedValue {
+      const std::string holder = holder_of(name);
+      const TensorType& type = states_->at(holder).shard.whole;
+      return {type.dtype, type.shape, [&, holder](std::int64_t offset, std::span<std::byte> to) {
+                const auto gathered = whole.find(holder);
+                if (gathered == whole.end()) return states_->read_bytes(holder, offset, to);
+                std::copy_n(gathered->second.data() + offset, to.size(), to.data());
+              }};
+    };
+    onnx::export_model(*model_file_, names, read, folder_->model());
+    return std::vector<std::byte>{};
+  });
+}
+
 void TrainingRun::finish() {
   if (result_.complete) {
     if (const StopDecision stop =
@@ -335,23 +409,7 @@ void TrainingRun::finish() {
       result_.reason = fmt::format("{}, in the evaluation after the last step", reason_of(stop));
     }
   }
-  if (result_.complete) {
-    on_rank_0(world_, "writing the trained model", [&] {
-      std::set<std::string> trained;
-      for (const ModelState& state : compiler_->model(batch_sizes(samples_, job_.batch).front()).states)
-        trained.insert(state.name);
-      const auto read = [&](const std::string& name) -> onnx::TrainedValue {
-        const auto tied = programs_->tied().find(name);
-        const std::string& holder = tied == programs_->tied().end() ? name : tied->second;
-        const TensorType& type = states_->at(holder).type;
-        return {type.dtype, type.shape, [this, holder](std::int64_t offset, std::span<std::byte> to) {
-                  states_->read_bytes(holder, offset, to);
-                }};
-      };
-      onnx::export_model(*model_file_, trained, read, folder_->model());
-      return std::vector<std::byte>{};
-    });
-  }
+  if (result_.complete) export_model();
   if (options_.trace) {
     const auto packed = gather_bytes(world_, tracer_.pack(), "collecting the trace");
     on_rank_0(world_, "writing the trace", [&] {

@@ -4,6 +4,7 @@
 #include "graph/ir/interpret.hpp"
 #include "graph/lowering/lower.hpp"
 #include "graph/partition/choose_cuts.hpp"
+#include "graph/partition/zero.hpp"
 #include "kernels/cpu/cpu_device.hpp"
 #include "src/executor/executor.hpp"
 #include "tests/comm/mpi/world.hpp"
@@ -102,6 +103,13 @@ CostRates fast_network() {
   return rates;
 }
 
+/// `cuts`, and those of a stage of ZeRO.
+StateCutList with_zero(const Graph& step, const Mesh& mesh, int stage, StateCutList cuts) {
+  const StateCutList more = zero_cuts(step, mesh, stage, cuts, 1);
+  cuts.insert(cuts.end(), more.begin(), more.end());
+  return cuts;
+}
+
 const Mesh kMeshesOfFour[] = {mesh_of(2, 2), mesh_of(1, 4), mesh_of(4, 1)};
 
 TEST(MeshExecution, AnMlpTrainsAsOnOneRank) {
@@ -123,6 +131,54 @@ TEST(MeshExecution, PartsOfUnequalExtentAreGatheredAndScattered) {
          {StateCut{"transformer.wte.weight", "tensor", 0}, StateCut{"transformer.h.0.mlp.c_fc.weight", "tensor", 0},
           StateCut{"transformer.h.1.attn.c_attn.weight", "tensor", 1}})
       expect_training_alike(step, mesh, {cut}, 1e-4);
+}
+
+void expect_stages_train_alike(const NetworkStep& step, const Mesh& mesh, const std::vector<int>& stages) {
+  const StateCutList cuts = choose_cuts(step.graph, mesh, fast_network());
+  for (const int stage : stages) {
+    SCOPED_TRACE("stage " + std::to_string(stage));
+    expect_training_alike(step, mesh, with_zero(step.graph, mesh, stage, cuts), 1e-4);
+  }
+}
+
+TEST(MeshExecution, AnMlpWithStatesInPartsTrainsAsOnOneRank) {
+  // 13 units over 4 ranks, 3 samples over 4.
+  for (const std::int64_t batch : {6, 3}) {
+    const NetworkStep step =
+        network_step("mlp", {{"hidden", "16,13"}, {"inputs", "9"}, {"classes", "5"}}, batch, Shape{}, 5, true, "adamw");
+    for (const Mesh& mesh : {mesh_of(4, 1), mesh_of(2, 2)}) expect_stages_train_alike(step, mesh, {1, 2, 3});
+  }
+}
+
+TEST(MeshExecution, Gpt2WithStatesInPartsTrainsAsOnOneRank) {
+  expect_stages_train_alike(tiny_gpt2_step(true, "adamw"), mesh_of(4, 1), {1, 3});
+  expect_stages_train_alike(tiny_gpt2_step(true, "sgd"), mesh_of(2, 2), {3});
+}
+
+/// Sums are taken in rank order whether each rank gets all of one or a part, so no bit may differ; a norm over all
+/// gradients would be summed in another order.
+TEST(MeshExecution, StatesInPartsChangeNoBit) {
+  const Mesh mesh = mesh_of(4, 1);
+  for (const NetworkStep& step : {network_step("mlp", {{"hidden", "16,13"}, {"inputs", "9"}, {"classes", "5"}}, 6,
+                                               Shape{}, 5, true, "adamw", 0),
+                                  tiny_gpt2_step(true, "sgd", 0)}) {
+    RankOfMesh plain(step, mesh, {});
+    std::vector<std::unique_ptr<RankOfMesh>> stages;
+    for (const int stage : {1, 2, 3})
+      stages.push_back(std::make_unique<RankOfMesh>(step, mesh, with_zero(step.graph, mesh, stage, {})));
+    for (std::int64_t n = 1; n <= 4; ++n) {
+      const Table expected = plain.run(n);
+      for (const auto& stage : stages) {
+        const Table actual = stage->run(n);
+        for (const GraphOutput& o : step.graph.outputs()) {
+          if (o.name == "grad_norm") continue;
+          const Tensor& whole = expected.at(o.name);
+          EXPECT_TRUE(actual.at(o.name).identical(o.role == OutputRole::state ? stage->part(o.name, whole) : whole))
+              << o.name << " after step " << n << " on rank " << world().rank();
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -112,6 +112,12 @@ std::vector<std::string> TrainingCase::weft(const std::vector<std::string>& argu
   return command;
 }
 
+std::vector<std::string> TrainingCase::weft(int ranks, const std::vector<std::string>& arguments) {
+  std::vector<std::string> command = weft(arguments);
+  if (ranks > 1) command.insert(command.begin(), {WEFT_MPIRUN, std::to_string(ranks)});
+  return command;
+}
+
 std::vector<std::string> TrainingCase::train_in_one_pass(int ranks, const std::vector<std::string>& options) {
   std::vector<std::string> command;
   if (ranks > 1) command = {WEFT_MPIRUN, std::to_string(ranks)};

@@ -40,6 +40,8 @@ class TrainingCase : public ::testing::Test {
   static std::vector<std::string> train(int ranks, const std::vector<std::string>& options = {});
   static std::vector<std::string> train_in_one_pass(int ranks, const std::vector<std::string>& options = {});
   static std::vector<std::string> weft(const std::vector<std::string>& arguments);
+  /// The same on so many ranks.
+  static std::vector<std::string> weft(int ranks, const std::vector<std::string>& arguments);
   Ended run(const std::vector<std::string>& command, double seconds = kLimit) const;
 
   std::filesystem::path folder() const { return folder_.path(); }

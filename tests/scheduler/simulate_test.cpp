@@ -87,6 +87,13 @@ TEST(Simulate, OnlyTheAxesOfACollectiveCount) {
   EXPECT_NEAR(simulate(overlapping(m, 1 * kMs), &m.costs, ranks(1)).seconds, 2 * kMs, 1e-12);
 }
 
+TEST(Simulate, AGroupInsideANodeIsPricedAsSuch) {
+  Machine m;  // two ranks on one node were measured, and nothing between nodes
+  const RunShape inside{Mesh{{{"tensor", 4}, {"data", 2}}}, 4}, across{Mesh{{{"data", 2}, {"tensor", 4}}}, 4};
+  EXPECT_NEAR(simulate(overlapping(m, 1 * kMs), &m.costs, inside).seconds, 5 * kMs, 1e-12);
+  EXPECT_GT(std::abs(simulate(overlapping(m, 1 * kMs), &m.costs, across).seconds - 5 * kMs), 1 * kMs);
+}
+
 TEST(Simulate, AKernelOnAnotherLaneWaitsForWhatItNames) {
   Machine m;
   ProgramWriter w;

@@ -3,6 +3,7 @@
 
 #include "fmt/format.h"
 #include "src/cli/verbs.hpp"
+#include "src/job/parallel_limits.hpp"
 
 namespace weft::cli {
 
@@ -21,7 +22,9 @@ ExitCode run_job(const Arguments& arguments) {
   }
   if (!options.has("JOB.yaml")) throw UserError("job: name a job file, or give --schema for the list of all keys");
   if (options.has("json")) throw UserError("job: --json goes with --schema; a job is printed as YAML");
-  fmt::print("{}", job_to_yaml(read_job(options.text("JOB.yaml"), options.texts("set"))));
+  const JobSpec job = read_job(options.text("JOB.yaml"), options.texts("set"));
+  check_parallel(job.parallel);
+  fmt::print("{}", job_to_yaml(job));
   return ExitCode::ok;
 }
 

@@ -9,6 +9,7 @@
 #include "src/launch/job_programs.hpp"
 #include "src/launch/site_costs.hpp"
 #include "src/run/text.hpp"
+#include "src/train/state_cuts.hpp"
 
 namespace weft::cli {
 namespace {
@@ -53,6 +54,7 @@ void print_explanation(const Alternative& a, const RunTime& run) {
   const auto& p = a.prediction;
   fmt::print("\n{} (mesh {}, {} pass{} a step):\n", a.arrangement.str(), a.plan.mesh.str(), a.plan.micro_batches,
              a.plan.micro_batches == 1 ? "" : "es");
+  if (!a.plan.cuts.empty()) fmt::print("  {}\n", summary_of(a.plan.cuts));
   fmt::print(
       "  prices: {:.0f} % of the time from kernels measured exactly, {:.0f} % from rates of their kind, {:.0f} % "
       "estimated{}{}\n",

@@ -43,6 +43,21 @@ TEST(ChooseCuts, ATransformerIsCutByHeadsColumnsAndVocabulary) {
                   tensor_cut("transformer.h.0.mlp.c_fc.weight", 1), tensor_cut("transformer.h.1.mlp.c_fc.weight", 1)));
 }
 
+TEST(ChooseCuts, TheRestIsChosenAroundCutsThatAreFixed) {
+  const NetworkStep step = small_gpt2(8);
+  const StateCutList fixed{tensor_cut("transformer.wte.weight", StateCut::kWhole),
+                           tensor_cut("transformer.h.1.mlp.c_proj.weight", 0)};
+  EXPECT_THAT(choose_cuts(step.graph, mesh_of(2, 2), {}, {}, fixed),
+              ElementsAre(fixed[0], fixed[1], tensor_cut("transformer.h.0.attn.c_attn.weight", 1, 3),
+                          tensor_cut("transformer.h.1.attn.c_attn.weight", 1, 3),
+                          tensor_cut("transformer.h.0.mlp.c_fc.weight", 1)));
+}
+
+TEST(ChooseCuts, EvenPartsAreAllThatIsLookedAtWhereThatIsAsked) {
+  for (const StateCut& cut : choose_cuts(small_gpt2(8).graph, mesh_of(1, 2), {}, {.even = true}))
+    EXPECT_NE(cut.state, "transformer.wte.weight") << "1001 words";
+}
+
 TEST(ChooseCuts, WhereTheNetworkIsTooSlowNothingIsCut) {
   CostRates slow;
   slow.network = 1e6;

@@ -5,6 +5,8 @@
 
 #include "graph/ir/interpret.hpp"
 #include "graph/partition/interpret_distributed.hpp"
+#include "graph/partition/pack_exchanges.hpp"
+#include "graph/partition/regather.hpp"
 
 namespace weft::test {
 
@@ -34,8 +36,12 @@ Tensor part_of(Tensor whole, const Placement& placement, const std::vector<int>&
   return whole;
 }
 
+Graph exchanged_graph(const Graph& step, const Mesh& mesh, int rank, const StateCutList& cuts) {
+  return pack_exchanges(regather(partition(step, mesh, rank, cuts)), kMostPackedBytes);
+}
+
 std::vector<Table> run_mesh(const Graph& step, const Mesh& mesh, const StateCutList& cuts, const Table& inputs,
-                            const std::vector<Table>& states) {
+                            const std::vector<Table>& states, bool as_lowered) {
   const int ranks = mesh.ranks();
   const std::int64_t samples = pass_samples(step);
   const std::map<std::string, Placement> placements = state_placements(step, mesh, cuts);
@@ -43,7 +49,7 @@ std::vector<Table> run_mesh(const Graph& step, const Mesh& mesh, const StateCutL
   std::vector<Table> tables;
   std::map<std::string, std::string> roles;
   for (int r = 0; r < ranks; ++r) {
-    graphs.push_back(partition(step, mesh, r, cuts));
+    graphs.push_back(as_lowered ? exchanged_graph(step, mesh, r, cuts) : partition(step, mesh, r, cuts));
     const auto [role, fresh] = roles.emplace(role_key(step, mesh, r, cuts), graphs.back().str());
     if (role->second != graphs.back().str()) throw std::logic_error("ranks of one role have different graphs");
     const SampleRange range = rank_samples(samples, mesh, r);

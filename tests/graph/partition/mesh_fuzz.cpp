@@ -7,6 +7,7 @@
 // state is compared with that part. Exit code 1 when something differs.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -67,14 +68,16 @@ MeshCase drawn_mesh_case(unsigned seed) {
   for (const GraphInput& i : result.step.graph.inputs()) {
     const Shape& shape = result.step.graph.type(i.value).shape;
     if (i.role != InputRole::state || shape.rank() == 0) continue;
-    int taken = -1;  // one axis cuts what the other leaves
-    for (const char* axis : {"tensor", "expert"}) {
+    std::vector<int> taken;  // one axis cuts what the other leaves
+    for (const char* axis : {"tensor", "expert", "data"}) {
       const int size = result.mesh.axis_size(axis);
       if (result.mesh.axis_index(axis) < 0 || dice.chance(30)) continue;
       const auto d = static_cast<int>(dice.roll(0, shape.rank() - 1));
       const std::int64_t blocks = dice.chance(70) ? 1 : dice.roll(2, 3);
-      if (d == taken || shape[d] % blocks != 0 || shape[d] / blocks < size) continue;
-      result.cuts.push_back({i.name, axis, taken = d, blocks});
+      const bool again = std::find(taken.begin(), taken.end(), d) != taken.end();
+      if (again || shape[d] % blocks != 0 || shape[d] / blocks < size) continue;
+      taken.push_back(d);
+      result.cuts.push_back({i.name, axis, d, blocks});
     }
   }
   return result;
@@ -106,8 +109,8 @@ void loosen(Bounded& part, DType type, int ranks) {
 
 /// Dropout over samples, and cuts that one axis makes impossible for the next.
 bool is_refused(const char* message) {
-  for (const char* why :
-       {"its random numbers", "leaves unequal parts", "are too few for", "equal blocks", "takes different forms"})
+  for (const char* why : {"its random numbers", "leaves unequal parts", "and along another axis", "are too few for",
+                          "equal blocks", "takes different forms"})
     if (std::strstr(message, why) != nullptr) return true;
   return false;
 }

@@ -127,7 +127,7 @@ TEST(Mesh, CutsThatCannotBeAreNamed) {
   EXPECT_THAT(message({"w1", "tensor", 2}, mesh_of(1, 2)), HasSubstr("no dimension 2"));
   EXPECT_THAT(message({"w1", "tensor", 0, 4}, mesh_of(1, 2)), HasSubstr("not 4 equal blocks"));
   EXPECT_THAT(message({"w1", "tensor", 1}, mesh_of(1, 8)), HasSubstr("too few for 8 ranks"));
-  EXPECT_THAT(message({"w1", "data", 1}, mesh_of(2, 2)), HasSubstr("other than 'data'"));
+  EXPECT_THAT(message({"w1", "data", 2}, mesh_of(2, 2)), HasSubstr("no dimension 2"));
   EXPECT_THAT(message({"w1", "expert", 1}, mesh_of(2, 2)), HasSubstr("not along 'expert'"));
 }
 

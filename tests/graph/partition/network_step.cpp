@@ -23,12 +23,16 @@ Tensor whole_numbers(const Shape& shape, std::int64_t below, std::int64_t salt) 
 }  // namespace
 
 NetworkStep network_step(const std::string& name, const std::map<std::string, std::string>& settings,
-                         std::int64_t batch, const Shape& target, std::int64_t classes, bool attention) {
+                         std::int64_t batch, const Shape& target, std::int64_t classes, bool attention,
+                         const std::string& optimizer, double clip_norm) {
   Model model = onnx::import_model(build_model(name, settings), {.symbols = {{"N", batch}}});
   if (attention) model.forward = with_attention(model.forward);
   JobSpec job = plain_job();
   job.batch = batch;
-  job.optimizer = optimizer_spec("sgd", {{"lr", 0.1}, {"momentum", 0.9}, {"clip_norm", 1.0}});
+  std::map<std::string, double> settings_of_it{{"clip_norm", clip_norm}, {"lr", optimizer == "sgd" ? 0.1 : 0.001}};
+  if (optimizer == "sgd") settings_of_it["momentum"] = 0.9;
+  if (optimizer == "adamw") settings_of_it["eps"] = 1e-3;  // attention leaves key biases gradients of rounding alone
+  job.optimizer = optimizer_spec(optimizer, settings_of_it);
   const TrainingGraph step = build_training_step(model, job, {batch, batch, Pass::only, {9, 3}, target});
   NetworkStep result{simplify(step.graph), {}};
   add_initial_states(result.inputs, model, step);
@@ -42,7 +46,7 @@ NetworkStep network_step(const std::string& name, const std::map<std::string, st
   return result;
 }
 
-NetworkStep tiny_gpt2_step(bool attention) {
+NetworkStep tiny_gpt2_step(bool attention, const std::string& optimizer, double clip_norm) {
   return network_step("gpt2",
                       {{"vocabulary", "13"},
                        {"width", "16"},
@@ -51,7 +55,7 @@ NetworkStep tiny_gpt2_step(bool attention) {
                        {"sequence", "5"},
                        {"positions", "8"},
                        {"dropout", "0.1"}},
-                      4, Shape{5}, 13, attention);
+                      4, Shape{5}, 13, attention, optimizer, clip_norm);
 }
 
 }  // namespace weft::test

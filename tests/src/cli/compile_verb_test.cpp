@@ -189,9 +189,10 @@ TEST_F(CompileVerb, AModelIsCompiledForInference) {
 TEST_F(CompileVerb, WhatIsNeitherAModelNorAJobIsRefused) {
   EXPECT_EQ(run_weft({"compile", "train.h5"}, {}, job.folder()).code, 2);
   EXPECT_THAT(run_weft({"compile", "--explain"}, {}, job.folder()).err, HasSubstr("FILE is missing"));
-  const Outcome unready = job.run("compile", {"--set", "parallel.tensor=2"});
+  const Outcome unready = job.run("compile", {"--set", "parallel.pipeline=2"});
   EXPECT_EQ(unready.code, 2);
-  EXPECT_THAT(unready.err, AllOf(HasSubstr("parallel.tensor: 2 "), HasSubstr("remove it"), Not(HasSubstr("zero"))));
+  EXPECT_THAT(unready.err, AllOf(HasSubstr("parallel.pipeline: 2 "), HasSubstr("remove it"), Not(HasSubstr("zero"))));
+  EXPECT_EQ(run_weft({"job", "job.yaml", "--set", "parallel.pipeline=2"}, {}, job.folder()).err, unready.err);
   EXPECT_EQ(job.run("compile", {"--dump", "graph", "--json"}).code, 2);
   std::filesystem::remove(job.path("train.h5"));
   EXPECT_EQ(job.run("compile").code, 3);

@@ -85,6 +85,16 @@ TEST(Job, NamingAnyParallelKeyEndsAutomaticChoice) {
   EXPECT_EQ(parse("parallel: auto", {"parallel.data=2"}).parallel, (ParallelSpec{false, 2, 1, 1, 0, "none"}));
 }
 
+TEST(Job, SplitHintsKeepTheirOrderAndForms) {
+  const auto split =
+      parse("parallel: {tensor: 2, split: {'*c_attn.weight': {dimension: 1, blocks: 3}, '*': none, b: 0}}")
+          .parallel.split;
+  ASSERT_EQ(split.size(), 3U);
+  EXPECT_EQ(split[0], (SplitHint{"*c_attn.weight", 1, 3}));
+  EXPECT_EQ(split[1], (SplitHint{"*", SplitHint::kWhole, 1}));
+  EXPECT_EQ(split[2], (SplitHint{"b", 0, 1}));
+}
+
 TEST(Job, TimeLimitsMayBeUnquoted) {
   EXPECT_EQ(parse("resources: {time: 02:30:00}").resources.time, "02:30:00");
   EXPECT_EQ(parse("resources: {time: 2-00:30:00}").resources.time, "2-00:30:00");

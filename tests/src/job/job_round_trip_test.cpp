@@ -43,7 +43,8 @@ TEST(JobRoundTrip, OfEveryOtherSetting) {
             "precision: bf16\nmath: fast\nseed: 9223372036854775807\ndeterministic: true\nbatch_norm: {group: "
             "32}\ntrain: [a*]\n"
             "freeze: ['*.mean', \"we ird, [name]\"]\ntie: [b]\ncheckpoint: {every: 2.5 epochs, keep: 1}\n"
-            "parallel: {data: 4, tensor: 2, pipeline: 3, zero: 1, recompute: full}\ndevice: cpu\nthreads: 3\n"
+            "parallel: {data: 4, tensor: 2, pipeline: 3, zero: 1, recompute: full, split: {'*.w': {dimension: 1, "
+            "blocks: 3}, \"we ird, {name}\": 0, c: none}}\ndevice: cpu\nthreads: 3\n"
             "resources: {nodes: 2, ranks_per_node: 8, time: 1-00:00:00, partition: p, account: acc-1, qos: high}\n"
             "timeout_seconds: 1.5\nlog_every: 7\ncheck_replicas_every: 11\nruns: ../out"));
   for (const auto* every : {"never", "1 step", "500 steps", "1 minute", "0.25 minutes"})

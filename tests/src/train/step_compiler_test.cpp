@@ -180,14 +180,14 @@ TEST(ResolvePlan, KeepsThePassesOfAFormerStartWhereTheyFit) {
   job.batch = 128;
   const auto device = make_cpu_device({1, CpuIsa::automatic, true});
   StepCompiler compiler(file, job, image_shapes(), {10, 100}, device->oracle());
-  EXPECT_EQ(resolve_plan(job, 1, compiler, 0, 4).micro_batches, 4);
-  EXPECT_EQ(resolve_plan(job, 1, compiler, std::int64_t{1} << 40, 4).micro_batches, 4);
-  Plan four = resolve_plan(job, 1, compiler, 0, 4);
+  EXPECT_EQ(resolve_plan(job, 1, compiler, 0, {.passes = 4}).micro_batches, 4);
+  EXPECT_EQ(resolve_plan(job, 1, compiler, std::int64_t{1} << 40, {.passes = 4}).micro_batches, 4);
+  Plan four = resolve_plan(job, 1, compiler, 0, {.passes = 4});
   const std::int64_t needed = training_memory(compiler, four, job.batch);
-  EXPECT_EQ(resolve_plan(job, 1, compiler, needed, 4).micro_batches, 4);
-  EXPECT_GT(resolve_plan(job, 1, compiler, needed - 1, 4).micro_batches, 4);
+  EXPECT_EQ(resolve_plan(job, 1, compiler, needed, {.passes = 4}).micro_batches, 4);
+  EXPECT_GT(resolve_plan(job, 1, compiler, needed - 1, {.passes = 4}).micro_batches, 4);
   job.micro_batch = 64;
-  EXPECT_EQ(resolve_plan(job, 1, compiler, 0, 4).micro_batches, 2) << "what the job says wins";
+  EXPECT_EQ(resolve_plan(job, 1, compiler, 0, {.passes = 4}).micro_batches, 2) << "what the job says wins";
 }
 
 TEST(ResolvePlan, SaysWhatIsNeededWhenNothingFits) {
