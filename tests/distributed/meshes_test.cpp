@@ -209,6 +209,27 @@ TEST_F(Meshes, ARunGoesOnAndIsEvaluatedOnOtherMeshes) {
   EXPECT_EQ(run(weft(elsewhere)).code, 0) << "one rank evaluates what four trained";
 }
 
+TEST_F(Meshes, StatesSharedOutOverTheBatchsRanksTrainAsOnOneRank) {
+  use_tokens();
+  const std::vector<std::string> twice{"--set", "micro_batch=5", "--set", "steps=20"};
+  last_step_ = 20;
+  train_on({1, 1}, "alone", twice);
+  for (const int stage : {1, 2, 3}) {
+    std::vector<std::string> options = twice;
+    options.insert(options.end(), {"--set", fmt::format("parallel.zero={}", stage)});
+    const MeshShape mesh = stage == 2 ? MeshShape{2, 2} : MeshShape{2, 1};
+    const std::string name = fmt::format("zero-{}", stage);
+    train_on(mesh, name, options);
+    expect_alike(name, "alone", 1e-4);
+    EXPECT_EQ(plan_of(name).at("zero"), stage);
+    const auto cuts = plan_of(name).at("cuts");
+    const auto along_data = [&](const char* state) { return cuts.contains(state) && cuts.at(state).contains("data"); };
+    EXPECT_TRUE(along_data("optimizer/exp_avg/transformer.wpe.weight"));
+    EXPECT_EQ(along_data("accumulate/transformer.wpe.weight"), stage >= 2);
+    EXPECT_EQ(along_data("transformer.wpe.weight"), stage == 3);
+  }
+}
+
 TEST_F(Meshes, OtherOptimisersAndPrecisionsTrainAsOnOneRank) {
   use_tokens();
   last_step_ = 12;
