@@ -15,18 +15,18 @@ std::string reason_of(const StopDecision& stop) {
   return "";
 }
 
-void StepAgreement::propose(StopKind stop, bool save, std::int64_t step) {
-  wishes_ = {encode_wish(stop, world_.rank()), save ? 1u : 0u};
+void StepAgreement::propose(StopKind stop, bool save, std::int64_t step, bool writing) {
+  wishes_ = {encode_wish(stop, world_.rank()), save ? 1u : 0u, writing ? 1u : 0u};
   if (world_.size() == 1) return;
   auto* data = reinterpret_cast<std::byte*>(wishes_.data());
-  request_ =
-      world_.start_all_reduce(data, data, 2, DType::u32, ReduceKind::max, {"agreeing whether to go on", step, -1});
+  request_ = world_.start_all_reduce(data, data, std::ssize(wishes_), DType::u32, ReduceKind::max,
+                                     {"agreeing whether to go on", step, -1});
 }
 
 StepDecision StepAgreement::decide() {
   if (request_) request_->wait();
   request_.reset();
-  return {decode_wish(wishes_[0]), wishes_[1] != 0};
+  return {decode_wish(wishes_[0]), wishes_[1] != 0, wishes_[2] != 0};
 }
 
 }  // namespace weft

@@ -15,6 +15,7 @@ namespace weft {
 struct StepDecision {
   StopDecision stop;
   bool save = false;
+  bool writing = false;  ///< some rank's part of a checkpoint was not yet written
 };
 
 /// "a stop signal on rank 2".
@@ -23,14 +24,14 @@ std::string reason_of(const StopDecision& stop);
 class StepAgreement {
  public:
   explicit StepAgreement(Communicator& world) : world_(world) {}
-  /// Collective. What this rank wishes now.
-  void propose(StopKind stop, bool save, std::int64_t step);
+  /// Collective. What this rank wishes now, and whether it still writes a checkpoint.
+  void propose(StopKind stop, bool save, std::int64_t step, bool writing = false);
   /// Collective. The same on all ranks: what was proposed before this step.
   StepDecision decide();
 
  private:
   Communicator& world_;
-  std::array<std::uint32_t, 2> wishes_{};  ///< stop, save
+  std::array<std::uint32_t, 3> wishes_{};  ///< stop, save, writing
   std::unique_ptr<Request> request_;
 };
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "graph/onnx/model_file.hpp"
+#include "src/checkpoint/async_save.hpp"
 #include "src/checkpoint/load.hpp"
 #include "src/data/batch_reader.hpp"
 #include "src/faults/crash_notes.hpp"
@@ -21,6 +22,7 @@
 #include "src/train/reporter.hpp"
 #include "src/train/stop_wish.hpp"
 #include "src/train/trainer.hpp"
+#include "weft/memory_limit.hpp"
 
 namespace weft {
 
@@ -61,13 +63,17 @@ class TrainingRun {
   // Evaluations are left out where a rank wishes to stop meanwhile: then they say so, and the run ends.
   StopDecision evaluate(std::int64_t step);
   StopDecision make_up_for_evaluation();
-  void save(std::int64_t step);
+  /// `beside`: it is written beside the steps that follow, where there is memory for a copy of the states.
+  void save(std::int64_t step, bool beside = false);
+  /// Collective. A save in flight is waited for, at `step`.
+  void finish_save(std::int64_t step);
+  void saved(const SaveReport& report, std::int64_t step);
   double expected_save_seconds() const;
   StopKind wish_to_stop() const;
   /// Ends the run after `step`, with a checkpoint if there is time for one.
   void leave(const StopDecision& stop, std::int64_t step);
-  /// Collective. Whether a stop of this kind leaves the time for a checkpoint.
-  bool time_to_save(const StopDecision& stop);
+  /// Collective. Whether a stop of this kind leaves the time for so many checkpoints.
+  bool time_to_save(const StopDecision& stop, int saves);
   bool checkpoint_due(std::int64_t step) const;
   /// Throws UserError saying where the first value that is no number came from.
   [[noreturn]] void diverged_in_forward(std::int64_t step, const Batch& batch);
@@ -111,6 +117,9 @@ class TrainingRun {
   std::unique_ptr<BatchReader> reader_;
   std::unique_ptr<Evaluator> evaluator_;
   std::unique_ptr<Reporter> reporter_;  ///< rank 0
+  AsyncSave background_save_{world_, services_.files, [] { return available_memory(); }};
+  std::int64_t background_step_ = 0;
+  bool told_of_waiting_ = false;
   Tracer tracer_;
   std::set<std::string> parameters_;
   std::vector<double> step_seconds_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "comm/agreement.hpp"
 #include "graph/onnx/export.hpp"
@@ -102,16 +103,19 @@ StepNumbers TrainingRun::run_step(std::int64_t step) {
 }
 
 void TrainingRun::skipped(std::int64_t step, double scale) {
-  if (scale <= kSmallestLossScale)
+  if (scale <= kSmallestLossScale) {
+    finish_save(step);
     throw UserError(fmt::format(
         "the loss or a gradient is not a finite number at step {}, even with a loss scale of {}: {}. {}. Lower "
         "optimizer.lr, add optimizer.clip_norm, set precision: bf16, or look for such values in the data",
         step, scale, first_non_finite_state(), what_is_left()));
+  }
   note(fmt::format("step {} was skipped: a gradient overflowed with a loss scale of {}; it is {} now", step, scale,
                    scale / 2));
 }
 
 void TrainingRun::diverged_in_forward(std::int64_t step, const Batch& batch) {
+  finish_save(step);
   // Nothing has been updated yet: the same passes again, on all ranks, looking at every result. They may update now;
   // the run is over.
   std::string mine;  // when, in digits of which the smallest is the earliest, and what
@@ -154,6 +158,7 @@ std::string TrainingRun::first_non_finite_state() const {
 }
 
 void TrainingRun::diverged_in_backward(std::int64_t step) {
+  finish_save(step);
   throw UserError(fmt::format(
       "a gradient is not a finite number at step {} (the loss still was): {}. {}. Lower optimizer.lr or add "
       "optimizer.clip_norm",
@@ -191,13 +196,31 @@ CheckpointMeta TrainingRun::meta(std::int64_t step) const {
   return m;
 }
 
-void TrainingRun::save(std::int64_t step) {
+void TrainingRun::save(std::int64_t step, bool beside) {
+  finish_save(step);
   last_operation_->enter(step, -1, "saving a checkpoint", RankState::saving);
   check_replicas(world_, *states_, step);
-  const SaveReport report = save_checkpoint(world_, path_ / "checkpoints", states_of(*states_, parameters_), meta(step),
-                                            services_.files, job_.checkpoint.keep);
-  if (!report.warning.empty()) warn("warning: " + report.warning);
+  const StateSource states = states_of(*states_, parameters_);
+  const std::filesystem::path folder = path_ / "checkpoints";
+  const int keep = job_.checkpoint.keep;
+  background_step_ = step;
+  const bool begun = beside && background_save_.begin(folder, states, meta(step), keep);
+  if (!begun) saved(save_checkpoint(world_, folder, states, meta(step), services_.files, keep), step);
+  if (beside && !begun && !std::exchange(told_of_waiting_, true))
+    note(
+        "training waits while checkpoints are written: a copy of the states beside them would take more than half of "
+        "the memory that is free");
   saved_at_ = Clock::now();
+}
+
+void TrainingRun::finish_save(std::int64_t step) {
+  if (!background_save_.in_flight()) return;
+  last_operation_->enter(step, -1, "waiting for a checkpoint to be written", RankState::saving);
+  if (const auto report = background_save_.finish()) saved(*report, background_step_);
+}
+
+void TrainingRun::saved(const SaveReport& report, std::int64_t step) {
+  if (!report.warning.empty()) warn("warning: " + report.warning);
   save_seconds_ = report.seconds;
   saved_step_ = step;
 }
@@ -213,15 +236,17 @@ StopKind TrainingRun::wish_to_stop() const {
                           ? 0
                           : *std::max_element(step_seconds_.end() - std::min(kRecentSteps, std::ssize(step_seconds_)),
                                               step_seconds_.end());
-  return stop_wish_.now(2 * step + expected_save_seconds() + kLeavingSeconds);
+  const int saves = background_save_.in_flight() ? 2 : 1;
+  return stop_wish_.now(2 * step + saves * expected_save_seconds() + kLeavingSeconds);
 }
 
-bool TrainingRun::time_to_save(const StopDecision& stop) {
+bool TrainingRun::time_to_save(const StopDecision& stop, int saves) {
   if (stop.kind != StopKind::terminate) return true;
   const auto answer = on_rank_0(world_, "judging the time left to save", [&] {
     const auto since = services_.signals != nullptr ? services_.signals->since_terminate() : std::nullopt;
     const double gone = since ? std::chrono::duration<double>(*since).count() : 0;
-    return std::vector<std::byte>{static_cast<std::byte>(gone + expected_save_seconds() < services_.terminate_grace)};
+    return std::vector<std::byte>{
+        static_cast<std::byte>(gone + saves * expected_save_seconds() < services_.terminate_grace)};
   });
   return answer.at(0) != std::byte{0};
 }
@@ -259,8 +284,12 @@ StopDecision TrainingRun::make_up_for_evaluation() {
 }
 
 void TrainingRun::leave(const StopDecision& stop, std::int64_t step) {
-  const bool good = time_to_save(stop);
-  if (good) save(step);
+  const bool writing = background_save_.in_flight();
+  const bool good = time_to_save(stop, writing ? 2 : 1);
+  if (good)
+    save(step);
+  else if (writing && time_to_save(stop, 1))
+    finish_save(step);
   stopped_by_ = stop.kind;
   result_.reason = fmt::format("{}, at step {} of {}", reason_of(stop), step, length_.total_steps);
   if (!good)
@@ -277,7 +306,7 @@ void TrainingRun::train_steps() {
   const bool timed = job_.checkpoint.unit == CheckpointSpec::Unit::minutes;
   for (std::int64_t step = result_.first_step + 1; step <= length_.total_steps; ++step) {
     const bool minutes_passed = timed && seconds_since(saved_at_) > 60 * job_.checkpoint.every;
-    agreement.propose(wish_to_stop(), minutes_passed, step);
+    agreement.propose(wish_to_stop(), minutes_passed, step, background_save_.busy());
     const StepNumbers numbers = run_step(step);
     step_seconds_.push_back(numbers.seconds);
     result_.steps = step;
@@ -287,10 +316,15 @@ void TrainingRun::train_steps() {
     if (job_.check_replicas_every > 0 && step % job_.check_replicas_every == 0) check_replicas(world_, *states_, step);
 
     StepDecision decision = agreement.decide();
+    if (background_save_.in_flight() && !decision.writing)
+      if (const auto report = background_save_.poll()) saved(*report, background_step_);
     const bool last = step == length_.total_steps;
     if (step % length_.steps_per_epoch == 0 && !last && !decision.stop) decision.stop = evaluate(step);
     if (decision.stop && !last) return leave(decision.stop, step);
-    if (last || decision.save || checkpoint_due(step)) save(step);
+    if (last)
+      save(step);
+    else if (decision.save || checkpoint_due(step))
+      save(step, true);
   }
   result_.complete = true;
   result_.reason = "completed";
