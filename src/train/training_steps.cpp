@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "comm/agreement.hpp"
 #include "graph/onnx/export.hpp"
@@ -104,7 +105,7 @@ StepNumbers TrainingRun::run_step(std::int64_t step) {
 
 void TrainingRun::skipped(std::int64_t step, double scale) {
   if (scale <= kSmallestLossScale) {
-    finish_save();
+    finish_save(step);
     throw UserError(fmt::format(
         "the loss or a gradient is not a finite number at step {}, even with a loss scale of {}: {}. {}. Lower "
         "optimizer.lr, add optimizer.clip_norm, set precision: bf16, or look for such values in the data",
@@ -115,7 +116,7 @@ void TrainingRun::skipped(std::int64_t step, double scale) {
 }
 
 void TrainingRun::diverged_in_forward(std::int64_t step, const Batch& batch) {
-  finish_save();
+  finish_save(step);
   // Nothing has been updated yet: the same passes again, on all ranks, looking at every result. They may update now;
   // the run is over.
   std::string mine;  // when, in digits of which the smallest is the earliest, and what
@@ -167,7 +168,7 @@ std::string TrainingRun::first_non_finite_state() const {
 }
 
 void TrainingRun::diverged_in_backward(std::int64_t step) {
-  finish_save();
+  finish_save(step);
   throw UserError(fmt::format(
       "a gradient is not a finite number at step {} (the loss still was): {}. {}. Lower optimizer.lr or add "
       "optimizer.clip_norm",
@@ -205,30 +206,26 @@ CheckpointMeta TrainingRun::meta(std::int64_t step) const {
   return m;
 }
 
-void TrainingRun::save(std::int64_t step) {
-  finish_save();
+void TrainingRun::save(std::int64_t step, bool beside) {
+  finish_save(step);
   last_operation_->enter(step, -1, "saving a checkpoint", RankState::saving);
   check_replicas(world_, *states_, step);
-  saved(save_checkpoint(world_, path_ / "checkpoints", states_of(*states_, parameters_), meta(step), services_.files,
-                        job_.checkpoint.keep),
-        step);
-  saved_at_ = Clock::now();
-}
-
-void TrainingRun::begin_save(std::int64_t step) {
-  finish_save();
-  last_operation_->enter(step, -1, "saving a checkpoint", RankState::saving);
-  check_replicas(world_, *states_, step);
-  saved_at_ = Clock::now();
+  const StateSource states = states_of(*states_, parameters_);
+  const std::filesystem::path folder = path_ / "checkpoints";
+  const int keep = job_.checkpoint.keep;
   background_step_ = step;
-  if (!background_save_.begin(path_ / "checkpoints", states_of(*states_, parameters_), meta(step),
-                              job_.checkpoint.keep))
-    save(step);
+  const bool begun = beside && background_save_.begin(folder, states, meta(step), keep);
+  if (!begun) saved(save_checkpoint(world_, folder, states, meta(step), services_.files, keep), step);
+  if (beside && !begun && !std::exchange(told_of_waiting_, true))
+    note(
+        "training waits while checkpoints are written: a copy of the states beside them would take more than half of "
+        "the memory that is free");
+  saved_at_ = Clock::now();
 }
 
-void TrainingRun::finish_save() {
+void TrainingRun::finish_save(std::int64_t step) {
   if (!background_save_.in_flight()) return;
-  last_operation_->enter(background_step_, -1, "waiting for a checkpoint to be written", RankState::saving);
+  last_operation_->enter(step, -1, "waiting for a checkpoint to be written", RankState::saving);
   if (const auto report = background_save_.finish()) saved(*report, background_step_);
 }
 
@@ -302,7 +299,7 @@ void TrainingRun::leave(const StopDecision& stop, std::int64_t step) {
   if (good)
     save(step);
   else if (writing && time_to_save(stop, 1))
-    finish_save();
+    finish_save(step);
   stopped_by_ = stop.kind;
   result_.reason = fmt::format("{}, at step {} of {}", reason_of(stop), step, length_.total_steps);
   if (!good)
@@ -337,7 +334,7 @@ void TrainingRun::train_steps() {
     if (last)
       save(step);
     else if (decision.save || checkpoint_due(step))
-      begin_save(step);
+      save(step, true);
   }
   result_.complete = true;
   result_.reason = "completed";
