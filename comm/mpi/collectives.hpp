@@ -6,7 +6,8 @@
 // not come is known by its missing message. Each rank talks to every other directly: one round a phase, 2 (p-1)/p n
 // bytes each way for an all-reduce of n, which is the lower bound; the number of messages grows with p.
 //
-// All ranks must make the same calls with equal counts. Buffers stay valid until the schedule is finished.
+// All ranks must make the same calls with equal counts; that they do is checked by what opens each exchange, also of
+// nothing (opening.hpp). Buffers stay valid until the schedule is finished.
 #pragma once
 
 #include "comm/mpi/transfers.hpp"

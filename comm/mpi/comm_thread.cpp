@@ -17,6 +17,11 @@ using std::chrono::milliseconds;
 
 // A waiter gives the thread this much longer to say who is missing, before it concludes that MPI itself is stuck.
 constexpr milliseconds kGrace{5000};
+// A thread that polls and finds so much time gone was stopped, or had no core.
+constexpr milliseconds kPause{500};
+constexpr milliseconds kBetweenListening{2};
+// A waiter that wants to poll itself gives the thread so long to stand back.
+constexpr std::chrono::microseconds kStandBack{50};
 
 std::string describe(const OperationLabel& label) {
   return fmt::format("'{}' (step {}, sequence {})", label.name, label.step, label.sequence);
@@ -25,7 +30,10 @@ std::string describe(const OperationLabel& label) {
 }  // namespace
 
 CommThread::CommThread(ProgressPolicy policy, milliseconds timeout)
-    : policy_(policy), timeout_ms_(timeout.count()), thread_([this] { run(); }) {}
+    : policy_(policy),
+      timeout_ms_(timeout.count()),
+      log_(std::make_shared<FlightLog>(0, 1, 0)),
+      thread_([this] { run(); }) {}
 
 CommThread::~CommThread() {
   {
@@ -66,7 +74,13 @@ void CommThread::submit(std::shared_ptr<Operation> operation) {
     if (broken_)
       throw SystemError(
           fmt::format("{} cannot start: an earlier operation failed:\n  {}", describe(operation->label), broken_by_));
+    operation->log = log_;
+    operation->number = log_->start({operation->signature, static_cast<int>(operation->world_ranks.size()),
+                                     operation->group_name, operation->label.place, operation->peer, operation->sends});
+    operation->times.started = Clock::now();
+    const bool waits = operation->label.waits;
     submitted_.push_back(std::move(operation));
+    if (waits) return;
   }
   wake_.notify_one();
 }
@@ -77,11 +91,14 @@ void CommThread::wait(Operation& operation) {
     operation.patience = timeout();
     operation.deadline = Clock::now() + operation.patience;
     ++waiters_;
-    wake_.notify_one();
-    const bool done =
-        finished_.wait_until(lock, *operation.deadline + kGrace, [&] { return operation.finished.load(); });
+    lock.unlock();
+    drive(operation);
+    lock.lock();
+    if (!operation.finished) wake_.notify_one();
+    while (!operation.finished && Clock::now() < *operation.deadline + kGrace)
+      finished_.wait_until(lock, *operation.deadline + kGrace);
     --waiters_;
-    if (!done) {
+    if (!operation.finished) {
       broken_ = true;
       throw SystemError(fmt::format("{} did not finish within {:.1f} s, and the MPI library does not answer",
                                     describe(operation.label),
@@ -89,6 +106,35 @@ void CommThread::wait(Operation& operation) {
     }
   }
   if (operation.error) std::rethrow_exception(operation.error);
+}
+
+// The waiter does what the thread would do, for as long as that would poll without pause: two switches between threads
+// are most of what a small operation takes.
+void CommThread::drive(const Operation& operation) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (driven_) return;
+    driven_ = true;
+  }
+  const auto began = Clock::now();
+  std::unique_lock engine(engine_, std::try_to_lock);
+  while (!engine && !operation.finished && Clock::now() - began < kStandBack) engine.try_lock();
+  for (auto last_progress = Clock::now(); engine && !operation.finished;) {
+    if (advance()) {
+      last_progress = Clock::now();
+      continue;
+    }
+    if (Clock::now() - last_progress > policy_.spin_waited) break;
+    std::this_thread::yield();
+  }
+  if (engine) engine.unlock();
+  bool work_left = false;
+  {
+    const std::lock_guard lock(mutex_);
+    driven_ = false;
+    work_left = stop_ || !active_.empty() || !submitted_.empty() || !calls_.empty();
+  }
+  if (work_left) wake_.notify_one();
 }
 
 bool CommThread::idle() const {
@@ -107,28 +153,42 @@ void CommThread::set_describe_peer(std::function<std::string(int)> describe_peer
   describe_peer_ = std::move(describe_peer);
 }
 
+void CommThread::set_flight_log(std::shared_ptr<FlightLog> log, std::function<std::string()> compare) {
+  const std::lock_guard lock(mutex_);
+  log_ = std::move(log);
+  compare_flights_ = std::move(compare);
+}
+
 void CommThread::run() {
   // The kernel may round sleeps up by this much; its default of 50 us is more than our shortest sleep.
   prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
   Clock::time_point last_progress = Clock::now();
-  while (take_work()) {
-    if (advance_all()) {
+  while (await_work()) {
+    bool progress = false;
+    {
+      const std::lock_guard engine(engine_);
+      run_calls();
+      progress = advance();
+    }
+    if (progress) {
       last_progress = Clock::now();
       sleep_ = policy_.shortest_sleep;
-      continue;
+    } else {
+      pause(last_progress);
     }
-    check_deadlines();
-    pause(last_progress);
   }
 }
 
-// Takes over what was submitted and runs what was called. False when it is time to stop.
-bool CommThread::take_work() {
+// False when it is time to stop.
+bool CommThread::await_work() {
   std::unique_lock lock(mutex_);
-  if (active_.empty()) wake_.wait(lock, [this] { return stop_ || !calls_.empty() || !submitted_.empty(); });
-  if (stop_ && calls_.empty()) return false;
-  for (auto& operation : submitted_) active_.push_back(std::move(operation));
-  submitted_.clear();
+  wake_.wait(lock,
+             [this] { return stop_ || !calls_.empty() || (!driven_ && (!submitted_.empty() || !active_.empty())); });
+  return !stop_ || !calls_.empty();
+}
+
+void CommThread::run_calls() {
+  std::unique_lock lock(mutex_);
   while (!calls_.empty()) {
     const std::function<void()> work = std::move(calls_.front());
     calls_.pop_front();
@@ -136,7 +196,20 @@ bool CommThread::take_work() {
     work();
     lock.lock();
   }
-  return true;
+}
+
+// Everything that can be done without waiting. Whether anything moved.
+bool CommThread::advance() {
+  allow_for_pauses();
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto& operation : submitted_) active_.push_back(std::move(operation));
+    submitted_.clear();
+  }
+  if (advance_all()) return true;
+  check_deadlines();
+  listen();
+  return false;
 }
 
 bool CommThread::advance_all() {
@@ -158,9 +231,9 @@ bool CommThread::advance_all() {
         finish(*operation, nullptr);
         continue;
       }
-    } catch (Error& error) {
-      error.add_context(describe(operation->label));
-      fail_all(operation, std::current_exception());
+    } catch (const SystemError& error) {
+      const std::string message = fmt::format("{}:\n  {}{}", describe(operation->label), error.what(), compared());
+      fail_all(operation, std::make_exception_ptr(SystemError(message)));
       return true;
     } catch (...) {
       fail_all(operation, std::current_exception());
@@ -169,6 +242,23 @@ bool CommThread::advance_all() {
     ++i;
   }
   return progress;
+}
+
+void CommThread::allow_for_pauses() {
+  const auto now = Clock::now();
+  if (now - looked_ > kPause) {
+    const std::lock_guard lock(mutex_);
+    for (const auto& operation : active_)
+      if (operation->deadline) *operation->deadline += now - looked_;
+  }
+  looked_ = now;
+}
+
+void CommThread::listen() {
+  const auto now = Clock::now();
+  if (!notices_ || active_.empty() || now - listened_ < kBetweenListening) return;
+  listened_ = now;
+  if (const auto told = notices_->heard()) fail_all(nullptr, std::make_exception_ptr(SystemError(*told)));
 }
 
 void CommThread::check_deadlines() {
@@ -198,12 +288,28 @@ std::exception_ptr CommThread::late(const Operation& operation) const {
   }
   if (describe_peer)
     for (const int r : missing) message += fmt::format("\n  rank {}: {}", r, describe_peer(r));
+  message +=
+      fmt::format("\n  it is #{} of group '{}': {}{}{}", operation.signature.sequence, operation.group_name,
+                  operation.signature.str(), operation.label.place.empty() ? "" : ", at ", operation.label.place);
+  message += compared();
   return std::make_exception_ptr(SystemError(message));
+}
+
+std::string CommThread::compared() const {
+  std::function<std::string()> compare_flights;
+  {
+    const std::lock_guard lock(mutex_);
+    compare_flights = compare_flights_;
+  }
+  const std::string difference = compare_flights ? compare_flights() : "";
+  return difference.empty() ? "" : "\n  the ranks' last operations: " + difference;
 }
 
 void CommThread::finish(Operation& operation, std::exception_ptr error) {
   {
     const std::lock_guard lock(mutex_);
+    operation.log->end(operation.number, error != nullptr);
+    operation.times.finished = Clock::now();
     operation.error = std::move(error);
     operation.finished.store(true, std::memory_order_release);
   }
@@ -230,17 +336,16 @@ void CommThread::fail_all(const std::shared_ptr<Operation>& culprit, std::except
     submitted_.clear();
   }
   abandoned_.insert(abandoned_.end(), abandoned.begin(), abandoned.end());
+  if (culprit && notices_) notices_->tell(broken_by_);
   for (const auto& operation : abandoned)
-    finish(*operation,
-           operation == culprit
-               ? error
-               : std::make_exception_ptr(SystemError(fmt::format("{} was given up: an earlier operation failed:\n  {}",
-                                                                 describe(operation->label), broken_by_))));
+    finish(*operation, operation == culprit ? error
+                                            : std::make_exception_ptr(SystemError(fmt::format(
+                                                  "{} was given up:\n  {}", describe(operation->label), broken_by_))));
 }
 
 void CommThread::pause(Clock::time_point& last_progress) {
   std::unique_lock lock(mutex_);
-  if (!calls_.empty() || !submitted_.empty() || stop_ || active_.empty()) return;
+  if (!calls_.empty() || !submitted_.empty() || stop_ || driven_ || active_.empty()) return;
   const auto quiet = Clock::now() - last_progress;
   if (quiet < (waiters_ > 0 ? policy_.spin_waited : policy_.spin)) {
     lock.unlock();

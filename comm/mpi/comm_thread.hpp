@@ -1,9 +1,14 @@
-// CommThread: the one thread that calls MPI. It runs schedules side by side until each is finished, failed or late.
+// CommThread: calls MPI, and runs schedules side by side until each is finished, failed or late. A compute thread that
+// waits takes over while it would have to poll without pause anyway.
 //
 // How it shares the cores. While an operation moves, it polls without pause. Once nothing has moved for `spin`, it
 // sleeps between polls, `shortest_sleep` at first and doubling up to `longest_sleep`; a compute thread that blocks in
 // wait() frees its core, so then polling goes on for `spin_waited` before it sleeps. With nothing to do it sleeps until
 // called. New work and new waiters wake it.
+//
+// What ends a wait. The operation finishes; or a message shows that ranks are not in the same operation; or the
+// waiter's time is over; or another rank tells that one of these happened to it. After any but the first, the thread
+// tells all others, and nothing is exchanged any more. Time in which this process itself was stopped does not count.
 //
 // Measured on two ranks of one compute thread each, on two cores (tests/bench/bench_allreduce): with the default policy
 // a computation beside a request that nothing can advance takes as long as alone (16.50 against 16.55 ms), and with
@@ -21,6 +26,8 @@
 #include <thread>
 #include <vector>
 
+#include "comm/flight_log.hpp"
+#include "comm/mpi/failure_notices.hpp"
 #include "comm/mpi/mpi_runtime.hpp"
 #include "comm/mpi/transfers.hpp"
 #include "weft/communicator.hpp"
@@ -30,13 +37,20 @@ namespace weft {
 /// One schedule in flight, shared by the thread and the Request.
 struct Operation {
   OperationLabel label;
-  Schedule schedule;
+  OperationSignature signature;
+  std::string group_name;
+  int peer = -1;  ///< world rank of a message's other side; -1: a collective
+  bool sends = false;
+  Schedule schedule;             ///< refers to signature and world_ranks
   std::vector<int> world_ranks;  ///< of the group, to name peers
   std::atomic<bool> finished{false};
   std::exception_ptr error;  ///< set before `finished`
   /// When the waiter gives up; none while nobody waits. Guarded by the thread's mutex.
   std::optional<std::chrono::steady_clock::time_point> deadline;
   std::chrono::milliseconds patience{0};
+  RequestTimes times;              ///< the second is set before `finished`
+  std::shared_ptr<FlightLog> log;  ///< where it is entry `number`
+  std::uint64_t number = 0;
 };
 
 class CommThread {
@@ -60,18 +74,32 @@ class CommThread {
   void set_timeout(std::chrono::milliseconds timeout) { timeout_ms_ = timeout.count(); }
   std::chrono::milliseconds timeout() const { return std::chrono::milliseconds(timeout_ms_); }
   void set_describe_peer(std::function<std::string(int)> describe);
+  /// Operations that start from now on are logged there; `compare` says what the logs of all ranks show, and is asked
+  /// when an operation is late.
+  void set_flight_log(std::shared_ptr<FlightLog> log, std::function<std::string()> compare);
+  /// From work of `call`: from now on failures are told to, and heard from, other ranks.
+  void use_notices(std::unique_ptr<FailureNotices> notices) { notices_ = std::move(notices); }
+  FailureNotices* notices() { return notices_.get(); }
 
  private:
   using Clock = std::chrono::steady_clock;
 
   void run();
-  bool take_work();
+  void drive(const Operation& operation);
+  bool await_work();
+  // With the engine:
+  void run_calls();
+  bool advance();
   bool advance_all();
+  void allow_for_pauses();
   void check_deadlines();
+  void listen();
   void pause(Clock::time_point& last_progress);
   void finish(Operation& operation, std::exception_ptr error);
   void fail_all(const std::shared_ptr<Operation>& culprit, std::exception_ptr error);
   std::exception_ptr late(const Operation& operation) const;
+  /// What the flight logs of all ranks show, as a further line of a message.
+  std::string compared() const;
 
   const ProgressPolicy policy_;
   std::atomic<std::int64_t> timeout_ms_;
@@ -83,14 +111,21 @@ class CommThread {
   std::deque<std::function<void()>> calls_;
   std::deque<std::shared_ptr<Operation>> submitted_;
   std::function<std::string(int)> describe_peer_;
+  std::function<std::string()> compare_flights_;
+  std::shared_ptr<FlightLog> log_;
   int waiters_ = 0;
   bool stop_ = false;
+  bool driven_ = false;    ///< a waiter polls: the thread stands back
   std::string broken_by_;  ///< the first failure
 
-  // The thread's own.
+  std::mutex
+      engine_;  ///< of whoever calls MPI: one at a time, which is what MPI_THREAD_SERIALIZED asks. Before mutex_.
+  // The engine's own; `active_` changes under both locks.
   std::vector<std::shared_ptr<Operation>> active_;
   std::vector<std::shared_ptr<Operation>> abandoned_;  ///< kept, for MPI may still know their scratch
   Clock::duration sleep_{};
+  Clock::time_point looked_{}, listened_{};
+  std::unique_ptr<FailureNotices> notices_;
 
   std::thread thread_;  ///< last: everything above exists before it starts
 };

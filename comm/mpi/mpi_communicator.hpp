@@ -3,7 +3,11 @@
 
 #include <mpi.h>
 
+#include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "comm/mpi/collectives.hpp"
@@ -20,6 +24,8 @@ struct Group {
   std::vector<int> world_ranks;  ///< by rank of this group
   std::vector<int> nodes;        ///< by rank of this group: equal numbers share a node
   int largest_tag = 32767;
+  std::uint64_t id = 0;  ///< of no other group of the job, and equal on all members
+  std::string name;
 };
 
 class MpiCommunicator final : public Communicator {
@@ -47,16 +53,22 @@ class MpiCommunicator final : public Communicator {
   std::unique_ptr<Request> start_receive(std::byte* data, std::int64_t bytes, int from, OperationLabel label) override;
 
   std::unique_ptr<Communicator> split(int color, int key) override;
+  void set_name(std::string_view name) override { group_.name = name; }
 
  private:
-  Endpoint next_endpoint();
-  Endpoint message_endpoint(int peer, const OperationLabel& label) const;
-  std::unique_ptr<Request> start(Schedule schedule, OperationLabel label);
+  using MakeSchedule = std::function<Schedule(Endpoint)>;
+  /// `s` is a signature but for group and sequence.
+  std::unique_ptr<Request> start_collective(OperationSignature s, OperationLabel label, const MakeSchedule& make);
+  std::unique_ptr<Request> start_message(bool sends, int peer, std::int64_t bytes, OperationLabel label,
+                                         const MakeSchedule& make);
+  std::unique_ptr<Request> start(std::shared_ptr<Operation> operation, int tag, int payload_tag,
+                                 const MakeSchedule& make);
 
   std::shared_ptr<CommThread> thread_;
   Group group_;
   int node_rank_ = 0, node_size_ = 1;
-  int operations_ = 0;  ///< collectives started, equal on all ranks: the source of tags
+  std::uint64_t operations_ = 0;                   ///< collectives started, equal on all ranks: the source of tags
+  std::vector<std::uint64_t> sent_to_, got_from_;  ///< messages started, by rank of the group
 };
 
 }  // namespace weft

@@ -72,13 +72,23 @@ Group duplicate_world() {
   return group;
 }
 
+std::function<void()> finish_mpi(CommThread& thread) {
+  return [&thread] {
+    if (thread.notices() != nullptr) thread.notices()->close();
+    MPI_Finalize();
+  };
+}
+
 }  // namespace
 
 MpiRuntime::MpiRuntime(const LaunchInfo& launch, MpiOptions options)
     : thread_(std::make_shared<CommThread>(options.progress, options.timeout)), start_limit_(kStartLimit) {
   auto started = std::make_shared<Started>();
   try {
-    thread_->call("starting MPI", start_limit_, [started] { *started = start_mpi(); });
+    thread_->call("starting MPI", start_limit_, [started, thread = thread_.get()] {
+      *started = start_mpi();
+      thread->use_notices(std::make_unique<FailureNotices>());
+    });
   } catch (...) {
     // The thread may be stuck inside MPI for good: joining it would hang, so it is left behind.
     if (thread_->broken()) new std::shared_ptr<CommThread>(thread_);
@@ -90,7 +100,7 @@ MpiRuntime::MpiRuntime(const LaunchInfo& launch, MpiOptions options)
   try {
     check_world_size(launch, size_);
   } catch (...) {
-    thread_->call("finishing MPI", kFinishLimit, [] { MPI_Finalize(); });
+    thread_->call("finishing MPI", kFinishLimit, finish_mpi(*thread_));
     throw;
   }
 }
@@ -98,7 +108,7 @@ MpiRuntime::MpiRuntime(const LaunchInfo& launch, MpiOptions options)
 MpiRuntime::~MpiRuntime() {
   if (thread_->broken() || !thread_->idle()) abort_job(static_cast<int>(ExitCode::system));
   try {
-    thread_->call("finishing MPI", kFinishLimit, [] { MPI_Finalize(); });
+    thread_->call("finishing MPI", kFinishLimit, finish_mpi(*thread_));
     thread_->close("MPI has been finished");
   } catch (...) {
     abort_job(static_cast<int>(ExitCode::system));
@@ -108,6 +118,8 @@ MpiRuntime::~MpiRuntime() {
 std::unique_ptr<Communicator> MpiRuntime::world() {
   auto group = std::make_shared<Group>();
   thread_->call("joining all ranks", start_limit_, [group] { *group = duplicate_world(); });
+  group->id = static_cast<std::uint64_t>(++worlds_);
+  group->name = worlds_ == 1 ? "all ranks" : fmt::format("all ranks ({})", worlds_);
   return std::make_unique<MpiCommunicator>(thread_, std::move(*group));
 }
 
@@ -115,6 +127,10 @@ void MpiRuntime::set_timeout(std::chrono::milliseconds timeout) { thread_->set_t
 
 void MpiRuntime::set_describe_peer(std::function<std::string(int)> describe) {
   thread_->set_describe_peer(std::move(describe));
+}
+
+void MpiRuntime::set_flight_log(std::shared_ptr<FlightLog> log, std::function<std::string()> compare) {
+  thread_->set_flight_log(std::move(log), std::move(compare));
 }
 
 bool MpiRuntime::broken() const { return thread_->broken(); }

@@ -30,6 +30,7 @@ struct MpiOptions {
 };
 
 class CommThread;
+class FlightLog;
 
 class MpiRuntime {
  public:
@@ -52,6 +53,10 @@ class MpiRuntime {
   /// operation waits for. Called on the communication thread; must not throw.
   void set_describe_peer(std::function<std::string(int world_rank)> describe);
 
+  /// From now on every operation is noted in `log`. When one is late, `compare` says what the logs of all ranks show;
+  /// as above.
+  void set_flight_log(std::shared_ptr<FlightLog> log, std::function<std::string()> compare);
+
   /// Ends this process and, as far as the launcher can, all ranks of the job, with this exit code. Never hangs.
   [[noreturn]] void abort_job(int code) noexcept;
 
@@ -68,6 +73,7 @@ class MpiRuntime {
   std::shared_ptr<CommThread> thread_;
   std::chrono::milliseconds start_limit_;
   int rank_ = 0, size_ = 1;
+  int worlds_ = 0;  ///< made so far
   std::string library_;
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "comm/mpi/opening.hpp"
 #include "weft/error.hpp"
 
 namespace weft {
@@ -42,6 +43,22 @@ void Transfers::receive(std::byte* data, std::int64_t bytes, int peer) {
   }
 }
 
+void Transfers::receive_within(std::byte* data, std::int64_t bytes, std::int64_t capacity, int peer) {
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(MPI_Irecv(data, static_cast<int>(capacity), MPI_BYTE, peer, endpoint_.tag, endpoint_.comm, &request),
+            "receiving");
+  requests_.push_back(request);
+  expected_.push_back({peer, static_cast<int>(bytes), true});
+}
+
+void Transfers::receive_opening(std::byte* data, std::int64_t capacity, int peer, Opening& opening) {
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(MPI_Irecv(data, static_cast<int>(capacity), MPI_BYTE, peer, endpoint_.tag, endpoint_.comm, &request),
+            "receiving");
+  requests_.push_back(request);
+  expected_.push_back({peer, static_cast<int>(capacity), true, &opening});
+}
+
 bool Transfers::test() {
   if (requests_.empty()) return true;
   const std::size_t n = requests_.size();
@@ -50,22 +67,30 @@ bool Transfers::test() {
   int count = 0;
   const int code = MPI_Testsome(static_cast<int>(n), requests_.data(), &count, finished_.data(), statuses_.data());
   if (code != MPI_SUCCESS && code != MPI_ERR_IN_STATUS) check_mpi(code, "testing messages");
-  for (int k = 0; k < count && count != MPI_UNDEFINED; ++k) {
-    const Expected& e = expected_[static_cast<std::size_t>(finished_[static_cast<std::size_t>(k)])];
-    const MPI_Status& status = statuses_[static_cast<std::size_t>(k)];
-    int error_class = MPI_SUCCESS;
-    if (code == MPI_ERR_IN_STATUS) MPI_Error_class(status.MPI_ERROR, &error_class);
-    int received = e.bytes;
-    if (e.receive && error_class == MPI_SUCCESS) MPI_Get_count(&status, MPI_BYTE, &received);
-    if (error_class == MPI_ERR_TRUNCATE || received != e.bytes)
-      throw SystemError(
-          fmt::format("rank {} sent {} where {} bytes were expected: ranks are not running the same "
-                      "program",
-                      e.peer, error_class == MPI_ERR_TRUNCATE ? "more" : fmt::format("{}", received), e.bytes));
-    if (error_class != MPI_SUCCESS) check_mpi(status.MPI_ERROR, fmt::format("exchanging data with rank {}", e.peer));
-  }
+  if (count == MPI_UNDEFINED) count = 0;
+  // A peer in another operation is to be named by its opening, not by what follows and fits even less.
+  for (const bool opening : {true, false})
+    for (int k = 0; k < count; ++k) {
+      const Expected& e = expected_[static_cast<std::size_t>(finished_[static_cast<std::size_t>(k)])];
+      if ((e.opening != nullptr) == opening)
+        check(e, statuses_[static_cast<std::size_t>(k)], code == MPI_ERR_IN_STATUS);
+    }
   if (count != 0) forget_finished();
   return requests_.empty();
+}
+
+void Transfers::check(const Expected& e, const MPI_Status& status, bool error_in_status) const {
+  int error_class = MPI_SUCCESS;
+  if (error_in_status) MPI_Error_class(status.MPI_ERROR, &error_class);
+  int received = e.bytes;
+  if (e.receive && error_class == MPI_SUCCESS) MPI_Get_count(&status, MPI_BYTE, &received);
+  if (e.opening != nullptr && error_class == MPI_SUCCESS) return e.opening->arrived(e.peer, received);
+  const int rank = (*endpoint_.world_ranks)[static_cast<std::size_t>(e.peer)];
+  if (error_class == MPI_ERR_TRUNCATE || received != e.bytes)
+    throw SystemError(
+        fmt::format("rank {} sent {} where {} bytes were expected: ranks are not running the same program", rank,
+                    error_class == MPI_ERR_TRUNCATE ? "more" : fmt::format("{}", received), e.bytes));
+  if (error_class != MPI_SUCCESS) check_mpi(status.MPI_ERROR, fmt::format("exchanging data with rank {}", rank));
 }
 
 void Transfers::forget_finished() {
@@ -89,12 +114,14 @@ std::vector<int> Transfers::pending_peers() const {
 
 Schedule::Progress Schedule::advance() {
   promise_type& promise = handle_.promise();
-  if (promise.awaited && !promise.awaited->test()) return Progress::none;
-  promise.awaited = nullptr;
-  handle_.resume();
-  if (!handle_.done()) return Progress::some;
-  if (promise.error) std::rethrow_exception(promise.error);
-  return Progress::finished;
+  for (Progress made = Progress::none;; made = Progress::some) {
+    if (promise.awaited && !promise.awaited->test()) return made;
+    promise.awaited = nullptr;
+    handle_.resume();
+    if (!handle_.done()) continue;
+    if (promise.error) std::rethrow_exception(promise.error);
+    return Progress::finished;
+  }
 }
 
 std::vector<int> Schedule::pending_peers() const {

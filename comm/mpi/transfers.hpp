@@ -19,12 +19,19 @@ namespace weft {
 /// Throws SystemError with MPI's own text unless `code` is MPI_SUCCESS.
 void check_mpi(int code, std::string_view what);
 
-/// Where messages go: one communicator, one tag an operation, so that overlapping operations cannot mix.
+struct OperationSignature;
+class Opening;
+
+/// Where messages go: one communicator, one tag an operation, so that overlapping operations cannot mix. What it points
+/// to belongs to the operation.
 struct Endpoint {
   MPI_Comm comm = MPI_COMM_NULL;
   int rank = 0;
   int size = 1;
   int tag = 0;
+  int payload_tag = 0;  ///< of a message: for what its opening does not carry; of a collective: for what is small
+  const OperationSignature* signature = nullptr;
+  const std::vector<int>* world_ranks = nullptr;  ///< by rank of the group, to name peers
 };
 
 class Transfers {
@@ -36,6 +43,10 @@ class Transfers {
   /// Posts at once; messages above 1 GiB travel in pieces, in order. Nothing is sent for 0 bytes.
   void send(const std::byte* data, std::int64_t bytes, int peer);
   void receive(std::byte* data, std::int64_t bytes, int peer);
+  /// The same into memory of `capacity` bytes, for messages that might be longer than expected: these are an error.
+  void receive_within(std::byte* data, std::int64_t bytes, std::int64_t capacity, int peer);
+  /// Of any length up to `capacity`; told to `opening` when it has arrived, before any other message is looked at.
+  void receive_opening(std::byte* data, std::int64_t capacity, int peer, Opening& opening);
 
   /// True once all have completed. Throws SystemError when MPI fails or a message has not the length expected.
   bool test();
@@ -47,7 +58,9 @@ class Transfers {
     int peer;
     int bytes;
     bool receive;
+    Opening* opening = nullptr;
   };
+  void check(const Expected& expected, const MPI_Status& status, bool error_in_status) const;
   void forget_finished();
 
   Endpoint endpoint_;
@@ -72,7 +85,8 @@ class Schedule {
     struct Awaiter {
       Transfers* transfers;
       promise_type* promise;
-      bool await_ready() { return transfers->test(); }
+      // Always suspends: advance() tests. A failure must not unwind the coroutine, for MPI still knows its scratch.
+      bool await_ready() const noexcept { return false; }
       void await_suspend(std::coroutine_handle<>) { promise->awaited = transfers; }
       void await_resume() const noexcept {}
     };

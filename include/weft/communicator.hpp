@@ -8,8 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "weft/dtype.hpp"
@@ -19,9 +21,17 @@ namespace weft {
 
 /// Says, for people and for the flight recorder, which operation this is.
 struct OperationLabel {
-  std::string name;  ///< "all-reduce bucket 3"
+  std::string name;  ///< "all-reduce bucket 3"; of a collective the same on all ranks, which backends compare
   std::int64_t step = 0;
-  int sequence = 0;  ///< within the step
+  int sequence = 0;        ///< within the step
+  std::string place = {};  ///< in the graph: names of the nodes that it belongs to; "": none
+  bool same_name = true;   ///< false where ranks of different roles call one operation by different names
+  bool waits = false;      ///< the caller waits for it before it does anything else: no thread need be woken for it
+};
+
+/// When an operation was handed over, and when this rank's part of it was done.
+struct RequestTimes {
+  std::chrono::steady_clock::time_point started, finished;
 };
 
 /// An operation in flight. Destroying an unfinished request waits for it (bounded by the timeout).
@@ -32,6 +42,8 @@ class Request {
   /// Throws SystemError naming operation, step, sequence and the ranks that did not answer, after the communicator's
   /// timeout or when a peer died.
   virtual void wait() = 0;
+  /// Of a finished operation; nothing where nothing was exchanged.
+  virtual std::optional<RequestTimes> times() const { return std::nullopt; }
 };
 
 class Communicator {
@@ -67,6 +79,8 @@ class Communicator {
 
   /// Collective. Ranks with equal `color` form a new group, ordered by `key`, then by rank.
   virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
+  /// What messages and records call this group from now on: "data".
+  virtual void set_name(std::string_view) {}
 };
 
 /// The communicator of a process that was started alone: size 1, every operation a local copy.

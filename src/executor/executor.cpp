@@ -2,7 +2,10 @@
 #include "src/executor/executor.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "weft/error.hpp"
@@ -58,6 +61,7 @@ Communicator& CommunicatorSet::group(const std::vector<std::string>& axes) {
   if (!slot) {
     const std::vector<int> ranks = mesh_.group(world_->rank(), axes);
     slot = world_->split(ranks.front(), world_->rank());
+    slot->set_name(fmt::format("{}", fmt::join(axes, " x ")));
   }
   return *slot;
 }
@@ -163,11 +167,28 @@ void Executor::start_collective(std::size_t n, std::int64_t step) {
   const Instruction& instruction = program_.instructions[n];
   const CollectiveSpec& c = instruction.collective;
   device_->synchronize(Lane::compute);
-  const OperationLabel label{instruction.name, step, c.sequence};
+  OperationLabel label{instruction.name, step, c.sequence};
+  label.place = fmt::format("{}", fmt::join(instruction.sources, ", "));
+  // Pipeline stages run Programs of their own, which may call what they do together by different names.
+  label.same_name = std::find(c.axes.begin(), c.axes.end(), "pipeline") == c.axes.end();
+  if (n + 1 < program_.instructions.size()) {
+    const Instruction& next = program_.instructions[n + 1];
+    label.waits = next.kind == InstructionKind::wait && next.waits.at(0) == static_cast<int>(n);
+  }
   requests_[static_cast<int>(n)] = started(*bound_[n].group, c, bound_[n].arguments[0], bound_[n].arguments[1], label);
 }
 
-void Executor::execute(std::size_t n, std::int64_t step) {
+void Executor::finish_collective(int n, ExecutionObserver* observer) {
+  const auto node = requests_.extract(n);
+  const std::unique_ptr<Request>& request = node.mapped();
+  const auto before = std::chrono::steady_clock::now();
+  request->wait();
+  const std::chrono::duration<double> waited = std::chrono::steady_clock::now() - before;
+  const auto times = request->times();
+  if (observer != nullptr && times) observer->communicated(program_, n, *times, waited.count());
+}
+
+void Executor::execute(std::size_t n, std::int64_t step, ExecutionObserver* observer) {
   const Instruction& instruction = program_.instructions[n];
   Bound& bound = bound_[n];
   for (const auto& [argument, feed] : bound.feeds) {
@@ -177,12 +198,7 @@ void Executor::execute(std::size_t n, std::int64_t step) {
   switch (instruction.kind) {
     case InstructionKind::kernel: device_->launch(*bound.kernel, bound.arguments, instruction.lane); break;
     case InstructionKind::collective_start: start_collective(n, step); break;
-    case InstructionKind::wait: {
-      const auto request = requests_.find(instruction.waits.at(0));
-      request->second->wait();
-      requests_.erase(request);
-      break;
-    }
+    case InstructionKind::wait: finish_collective(instruction.waits.at(0), observer); break;
     case InstructionKind::copy: {
       const View& from = instruction.reads.at(0);
       const View& to = instruction.writes.at(0);
@@ -203,11 +219,10 @@ bool Executor::run(std::int64_t step, ExecutionObserver* observer) {
   bool complete = true;
   for (std::size_t n = 0; n < program_.instructions.size() && complete; ++n) {
     if (observer != nullptr) observer->begin(program_, static_cast<int>(n));
-    execute(n, step);
+    execute(n, step, observer);
     if (observer != nullptr) complete = observer->end(program_, static_cast<int>(n));
   }
-  for (const auto& [start, request] : requests_) request->wait();
-  requests_.clear();
+  while (!requests_.empty()) finish_collective(requests_.begin()->first, observer);
   device_->synchronize(Lane::compute);
   return complete;
 }

@@ -54,6 +54,9 @@ class ExecutionObserver {
   /// False ends the run here: collectives in flight are waited for, nothing further is launched. Where the Program has
   /// collectives all ranks must decide alike.
   virtual bool end(const Program& program, int instruction) = 0;
+  /// Of the collective that `instruction` started: when it was in flight, and how long the compute thread stood still
+  /// for it. Called after its wait; not where nothing was exchanged.
+  virtual void communicated(const Program&, int /*instruction*/, const RequestTimes&, double /*waited*/) {}
 };
 
 /// Memory that the arenas of several Programs share: they never run at the same time.
@@ -104,8 +107,9 @@ class Executor {
 
   void resolve(std::size_t instruction, const std::vector<std::shared_ptr<Kernel>>& kernels, CommunicatorSet* groups);
   std::byte* address(const View& view) const;
-  void execute(std::size_t instruction, std::int64_t step);
+  void execute(std::size_t instruction, std::int64_t step, ExecutionObserver* observer);
   void start_collective(std::size_t instruction, std::int64_t step);
+  void finish_collective(int instruction, ExecutionObserver* observer);
 
   Program program_;
   Device* device_;

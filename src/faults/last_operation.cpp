@@ -4,19 +4,16 @@
 // slot with the highest number among those where both agree.
 #include "src/faults/last_operation.hpp"
 
-#include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <cstring>
 
+#include "src/faults/mapped_file.hpp"
 #include "src/faults/rank_records.hpp"
-#include "weft/error.hpp"
 
 namespace weft {
 namespace {
@@ -35,20 +32,6 @@ void copy_text(char (&to)[N], std::string_view text) {
   std::memcpy(to, text.data(), n);
   to[n] = '\0';
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 template <class T>
 void store(T& field, T value, std::memory_order order) {
@@ -69,19 +52,8 @@ std::string_view name_of(ExitReason reason) {
 }
 
 LastOperationFile::LastOperationFile(const std::filesystem::path& run_folder, int rank, int ranks, std::uint64_t run) {
-  const std::filesystem::path path = rank_record_path(run_folder, rank);
-  std::error_code error;
-  std::filesystem::create_directories(path.parent_path(), error);
-  if (error) throw SystemError(fmt::format("{}: {}", path.parent_path().string(), error.message()));
-  if (unlink(path.c_str()) != 0 && errno != ENOENT) throw SystemError::from_errno(path.string(), errno);
-  const Descriptor file(open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-  if (file.get() < 0) throw SystemError::from_errno(path.string(), errno);
-  // The blocks must exist: a store into a hole of a full disk would be a SIGBUS.
-  if (const int code = posix_fallocate(file.get(), 0, kFileBytes)) throw SystemError::from_errno(path.string(), code);
-  void* memory = mmap(nullptr, kFileBytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
-  if (memory == MAP_FAILED) throw SystemError::from_errno(path.string(), errno);
-
-  record_ = static_cast<RankRecord*>(memory);
+  memory_ = map_new_file(rank_record_path(run_folder, rank), kFileBytes);
+  record_ = reinterpret_cast<RankRecord*>(memory_.get());
   record_->version = RankRecord::kVersion;
   record_->rank = rank;
   record_->ranks = ranks;
@@ -92,8 +64,6 @@ LastOperationFile::LastOperationFile(const std::filesystem::path& run_folder, in
   enter(0, -1, "start");
   store(record_->magic, RankRecord::kMagic, std::memory_order_release);
 }
-
-LastOperationFile::~LastOperationFile() { munmap(record_, kFileBytes); }
 
 void LastOperationFile::enter(std::int64_t step, int instruction, std::string_view operation,
                               RankState state) noexcept {

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -76,7 +77,6 @@ class LastOperationFile {
   /// behind. `run` is any number that all ranks of this start share and that grows from start to start (rank 0's
   /// wall-clock nanoseconds, broadcast). Throws SystemError.
   LastOperationFile(const std::filesystem::path& run_folder, int rank, int ranks, std::uint64_t run);
-  ~LastOperationFile();
   LastOperationFile(const LastOperationFile&) = delete;
   LastOperationFile& operator=(const LastOperationFile&) = delete;
 
@@ -94,6 +94,7 @@ class LastOperationFile {
   void flush() const noexcept;
 
  private:
+  std::shared_ptr<std::byte> memory_;
   RankRecord* record_;
   std::uint64_t sequence_ = 0;
 };

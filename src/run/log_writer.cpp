@@ -84,7 +84,8 @@ std::string to_json(const LogRecord& record) {
   if (record.eval) line["eval"] = true;
   if (record.skipped) line["skipped"] = true;
   const std::pair<const char*, const std::optional<double>&> fields[] = {
-      {"loss", record.loss}, {"lr", record.lr}, {"samples_per_s", record.samples_per_s}, {"step_ms", record.step_ms}};
+      {"loss", record.loss},       {"lr", record.lr},           {"samples_per_s", record.samples_per_s},
+      {"step_ms", record.step_ms}, {"comm_ms", record.comm_ms}, {"exposed_comm_ms", record.exposed_comm_ms}};
   for (const auto& [name, value] : fields)
     if (value) put_number(line, nonfinite, name, *value);
   for (const auto& [name, value] : record.metrics) put_number(line, nonfinite, name, value);

@@ -26,6 +26,8 @@ struct LogRecord {
   bool eval = false;
   bool skipped = false;  ///< the step changed no parameter (loss scaling)
   std::optional<double> loss, lr, samples_per_s, step_ms;
+  /// Of several ranks, a step of rank 0's: collectives in flight, and waited for.
+  std::optional<double> comm_ms, exposed_comm_ms;
   std::vector<std::pair<std::string, double>> metrics;
 };
 

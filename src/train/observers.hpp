@@ -23,6 +23,9 @@ class Observers final : public ExecutionObserver {
     for (ExecutionObserver* o : observers_) go_on = o->end(program, instruction) && go_on;
     return go_on;
   }
+  void communicated(const Program& program, int instruction, const RequestTimes& times, double waited) override {
+    for (ExecutionObserver* o : observers_) o->communicated(program, instruction, times, waited);
+  }
 
  private:
   std::vector<ExecutionObserver*> observers_;
@@ -58,7 +61,27 @@ class NonFiniteFinder final : public ExecutionObserver {
   int collectives_ = 0;
 };
 
-/// One timed instruction. Times are seconds since the tracer was made.
+/// What communication took of one step.
+class CommunicationTimes final : public ExecutionObserver {
+ public:
+  void begin(const Program&, int) override {}
+  bool end(const Program&, int) override { return true; }
+  void communicated(const Program&, int, const RequestTimes& times, double waited) override {
+    flights_.push_back(times);
+    exposed_ += waited;
+  }
+  /// Seconds in which the compute thread waited for collectives.
+  double exposed() const { return exposed_; }
+  /// Seconds in which at least one collective was in flight.
+  double in_flight() const;
+
+ private:
+  std::vector<RequestTimes> flights_;
+  double exposed_ = 0;
+};
+
+/// One timed instruction; of a collective, from its start to its end in the communication thread. Times are seconds
+/// since the tracer was made.
 struct TraceEvent {
   std::string name;
   std::string implementation;  ///< of a kernel: "onednn.convolution"
@@ -72,15 +95,19 @@ class Tracer final : public ExecutionObserver {
   void set_step(std::int64_t step) { step_ = step; }
   void begin(const Program&, int) override { started_ = now(); }
   bool end(const Program& program, int instruction) override;
+  void communicated(const Program& program, int instruction, const RequestTimes& times, double waited) override;
   const std::vector<TraceEvent>& events() const { return events_; }
-  /// Events as a Chrome trace (Perfetto reads it): one process a rank, one track a lane. `ranks[r]` are rank r's
-  /// events.
+  /// Events as a Chrome trace (Perfetto reads it): one process a rank, one track a lane, more for
+  /// collectives that overlap. `ranks[r]` are rank r's events.
   static std::string chrome_json(const std::vector<std::vector<TraceEvent>>& ranks);
   std::vector<std::byte> pack() const;
   static std::vector<TraceEvent> unpack(const std::vector<std::byte>& bytes);
 
  private:
-  double now() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - origin_).count(); }
+  double since_origin(std::chrono::steady_clock::time_point t) const {
+    return std::chrono::duration<double>(t - origin_).count();
+  }
+  double now() const { return since_origin(std::chrono::steady_clock::now()); }
 
   std::chrono::steady_clock::time_point origin_ = std::chrono::steady_clock::now();
   double started_ = 0;

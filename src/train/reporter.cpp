@@ -16,6 +16,8 @@ Reporter::Reporter(FileSystem& files, const RunFolder& folder, std::ostream* pro
 void Reporter::step(const StepNumbers& n) {
   seconds_ += n.seconds;
   samples_ += n.samples;
+  communication_ += n.communication.value_or(0);
+  exposed_ += n.exposed.value_or(0);
   ++steps_;
   if (progress_) {
     ProgressState state{n.step, options_.total_steps, n.epoch, options_.total_epochs, n.loss, {}, n.metrics};
@@ -34,13 +36,17 @@ void Reporter::step(const StepNumbers& n) {
   record.lr = n.lr;
   record.samples_per_s = rate;
   record.step_ms = milliseconds;
+  if (n.communication) record.comm_ms = 1e3 * communication_ / static_cast<double>(steps_);
+  if (n.exposed) record.exposed_comm_ms = 1e3 * exposed_ / static_cast<double>(steps_);
   record.metrics = n.metrics;
   log_.write(record);
   std::vector<ScalarValue> values{
       {"train/loss", n.loss}, {"train/lr", n.lr}, {"speed/samples_per_s", rate}, {"speed/step_ms", milliseconds}};
+  if (record.comm_ms) values.push_back({"speed/comm_ms", *record.comm_ms});
+  if (record.exposed_comm_ms) values.push_back({"speed/exposed_comm_ms", *record.exposed_comm_ms});
   for (const auto& [name, value] : n.metrics) values.push_back({"train/" + name, value});
   events_.write(n.step, values);
-  seconds_ = 0;
+  seconds_ = communication_ = exposed_ = 0;
   samples_ = steps_ = 0;
 }
 

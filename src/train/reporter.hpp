@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <utility>
@@ -24,6 +25,9 @@ struct StepNumbers {
   bool skipped = false;      ///< a gradient overflowed: no parameter has changed
   double seconds = 0;        ///< of this step, wall time
   std::int64_t samples = 0;  ///< of this step, all ranks
+  /// Seconds of this step in which this rank had collectives in flight, and stood still for them; absent alone.
+  std::optional<double> communication, exposed;
+  double busy = 0;  ///< seconds of this rank's own work, input included
   std::vector<std::pair<std::string, double>> metrics;
 };
 
@@ -50,7 +54,8 @@ class Reporter {
   LogWriter log_;
   EventWriter events_;
   std::unique_ptr<Progress> progress_;
-  double seconds_ = 0;  ///< since the last log line
+  double seconds_ = 0;                      ///< since the last log line
+  double communication_ = 0, exposed_ = 0;  ///< seconds, likewise
   std::int64_t samples_ = 0, steps_ = 0;
 };
 

@@ -52,6 +52,8 @@ struct TrainResult {
   std::vector<PhaseTime> startup;                          ///< where this process's time before the first step went
   double seconds_to_first_step = 0;                        ///< all of `startup`
   double median_step_seconds = 0;
+  /// Medians of rank 0's steps: collectives in flight, and waited for; absent alone.
+  std::optional<double> communication_seconds, exposed_seconds;
   std::optional<Prediction> predicted;  ///< of a full step; absent before the Programs are made
   double samples_per_second = 0;
   std::int64_t arena_bytes = 0, liveness_bound_bytes = 0, state_bytes = 0;

@@ -67,6 +67,10 @@ void TrainingRun::finish() {
     });
   }
   result_.median_step_seconds = median(step_seconds_);
+  if (!communication_seconds_.empty()) {
+    result_.communication_seconds = median(communication_seconds_);
+    result_.exposed_seconds = median(exposed_seconds_);
+  }
   if (result_.median_step_seconds > 0)
     result_.samples_per_second = static_cast<double>(job_.batch) / result_.median_step_seconds;
   if (reporter_) reporter_->finish();

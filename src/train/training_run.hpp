@@ -22,6 +22,7 @@
 #include "src/train/reporter.hpp"
 #include "src/train/resolve_plan.hpp"
 #include "src/train/stop_wish.hpp"
+#include "src/train/stragglers.hpp"
 #include "src/train/trainer.hpp"
 #include "weft/memory_limit.hpp"
 
@@ -85,6 +86,7 @@ class TrainingRun {
   /// Collective; the same on all ranks.
   std::string first_non_finite_state() const;
   std::string what_is_left() const;
+  std::string remark_on(const Straggler& straggler) const;
   void export_model();  ///< collective
   void finish();
 
@@ -125,7 +127,7 @@ class TrainingRun {
   bool told_of_waiting_ = false;
   Tracer tracer_;
   std::set<std::string> parameters_;
-  std::vector<double> step_seconds_;
+  std::vector<double> step_seconds_, communication_seconds_, exposed_seconds_;
   PhaseTimes times_{seconds_since_process_start()};
   std::chrono::steady_clock::time_point began_, saved_at_;
   StopWish stop_wish_;

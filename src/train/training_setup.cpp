@@ -12,6 +12,7 @@
 #include "src/checkpoint/load.hpp"
 #include "src/checkpoint/replicas.hpp"
 #include "src/faults/exit_report.hpp"
+#include "src/faults/flight_file.hpp"
 #include "src/faults/rank_records.hpp"
 #include "src/job/job_file.hpp"
 #include "src/train/job_inputs.hpp"
@@ -97,8 +98,12 @@ void TrainingRun::open_folder() {
     return bytes_of(std::to_string(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count()));
   });
   together(world_, "noting what this rank does", [&] {
-    last_operation_.emplace(path_, world_.rank(), world_.size(), std::stoull(text_of(started)));
+    const std::uint64_t run = std::stoull(text_of(started));
+    last_operation_.emplace(path_, world_.rank(), world_.size(), run);
     last_operation_->enter(0, -1, "setting up");
+    if (services_.mpi != nullptr)
+      services_.mpi->set_flight_log(make_flight_log(path_, world_.rank(), world_.size(), run),
+                                    [path = path_] { return compare_flights(path); });
     return std::vector<std::byte>{};
   });
   if (services_.mpi != nullptr)

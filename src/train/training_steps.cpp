@@ -9,8 +9,10 @@
 #include "graph/training/loss_scaling.hpp"
 #include "src/checkpoint/replicas.hpp"
 #include "src/checkpoint/save.hpp"
+#include "src/faults/rank_records.hpp"
 #include "src/job/job_file.hpp"
 #include "src/train/step_agreement.hpp"
+#include "src/train/stragglers.hpp"
 #include "src/train/training_run.hpp"
 #include "weft/error.hpp"
 #include "weft/version.hpp"
@@ -58,15 +60,18 @@ bool TrainingRun::run_pass(const TrainingPass& pass, const Batch& batch, std::in
 }
 
 StepNumbers TrainingRun::run_step(std::int64_t step) {
+  const auto entered = Clock::now();
   last_operation_->enter(step, -1, "waiting for the batch");
   const Batch& batch = reader_->next();
   const auto start = Clock::now();
   const std::vector<TrainingPass>& passes = programs_->training(batch.global_count);
   OperationNotes notes(*last_operation_, step);
+  CommunicationTimes communication;
   for (const TrainingPass& pass : passes) {
     LossGuard guard(*pass.executor);
     Observers observers;
     observers.add(notes);
+    observers.add(communication);
     if (!has_loss_scale()) observers.add(guard);
     if (options_.trace && step <= result_.first_step + kTracedSteps) {
       tracer_.set_step(step);
@@ -84,6 +89,13 @@ StepNumbers TrainingRun::run_step(std::int64_t step) {
   numbers.lr = last.fetch("lr").as_double(0);
   numbers.seconds = seconds_since(start);
   numbers.samples = batch.global_count;
+  if (world_.size() > 1) {
+    numbers.communication = communication.in_flight();
+    numbers.exposed = communication.exposed();
+    communication_seconds_.push_back(*numbers.communication);
+    exposed_seconds_.push_back(*numbers.exposed);
+  }
+  numbers.busy = seconds_since(entered) - communication.exposed();
   for (const std::string& metric : job_.metrics) numbers.metrics.emplace_back(metric, last.fetch(metric).as_double(0));
   if (has_loss_scale()) {
     const double scale = last.fetch(kUsedLossScale).as_double(0);
@@ -297,12 +309,21 @@ void TrainingRun::leave(const StopDecision& stop, std::int64_t step) {
   if (saved_step_ == 0) throw SystemError(result_.reason + ". There is no checkpoint to go on from");
 }
 
+std::string TrainingRun::remark_on(const Straggler& s) const {
+  const auto record = read_last_operation(rank_record_path(path_, s.rank));
+  return fmt::format(
+      "warning: rank {} (host {}) is slow: its own work takes {:.1f} ms a step, that of the median rank {:.1f} ms "
+      "({:+.0f} %), and the others wait for it",
+      s.rank, record ? record->host : "unknown", 1e3 * s.seconds, 1e3 * s.median, 100 * (s.seconds / s.median - 1));
+}
+
 void TrainingRun::train_steps() {
   result_.startup = times_.times();
   for (const PhaseTime& phase : result_.startup) result_.seconds_to_first_step += phase.seconds;
   note("ready for the first step after " + times_.text());
   if (const StopDecision stop = make_up_for_evaluation()) return leave(stop, result_.first_step);
   StepAgreement agreement(world_);
+  StragglerWatch stragglers(world_);
   const bool timed = job_.checkpoint.unit == CheckpointSpec::Unit::minutes;
   for (std::int64_t step = result_.first_step + 1; step <= length_.total_steps; ++step) {
     const bool minutes_passed = timed && seconds_since(saved_at_) > 60 * job_.checkpoint.every;
@@ -313,6 +334,7 @@ void TrainingRun::train_steps() {
     result_.loss = numbers.loss;
     result_.metrics = numbers.metrics;
     if (reporter_) reporter_->step(numbers);
+    if (const auto straggler = stragglers.step(numbers.busy)) warn(remark_on(*straggler));
     if (job_.check_replicas_every > 0 && step % job_.check_replicas_every == 0) check_replicas(world_, *states_, step);
 
     StepDecision decision = agreement.decide();

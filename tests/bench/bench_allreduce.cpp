@@ -1,11 +1,14 @@
 // All-reduce by size, ours against MPI's own, and what communication takes from computation.
 //
-//     mpirun -n 2 bench_allreduce [--quick]
+//     mpirun -n 2 bench_allreduce [--quick | --sizes]
 //
-// JSON on standard output, from rank 0. Times are medians in microseconds, of calls that alternate in one run:
-//   ours            start_all_reduce, then wait
+// JSON on standard output, from rank 0. Times are medians in microseconds, of calls that alternate in one run, with
+// the quartiles on both sides as their spread:
+//   ours            start_all_reduce by a caller that waits, then wait
+//   ours_started    the same by a caller that may go on: its communication thread is woken
 //   mpi             MPI_Allreduce
 //   mpi_started     MPI_Iallreduce, then MPI_Test without pause
+// --sizes leaves out:
 // overlap: a computation alone; with an all-reduce of 25 MB in flight that started just before it; with one in flight
 // that cannot finish, for a peer comes late (the price of polling); and the all-reduce alone.
 #include <fmt/format.h>
@@ -35,9 +38,16 @@ double micros_of(const std::function<void()>& work) {
   return std::chrono::duration<double, std::micro>(Clock::now() - begin).count();
 }
 
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
+double quantile(std::vector<double> values, double q) {
+  const auto at = static_cast<std::size_t>(q * static_cast<double>(values.size() - 1) + 0.5);
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(at), values.end());
+  return values[at];
+}
+
+double median(std::vector<double> values) { return quantile(std::move(values), 0.5); }
+
+nlohmann::ordered_json quartiles(const std::vector<double>& values) {
+  return {quantile(values, 0.25), quantile(values, 0.75)};
 }
 
 class Bench {
@@ -49,7 +59,7 @@ class Bench {
     for (std::int64_t bytes = 1 << 10; bytes <= static_cast<std::int64_t>(kMost) * 4; bytes *= 4) {
       const std::int64_t count = bytes / 4;
       const int repeats = std::max<int>(quick_ ? 3 : 15, static_cast<int>((quick_ ? 1 << 22 : 1 << 26) / bytes / 8));
-      std::vector<double> ours, mpi, started;
+      std::vector<double> ours, ours_started, mpi, started;
       for (int k = 0; k < std::min(repeats, 300); ++k) {
         MPI_Barrier(MPI_COMM_WORLD);
         mpi.push_back(micros_of([&] {
@@ -63,10 +73,17 @@ class Bench {
           for (int done = 0; !done;) MPI_Test(&request, &done, MPI_STATUS_IGNORE);
         }));
         MPI_Barrier(MPI_COMM_WORLD);
-        ours.push_back(micros_of([&] { start(count)->wait(); }));
+        ours.push_back(micros_of([&] { start(count, true)->wait(); }));
+        MPI_Barrier(MPI_COMM_WORLD);
+        ours_started.push_back(micros_of([&] { start(count)->wait(); }));
       }
-      rows.push_back(
-          {{"bytes", bytes}, {"ours", median(ours)}, {"mpi", median(mpi)}, {"mpi_started", median(started)}});
+      rows.push_back({{"bytes", bytes},
+                      {"ours", median(ours)},
+                      {"ours_started", median(ours_started)},
+                      {"mpi", median(mpi)},
+                      {"mpi_started", median(started)},
+                      {"ours_spread", quartiles(ours)},
+                      {"mpi_spread", quartiles(mpi)}});
     }
     return rows;
   }
@@ -104,10 +121,12 @@ class Bench {
   }
 
  private:
-  std::unique_ptr<Request> start(std::int64_t count) {
+  std::unique_ptr<Request> start(std::int64_t count, bool waits = false) {
+    OperationLabel label{"bench", 0, 0};
+    label.waits = waits;
     return comm_.start_all_reduce(reinterpret_cast<const std::byte*>(from_.data()),
                                   reinterpret_cast<std::byte*>(to_.data()), count, DType::f32, ReduceKind::sum,
-                                  {"bench", 0, 0});
+                                  std::move(label));
   }
   // Some tens of milliseconds of arithmetic that stays in registers.
   void compute() {
@@ -116,7 +135,7 @@ class Bench {
     sink_ = x;
   }
 
-  static constexpr std::size_t kMost = 16 << 20;
+  static constexpr std::size_t kMost = 64 << 20;
   Communicator& comm_;
   bool quick_;
   std::vector<float> from_, to_;
@@ -133,7 +152,7 @@ int main(int argc, char** argv) {
     weft::Bench bench(*world, argc > 1 && std::string_view(argv[1]) == "--quick");
     nlohmann::ordered_json result{{"bench", "all_reduce"}, {"ranks", world->size()}, {"mpi", runtime.library()}};
     result["microseconds"] = bench.by_size();
-    result["overlap"] = bench.overlap();
+    if (!(argc > 1 && std::string_view(argv[1]) == "--sizes")) result["overlap"] = bench.overlap();
     if (world->rank() == 0) fmt::print("{}\n", result.dump(1));
     return 0;
   } catch (const weft::Error& error) {

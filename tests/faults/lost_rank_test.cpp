@@ -149,7 +149,77 @@ TEST_F(LostRank, HangingIsNamedByItsPeersAfterTheTimeoutAndNothingIsLeftBehind) 
   ASSERT_TRUE(report) << ended.str();
   EXPECT_EQ(report->reason, ExitReason::lost_peer);
   EXPECT_THAT(report->message, HasSubstr("rank 1"));
+  EXPECT_THAT(report->message, HasSubstr("of group 'all ranks'")) << "which operation it is, and its number";
+  // How far each has come, from what all ranks left.
+  const std::string inspected = run(weft({"inspect", run_folder("run").string()})).out;
+  EXPECT_THAT(inspected, HasSubstr("collectives: logs of 2 ranks"));
+  const Ended log = run(weft({"inspect", (run_folder("run") / "ranks" / "0.flight").string()}));
+  EXPECT_EQ(log.code, 0) << log.str();
+  EXPECT_THAT(log.out, HasSubstr("failed"));
   expect_nothing_lost("run", "whole");
+}
+
+/// WEFT_STOPS of them; five unless told.
+int stops() {
+  const char* wanted = std::getenv("WEFT_STOPS");
+  return wanted != nullptr ? std::atoi(wanted) : 5;
+}
+
+TEST_F(LostRank, StoppedForAWhileGoesOnOrEndsTheJobInTimeAndIsNamed) {
+  constexpr double kTimeout = 2;
+  ASSERT_EQ(run(train(2, job("whole"))).code, 0);
+  std::mt19937 random(13);
+  for (int k = 0; k < stops(); ++k) {
+    const std::string name = fmt::format("stopped-{}", k);
+    auto options = job(name);
+    options.insert(options.end(), {"--set", fmt::format("timeout_seconds={}", kTimeout)});
+    const int victim = static_cast<int>(random() % 2);
+    const auto from = static_cast<std::int64_t>(15 + random() % (kSteps - 100));
+    const bool returns = k % 2 == 0;
+    Process process(train(2, options), folder());
+    const LastOperation at = wait_for_step(name, victim, from, process);
+    ASSERT_EQ(::kill(at.pid, SIGSTOP), 0);
+    const auto stopped = std::chrono::steady_clock::now();
+    if (returns) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100 + random() % 1200));
+      ASSERT_EQ(::kill(at.pid, SIGCONT), 0);
+    }
+    const Ended ended = process.wait(kLimit);
+    const std::chrono::duration<double> since = std::chrono::steady_clock::now() - stopped;
+    EXPECT_FALSE(ended.timed_out) << ended.str();
+    if (returns) {
+      EXPECT_EQ(ended.code, 0) << ended.str();
+      EXPECT_EQ(log(name), log("whole"));
+      EXPECT_EQ(first_difference(checkpoint(name, kSteps), checkpoint("whole", kSteps)), "");
+    } else {
+      EXPECT_NE(ended.code, 0);
+      EXPECT_LT(since.count(), kTimeout + 10 * kPatience);
+      EXPECT_THAT(ended.err, HasSubstr(fmt::format("still waiting for rank {}", victim)));
+      EXPECT_THAT(exit_report(name).value_or(ExitReport{}).message, HasSubstr(fmt::format("rank {}", victim)));
+      EXPECT_TRUE(process.gone_within(kAtOnce)) << "ranks were left behind";
+    }
+    std::printf("SIGSTOP of rank %d at step %ld in '%s': %s after %.1f s\n", victim, at.step, at.operation.c_str(),
+                returns ? "went on, and ended" : "ended", since.count());
+    std::fflush(stdout);
+    std::filesystem::remove_all(run_folder(name));
+  }
+}
+
+TEST_F(LostRank, ASlowRankIsNamed) {
+  auto options = job("run");
+  options.insert(options.end(), {"--set", "steps=1500", "--set", "batch=1024", "--set", "checkpoint=never"});
+  write_data(folder() / "data.h5", 1024);
+  Process process(train_in_one_pass(2, options), folder());
+  const LastOperation at = wait_for_step("run", 1, 2, process);
+  // Rank 1 has a quarter of the time.
+  while (process.running() && process.err().find("is slow") == std::string::npos)
+    for (const auto& [signal, milliseconds] : {std::pair{SIGSTOP, 6}, {SIGCONT, 2}}) {
+      ::kill(at.pid, signal);
+      std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+    }
+  const Ended ended = process.wait(kLimit);
+  EXPECT_EQ(ended.code, 0) << ended.str();
+  EXPECT_THAT(ended.err, HasSubstr(fmt::format("rank 1 (host {}) is slow: its own work takes", this_host())));
 }
 
 TEST_F(LostRank, TerminatingTheLauncherLosesNothingGood) {

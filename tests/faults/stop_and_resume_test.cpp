@@ -153,7 +153,7 @@ TEST_F(StopAndResume, AnEvaluationThatAStopAtAnEpochsEndLeftOutIsMadeUpFor) {
 
 /// The lines of a log without what a clock told.
 std::vector<std::string> timeless(const std::vector<std::string>& lines) {
-  static const std::regex kTimes(R"re(,"(samples_per_s|step_ms)":[^,}]*)re");
+  static const std::regex kTimes(R"re(,"(samples_per_s|step_ms|comm_ms|exposed_comm_ms)":[^,}]*)re");
   std::vector<std::string> all;
   for (const std::string& line : lines) all.push_back(std::regex_replace(line, kTimes, ""));
   return all;

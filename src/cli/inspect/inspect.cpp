@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <fstream>
 
+#include "comm/flight_log.hpp"
 #include "fmt/format.h"
 #include "src/checkpoint/load.hpp"
 #include "src/cli/inspect/inspection.hpp"
@@ -27,9 +28,9 @@ std::string first_bytes(const fs::path& path, std::size_t count) {
   return bytes;
 }
 
-bool starts_with_rank_magic(const std::string& bytes) {
+bool starts_with_number(const std::string& bytes, std::uint64_t number) {
   std::string magic;
-  for (int i = 0; i < 8; ++i) magic += static_cast<char>(RankRecord::kMagic >> (8 * i));
+  for (int i = 0; i < 8; ++i) magic += static_cast<char>(number >> (8 * i));
   return bytes.starts_with(magic);
 }
 
@@ -74,7 +75,8 @@ Inspection inspect(FileSystem& files, const fs::path& path) {
   if (bytes.starts_with("\x89HDF\r\n\x1a\n") || extension == ".h5" || extension == ".hdf5")
     return looks_like_checkpoint(files, path) ? inspect_checkpoint(files, path) : inspect_data(path);
   if (path.filename().string().find("tfevents") != std::string::npos) return inspect_event_file(files, path);
-  if (starts_with_rank_magic(bytes)) return inspect_rank_record(path);
+  if (starts_with_number(bytes, RankRecord::kMagic)) return inspect_rank_record(path);
+  if (starts_with_number(bytes, FlightHead::kMagic)) return inspect_flight_log(path);
   if (extension == ".onnx") return inspect_model(path);
   if (extension == ".yaml" || extension == ".yml") return inspect_job(path);
   const auto first = bytes.find_first_not_of(" \t\r\n");

@@ -29,6 +29,7 @@ Inspection inspect_checkpoint(FileSystem& files, const std::filesystem::path& pa
 Inspection inspect_data(const std::filesystem::path& path);
 Inspection inspect_event_file(FileSystem& files, const std::filesystem::path& path);
 Inspection inspect_exit_report(FileSystem& files, const std::filesystem::path& path);
+Inspection inspect_flight_log(const std::filesystem::path& path);
 Inspection inspect_job(const std::filesystem::path& path);
 Inspection inspect_log(FileSystem& files, const std::filesystem::path& path);
 Inspection inspect_model(const std::filesystem::path& path);

@@ -5,6 +5,7 @@
 #include "fmt/format.h"
 #include "src/cli/inspect/inspection.hpp"
 #include "src/faults/exit_report.hpp"
+#include "src/faults/flight_file.hpp"
 #include "src/faults/rank_records.hpp"
 #include "weft/error.hpp"
 #include "weft/plan.hpp"
@@ -143,6 +144,25 @@ Inspection inspect_rank_record(const std::filesystem::path& path) {
                     {"operation", record->operation}, {"finished", record->finished}};
   if (alive != Alive::unknown) result.details["alive"] = alive == Alive::yes;
   if (record->finished) result.details["reason"] = name_of(record->reason);
+  return result;
+}
+
+Inspection inspect_flight_log(const std::filesystem::path& path) {
+  const auto flight = read_flight_file(path);
+  if (!flight) throw UserError(path.string() + ": a rank's flight log, and damaged: nothing in it can be believed");
+  Inspection result;
+  result.kind = "flight log of a rank";
+  result.text = fmt::format("  rank {} of {}: its last {} communication operations, oldest first\n", flight->rank,
+                            flight->ranks, flight->records.size());
+  Json all = Json::array();
+  for (const FlightRecord& r : flight->records) {
+    const bool done = r.state != FlightState::started;
+    result.text += fmt::format("  {} ({}{})\n", r.str(), name_of(r.state),
+                               done ? fmt::format(", {:.3f} ms", 1e3 * (r.finished - r.started)) : "");
+    all.push_back({{"operation", r.str()}, {"state", name_of(r.state)}, {"started", r.started}});
+    if (done) all.back()["finished"] = r.finished;
+  }
+  result.details = {{"rank", flight->rank}, {"ranks", flight->ranks}, {"operations", std::move(all)}};
   return result;
 }
 

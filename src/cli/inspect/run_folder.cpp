@@ -6,6 +6,7 @@
 #include "src/checkpoint/load.hpp"
 #include "src/cli/inspect/inspection.hpp"
 #include "src/faults/exit_report.hpp"
+#include "src/faults/flight_file.hpp"
 #include "src/faults/rank_records.hpp"
 #include "src/job/job_file.hpp"
 #include "src/run/run_folder.hpp"
@@ -94,6 +95,24 @@ void add_ranks(const fs::path& path, Inspection& run) {
   run.details["running"] = running;
 }
 
+// What the ranks' last collectives show, where they do not agree.
+void add_flights(const fs::path& path, Inspection& run) {
+  const auto flights = read_flights(path);
+  if (flights.empty()) return;
+  const std::string difference = first_flight_difference(flights);
+  run.text += fmt::format("collectives: logs of {} ranks (ranks/R.flight); {}\n", flights.size(),
+                          difference.empty() ? "they agree as far as they reach" : difference);
+  Json all = Json::array();
+  for (const RankFlight& flight : flights) {
+    const FlightRecord* last = flight.records.empty() ? nullptr : &flight.records.back();
+    if (last != nullptr && all.size() < kMostRanksShown)
+      run.text += fmt::format("  {:4} last {} ({})\n", flight.rank, last->str(), name_of(last->state));
+    all.push_back({{"rank", flight.rank}, {"operations", last == nullptr ? 0 : last->number}});
+    if (last != nullptr) all.back()["last"] = last->str();
+  }
+  run.details["collectives"] = {{"difference", difference}, {"ranks", std::move(all)}};
+}
+
 // exit.json, or what would be in it.
 void add_exit(FileSystem& files, const fs::path& path, Inspection& run) {
   if (files.exists(path / "exit.json")) {
@@ -142,6 +161,7 @@ Inspection inspect_run_folder(FileSystem& files, const fs::path& path) {
   add("log.jsonl", "log", [&](const fs::path& file) { return inspect_log(files, file); });
   add_checkpoints(files, path / "checkpoints", run);
   add_ranks(path, run);
+  add_flights(path, run);
   for (const auto& name : files.list(path))
     if (name.find("tfevents") != std::string::npos)
       add_file(run, path / name, run.details["event_files"][name],

@@ -53,6 +53,9 @@ void print_text(const JobSpec& job, const TrainResult& r) {
     fmt::print("  speed        {:.0f} samples/s; {:.2f} s to the first step\n", r.samples_per_second,
                r.seconds_to_first_step);
   }
+  if (r.communication_seconds)
+    fmt::print("  collectives  {:.2f} ms a step in flight, of which {:.2f} ms are waited for\n",
+               1e3 * *r.communication_seconds, 1e3 * *r.exposed_seconds);
   fmt::print("  memory       arena {:.1f} MiB (liveness bound {:.1f}), states {:.1f} MiB a rank\n",
              mebibytes(r.arena_bytes), mebibytes(r.liveness_bound_bytes), mebibytes(r.state_bytes));
   fmt::print("  files        {}\n", r.folder.string());
@@ -66,24 +69,28 @@ void print_json(const JobSpec& job, const TrainResult& r) {
   };
   nlohmann::ordered_json startup = nlohmann::ordered_json::object();
   for (const PhaseTime& p : r.startup) startup[p.name] = p.seconds;
-  const nlohmann::ordered_json out{{"name", job.name},
-                                   {"complete", r.complete},
-                                   {"reason", r.reason},
-                                   {"first_step", r.first_step},
-                                   {"steps", r.steps},
-                                   {"loss", r.loss},
-                                   {"metrics", object(r.metrics)},
-                                   {"evaluation", object(r.evaluation)},
-                                   {"step_ms", 1e3 * r.median_step_seconds},
-                                   {"predicted_step_ms", r.predicted ? 1e3 * r.predicted->seconds : 0},
-                                   {"calibrated", r.predicted && r.predicted->calibrated},
-                                   {"samples_per_s", r.samples_per_second},
-                                   {"seconds_to_first_step", r.seconds_to_first_step},
-                                   {"startup_seconds", startup},
-                                   {"arena_bytes", r.arena_bytes},
-                                   {"liveness_bound_bytes", r.liveness_bound_bytes},
-                                   {"state_bytes", r.state_bytes},
-                                   {"folder", r.folder.string()}};
+  nlohmann::ordered_json out{{"name", job.name},
+                             {"complete", r.complete},
+                             {"reason", r.reason},
+                             {"first_step", r.first_step},
+                             {"steps", r.steps},
+                             {"loss", r.loss},
+                             {"metrics", object(r.metrics)},
+                             {"evaluation", object(r.evaluation)},
+                             {"step_ms", 1e3 * r.median_step_seconds},
+                             {"predicted_step_ms", r.predicted ? 1e3 * r.predicted->seconds : 0},
+                             {"calibrated", r.predicted && r.predicted->calibrated},
+                             {"samples_per_s", r.samples_per_second},
+                             {"seconds_to_first_step", r.seconds_to_first_step},
+                             {"startup_seconds", startup},
+                             {"arena_bytes", r.arena_bytes},
+                             {"liveness_bound_bytes", r.liveness_bound_bytes},
+                             {"state_bytes", r.state_bytes},
+                             {"folder", r.folder.string()}};
+  if (r.communication_seconds) {
+    out["comm_ms"] = 1e3 * *r.communication_seconds;
+    out["exposed_comm_ms"] = 1e3 * *r.exposed_seconds;
+  }
   fmt::print("{}\n", out.dump(2));
 }
 
