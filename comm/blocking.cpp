@@ -7,7 +7,11 @@
 namespace weft {
 namespace {
 
-OperationLabel label(std::string_view what) { return {std::string(what), 0, 0}; }
+OperationLabel label(std::string_view what) {
+  OperationLabel label{std::string(what), 0, 0};
+  label.waits = true;
+  return label;
+}
 
 }  // namespace
 

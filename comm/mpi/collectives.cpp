@@ -3,6 +3,8 @@
 //
 // Nothing but openings is received before those of all peers have come and agree: a message that is longer than its
 // receiver expects is no harmless error (Open MPI 4.1 writes all of it through shared memory). Sends need not wait.
+// Small arrays have a tag of their own, so that memory for the largest of them is enough, and they need not wait
+// either.
 #include "comm/mpi/collectives.hpp"
 
 #include <algorithm>
@@ -36,6 +38,9 @@ class Inbox {
   void receive(std::int64_t bytes) {
     for (int k = 1; k < at_.size; ++k) transfers.receive(slot(peer(at_, k)), bytes, peer(at_, k));
   }
+  void receive_within_capacity(std::int64_t bytes) {
+    for (int k = 1; k < at_.size; ++k) transfers.receive_within(slot(peer(at_, k)), bytes, capacity_, peer(at_, k));
+  }
   void reduce(const std::byte* own, std::byte* to, std::int64_t count, DType type, ReduceKind kind) {
     std::vector<const std::byte*> sources(static_cast<std::size_t>(at_.size));
     for (int r = 0; r < at_.size; ++r) sources[static_cast<std::size_t>(r)] = r == at_.rank ? own : slot(r);
@@ -66,16 +71,22 @@ void open_with_all(const Endpoint& at, Opening& opening) {
   for (int k = 1; k < at.size; ++k) opening.send(peer(at, k));
 }
 
+// Up to kWholeExchangeBytes in all, or fewer elements than ranks.
+std::int64_t largest_whole(int ranks) {
+  return std::max<std::int64_t>(kWholeExchangeBytes / (ranks - 1), 8 * std::int64_t{ranks});
+}
+
 Schedule whole_exchange(Endpoint at, const std::byte* from, std::byte* to, std::int64_t count, DType type,
                         ReduceKind kind) {
   const std::int64_t bytes = count * static_cast<std::int64_t>(size_of(type));
-  Inbox inbox(at, bytes);
   Transfers openings(at);
   Opening opening(at, openings);
   open_with_all(at, opening);
+  at.tag = at.payload_tag;
+  Inbox inbox(at, largest_whole(at.size));
+  inbox.receive_within_capacity(bytes);
   for (int k = 1; k < at.size; ++k) inbox.transfers.send(from, bytes, peer(at, k));
   co_await openings;
-  inbox.receive(bytes);
   co_await inbox.transfers;
   inbox.reduce(from, to, count, type, kind);
 }

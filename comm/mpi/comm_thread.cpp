@@ -20,6 +20,8 @@ constexpr milliseconds kGrace{5000};
 // A thread that polls and finds so much time gone was stopped, or had no core.
 constexpr milliseconds kPause{500};
 constexpr milliseconds kBetweenListening{2};
+// A waiter that wants to poll itself gives the thread so long to stand back.
+constexpr std::chrono::microseconds kStandBack{50};
 
 std::string describe(const OperationLabel& label) {
   return fmt::format("'{}' (step {}, sequence {})", label.name, label.step, label.sequence);
@@ -76,7 +78,9 @@ void CommThread::submit(std::shared_ptr<Operation> operation) {
     operation->number = log_->start({operation->signature, static_cast<int>(operation->world_ranks.size()),
                                      operation->group_name, operation->label.place, operation->peer, operation->sends});
     operation->times.started = Clock::now();
+    const bool waits = operation->label.waits;
     submitted_.push_back(std::move(operation));
+    if (waits) return;
   }
   wake_.notify_one();
 }
@@ -87,7 +91,10 @@ void CommThread::wait(Operation& operation) {
     operation.patience = timeout();
     operation.deadline = Clock::now() + operation.patience;
     ++waiters_;
-    wake_.notify_one();
+    lock.unlock();
+    drive(operation);
+    lock.lock();
+    if (!operation.finished) wake_.notify_one();
     while (!operation.finished && Clock::now() < *operation.deadline + kGrace)
       finished_.wait_until(lock, *operation.deadline + kGrace);
     --waiters_;
@@ -99,6 +106,35 @@ void CommThread::wait(Operation& operation) {
     }
   }
   if (operation.error) std::rethrow_exception(operation.error);
+}
+
+// The waiter does what the thread would do, for as long as that would poll without pause: two switches between threads
+// are most of what a small operation takes.
+void CommThread::drive(const Operation& operation) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (driven_) return;
+    driven_ = true;
+  }
+  const auto began = Clock::now();
+  std::unique_lock engine(engine_, std::try_to_lock);
+  while (!engine && !operation.finished && Clock::now() - began < kStandBack) engine.try_lock();
+  for (auto last_progress = Clock::now(); engine && !operation.finished;) {
+    if (advance()) {
+      last_progress = Clock::now();
+      continue;
+    }
+    if (Clock::now() - last_progress > policy_.spin_waited) break;
+    std::this_thread::yield();
+  }
+  if (engine) engine.unlock();
+  bool work_left = false;
+  {
+    const std::lock_guard lock(mutex_);
+    driven_ = false;
+    work_left = stop_ || !active_.empty() || !submitted_.empty() || !calls_.empty();
+  }
+  if (work_left) wake_.notify_one();
 }
 
 bool CommThread::idle() const {
@@ -127,29 +163,32 @@ void CommThread::run() {
   // The kernel may round sleeps up by this much; its default of 50 us is more than our shortest sleep.
   prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
   Clock::time_point last_progress = Clock::now();
-  while (take_work()) {
-    allow_for_pauses();
-    if (advance_all()) {
+  while (await_work()) {
+    bool progress = false;
+    {
+      const std::lock_guard engine(engine_);
+      run_calls();
+      progress = advance();
+    }
+    if (progress) {
       last_progress = Clock::now();
       sleep_ = policy_.shortest_sleep;
-      continue;
+    } else {
+      pause(last_progress);
     }
-    check_deadlines();
-    listen();
-    pause(last_progress);
   }
 }
 
-// Takes over what was submitted and runs what was called. False when it is time to stop.
-bool CommThread::take_work() {
+// False when it is time to stop.
+bool CommThread::await_work() {
   std::unique_lock lock(mutex_);
-  if (active_.empty()) {
-    wake_.wait(lock, [this] { return stop_ || !calls_.empty() || !submitted_.empty(); });
-    looked_ = Clock::now();
-  }
-  if (stop_ && calls_.empty()) return false;
-  for (auto& operation : submitted_) active_.push_back(std::move(operation));
-  submitted_.clear();
+  wake_.wait(lock,
+             [this] { return stop_ || !calls_.empty() || (!driven_ && (!submitted_.empty() || !active_.empty())); });
+  return !stop_ || !calls_.empty();
+}
+
+void CommThread::run_calls() {
+  std::unique_lock lock(mutex_);
   while (!calls_.empty()) {
     const std::function<void()> work = std::move(calls_.front());
     calls_.pop_front();
@@ -157,7 +196,20 @@ bool CommThread::take_work() {
     work();
     lock.lock();
   }
-  return true;
+}
+
+// Everything that can be done without waiting. Whether anything moved.
+bool CommThread::advance() {
+  allow_for_pauses();
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto& operation : submitted_) active_.push_back(std::move(operation));
+    submitted_.clear();
+  }
+  if (advance_all()) return true;
+  check_deadlines();
+  listen();
+  return false;
 }
 
 bool CommThread::advance_all() {
@@ -293,7 +345,7 @@ void CommThread::fail_all(const std::shared_ptr<Operation>& culprit, std::except
 
 void CommThread::pause(Clock::time_point& last_progress) {
   std::unique_lock lock(mutex_);
-  if (!calls_.empty() || !submitted_.empty() || stop_ || active_.empty()) return;
+  if (!calls_.empty() || !submitted_.empty() || stop_ || driven_ || active_.empty()) return;
   const auto quiet = Clock::now() - last_progress;
   if (quiet < (waiters_ > 0 ? policy_.spin_waited : policy_.spin)) {
     lock.unlock();

@@ -1,4 +1,5 @@
-// CommThread: the one thread that calls MPI. It runs schedules side by side until each is finished, failed or late.
+// CommThread: calls MPI, and runs schedules side by side until each is finished, failed or late. A compute thread that
+// waits takes over while it would have to poll without pause anyway.
 //
 // How it shares the cores. While an operation moves, it polls without pause. Once nothing has moved for `spin`, it
 // sleeps between polls, `shortest_sleep` at first and doubling up to `longest_sleep`; a compute thread that blocks in
@@ -84,7 +85,11 @@ class CommThread {
   using Clock = std::chrono::steady_clock;
 
   void run();
-  bool take_work();
+  void drive(const Operation& operation);
+  bool await_work();
+  // With the engine:
+  void run_calls();
+  bool advance();
   bool advance_all();
   void allow_for_pauses();
   void check_deadlines();
@@ -110,9 +115,12 @@ class CommThread {
   std::shared_ptr<FlightLog> log_;
   int waiters_ = 0;
   bool stop_ = false;
+  bool driven_ = false;    ///< a waiter polls: the thread stands back
   std::string broken_by_;  ///< the first failure
 
-  // The thread's own.
+  std::mutex
+      engine_;  ///< of whoever calls MPI: one at a time, which is what MPI_THREAD_SERIALIZED asks. Before mutex_.
+  // The engine's own; `active_` changes under both locks.
   std::vector<std::shared_ptr<Operation>> active_;
   std::vector<std::shared_ptr<Operation>> abandoned_;  ///< kept, for MPI may still know their scratch
   Clock::duration sleep_{};

@@ -77,9 +77,10 @@ std::unique_ptr<Request> MpiCommunicator::start_collective(OperationSignature si
   auto operation = std::make_shared<Operation>();
   operation->label = std::move(label);
   operation->signature = signature;
-  const int tag = 1 + static_cast<int>(operations_ % static_cast<std::uint64_t>(group_.largest_tag / 2));
+  const int third = group_.largest_tag / 3;
+  const int tag = 1 + static_cast<int>(operations_ % static_cast<std::uint64_t>(third));
   operation->signature.sequence = ++operations_;
-  return start(std::move(operation), tag, tag, make);
+  return start(std::move(operation), tag, third + tag, make);
 }
 
 std::unique_ptr<Request> MpiCommunicator::start_message(bool sends, int peer, std::int64_t bytes, OperationLabel label,
@@ -94,8 +95,9 @@ std::unique_ptr<Request> MpiCommunicator::start_message(bool sends, int peer, st
   operation->signature.sequence = sends ? ++sent_to_[at] : ++got_from_[at];
   operation->peer = group_.world_ranks[at];
   operation->sends = sends;
-  const int half = group_.largest_tag / 2;
-  const int tag = half + 1 + static_cast<int>(operation->signature.sequence % static_cast<std::uint64_t>(half - 1));
+  const int third = group_.largest_tag / 3;
+  const int tag =
+      2 * third + 1 + static_cast<int>(operation->signature.sequence % static_cast<std::uint64_t>(third - 1));
   return start(std::move(operation), 0, tag, make);
 }
 

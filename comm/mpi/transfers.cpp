@@ -43,6 +43,14 @@ void Transfers::receive(std::byte* data, std::int64_t bytes, int peer) {
   }
 }
 
+void Transfers::receive_within(std::byte* data, std::int64_t bytes, std::int64_t capacity, int peer) {
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(MPI_Irecv(data, static_cast<int>(capacity), MPI_BYTE, peer, endpoint_.tag, endpoint_.comm, &request),
+            "receiving");
+  requests_.push_back(request);
+  expected_.push_back({peer, static_cast<int>(bytes), true});
+}
+
 void Transfers::receive_opening(std::byte* data, std::int64_t capacity, int peer, Opening& opening) {
   MPI_Request request = MPI_REQUEST_NULL;
   check_mpi(MPI_Irecv(data, static_cast<int>(capacity), MPI_BYTE, peer, endpoint_.tag, endpoint_.comm, &request),

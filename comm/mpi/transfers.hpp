@@ -29,7 +29,7 @@ struct Endpoint {
   int rank = 0;
   int size = 1;
   int tag = 0;
-  int payload_tag = 0;  ///< of a message: for what its opening does not carry
+  int payload_tag = 0;  ///< of a message: for what its opening does not carry; of a collective: for what is small
   const OperationSignature* signature = nullptr;
   const std::vector<int>* world_ranks = nullptr;  ///< by rank of the group, to name peers
 };
@@ -43,6 +43,8 @@ class Transfers {
   /// Posts at once; messages above 1 GiB travel in pieces, in order. Nothing is sent for 0 bytes.
   void send(const std::byte* data, std::int64_t bytes, int peer);
   void receive(std::byte* data, std::int64_t bytes, int peer);
+  /// The same into memory of `capacity` bytes, for messages that might be longer than expected: these are an error.
+  void receive_within(std::byte* data, std::int64_t bytes, std::int64_t capacity, int peer);
   /// Of any length up to `capacity`; told to `opening` when it has arrived, before any other message is looked at.
   void receive_opening(std::byte* data, std::int64_t capacity, int peer, Opening& opening);
 

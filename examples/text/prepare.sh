@@ -22,5 +22,5 @@ text=/usr/share/common-licenses/GPL-3
 
 "$weft" model gpt2 -o gpt2.onnx --set vocabulary=256 --set sequence=64 --set positions=64 --set width=128 --set layers=4 \
   --set heads=4 --set dropout=0.1
-cp "$examples/text/job.yaml" "$examples/text/mixed.yaml" .
-echo "ready: $weft train $PWD/job.yaml, mixed.yaml for the same in bf16, and words.h5, with \`tokens\` and \`target\` for a model of so many words"
+cp "$examples"/text/{job,mixed,mesh}.yaml .
+echo "ready: $weft train $PWD/job.yaml, mixed.yaml for the same in bf16, mesh.yaml for ranks that share layers, and words.h5, with \`tokens\` and \`target\` for a model of so many words"

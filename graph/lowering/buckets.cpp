@@ -12,13 +12,28 @@
 namespace weft::lowering {
 namespace {
 
+constexpr std::int64_t kFewBytes = 64;
+
 /// Members start on cache lines.
 std::int64_t padded(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 bool is_collective(const Node& node) { return class_of(node.op) == OpClass::collective; }
 
-/// Collectives whose result some other collective's operand depends on.
-std::set<NodeId> depended_on_by_collectives(const Graph& graph) {
+std::int64_t bytes_sent(const Graph& graph, const Node& node) {
+  const TensorType& type = graph.type(node.inputs.at(0));
+  return type.shape.elements() * static_cast<std::int64_t>(size_of(type.dtype));
+}
+
+/// Whether what comes before a collective shall not wait for others to come with it. The norm of all gradients, of
+/// which some lie in parts, and gathers of parameters updated in parts are at the end of things.
+bool is_urgent(const Graph& graph, const Node& node) {
+  return node.op != Op::all_gather && bytes_sent(graph, node) >= kFewBytes;
+}
+
+bool is_any(const Graph&, const Node&) { return true; }
+
+/// Collectives on whose result the operand of another one, of some kind, depends.
+std::set<NodeId> depended_on_by_collectives(const Graph& graph, bool (*kind)(const Graph&, const Node&)) {
   std::set<NodeId> found;
   std::vector<bool> feeds_collective(graph.values().size(), false);
   for (auto n = static_cast<NodeId>(graph.nodes().size()); n-- > 0;) {
@@ -26,10 +41,23 @@ std::set<NodeId> depended_on_by_collectives(const Graph& graph) {
     const bool feeds = std::any_of(node.outputs.begin(), node.outputs.end(),
                                    [&](ValueId v) { return feeds_collective[static_cast<std::size_t>(v)]; });
     if (feeds && is_collective(node)) found.insert(n);
-    if (feeds || is_collective(node))
+    if (feeds || (is_collective(node) && kind(graph, node)))
       for (const ValueId v : node.inputs) feeds_collective[static_cast<std::size_t>(v)] = true;
   }
   return found;
+}
+
+/// How many collectives lie before each node on the longest way. Equal ones do not depend on one another, nor through
+/// buckets of equal ones.
+std::vector<int> collectives_before(const Graph& graph) {
+  std::vector<int> made(graph.values().size(), 0), result;
+  for (const Node& node : graph.nodes()) {
+    int most = 0;
+    for (const ValueId v : node.inputs) most = std::max(most, made[static_cast<std::size_t>(v)]);
+    result.push_back(most);
+    for (const ValueId v : node.outputs) made[static_cast<std::size_t>(v)] = most + (is_collective(node) ? 1 : 0);
+  }
+  return result;
 }
 
 class Bucketing {
@@ -165,10 +193,12 @@ std::vector<std::vector<NodeId>> plan_buckets(const Graph& graph, std::int64_t b
     std::vector<NodeId> members;
     std::int64_t bytes = 0;
   };
-  using Key = std::tuple<std::vector<std::string>, std::string, DType>;
+  using Key = std::tuple<std::vector<std::string>, std::string, DType, int>;
   std::map<Key, Open> open;
   std::vector<std::vector<NodeId>> buckets;
-  const std::set<NodeId> inner = depended_on_by_collectives(graph);
+  const std::set<NodeId> read = depended_on_by_collectives(graph, is_any);
+  const std::set<NodeId> inner = depended_on_by_collectives(graph, is_urgent);
+  const std::vector<int> before = collectives_before(graph);
   for (NodeId n = 0; n < static_cast<NodeId>(graph.nodes().size()); ++n) {
     const Node& node = graph.node(n);
     if (!is_collective(node)) continue;
@@ -176,9 +206,10 @@ std::vector<std::vector<NodeId>> plan_buckets(const Graph& graph, std::int64_t b
       buckets.push_back({n});
       continue;
     }
-    const TensorType& type = graph.type(node.inputs.at(0));
-    const std::int64_t bytes = padded(type.shape.elements() * static_cast<std::int64_t>(size_of(type.dtype)));
-    Open& bucket = open[{node.attributes.texts("axes"), node.attributes.text("kind"), type.dtype}];
+    const std::int64_t bytes = padded(bytes_sent(graph, node));
+    const int level = read.count(n) != 0 ? before[static_cast<std::size_t>(n)] : kNone;
+    Open& bucket =
+        open[{node.attributes.texts("axes"), node.attributes.text("kind"), graph.type(node.inputs.at(0)).dtype, level}];
     if (!bucket.members.empty() && bucket.bytes + bytes > bucket_bytes)
       buckets.push_back(std::exchange(bucket, {}).members);
     bucket.members.push_back(n);

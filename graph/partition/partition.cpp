@@ -103,7 +103,9 @@ Graph local_of(const Graph& step, const Mesh& mesh, const std::vector<int>& at, 
 std::vector<std::string> exchanges_of(const Graph& local) {
   std::vector<std::string> result;
   for (const Node& node : local.nodes())
-    if (class_of(node.op) == OpClass::collective) result.push_back(fmt::format("{} {}", name_of(node.op), node.name));
+    if (class_of(node.op) == OpClass::collective)
+      result.push_back(
+          fmt::format("{} {} {}", name_of(node.op), fmt::join(node.attributes.texts("axes"), "+"), node.name));
   return result;
 }
 

@@ -26,6 +26,7 @@ struct OperationLabel {
   int sequence = 0;        ///< within the step
   std::string place = {};  ///< in the graph: names of the nodes that it belongs to; "": none
   bool same_name = true;   ///< false where ranks of different roles call one operation by different names
+  bool waits = false;      ///< the caller waits for it before it does anything else: no thread need be woken for it
 };
 
 /// When an operation was handed over, and when this rank's part of it was done.

@@ -203,7 +203,7 @@ std::string summary_text(const Compilation& c) {
     text += fmt::format("plan: {}, batch {}, {} micro-batch{}, {}{}\n", c.plan->mesh.str(), c.plan->global_batch,
                         c.plan->micro_batches, c.plan->micro_batches == 1 ? "" : "es", name_of(c.plan->compute),
                         c.plan->deterministic ? ", deterministic" : "");
-  if (c.plan && !c.plan->cuts.empty()) text += fmt::format("cuts: {}\n", summary_of(c.plan->cuts));
+  if (c.plan && !c.plan->cuts.empty()) text += fmt::format("{}\n", summary_of(c.plan->cuts));
   const MemorySummary m = memory_of(c);
   text += fmt::format(
       "memory{}: {:.2f} MiB = arena {:.2f} (liveness bound {:.2f}) + states {:.2f} + constants, feeds "

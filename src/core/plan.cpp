@@ -19,7 +19,8 @@ Recompute recompute_from(const std::string& name) {
 using Json = nlohmann::ordered_json;
 constexpr const char* kWhole = "whole";
 
-/// {"fc.weight": {"tensor": 0}, "qkv.weight": {"tensor": {"dimension": 1, "blocks": 3}}, "fc.bias": {"tensor": "whole"}}
+/// {"fc.weight": {"tensor": 0}, "qkv.weight": {"tensor": {"dimension": 1, "blocks": 3}}, "fc.bias": {"tensor":
+/// "whole"}}
 Json json_of(const StateCutList& cuts) {
   Json states = Json::object();
   for (const StateCut& cut : cuts) {

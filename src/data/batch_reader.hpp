@@ -34,8 +34,8 @@ struct ReaderOptions {
   std::int64_t batch = 1;                       ///< global samples a step
   bool shuffle = true;                          ///< in training
   std::int64_t seed = 0;
-  int rank = 0, ranks = 1;                      ///< of those that share a batch out
-  int processes = 0;                            ///< that read on this machine; 0: `ranks`
+  int rank = 0, ranks = 1;  ///< of those that share a batch out
+  int processes = 0;        ///< that read on this machine; 0: `ranks`
   /// By the samples of a batch, the samples of each of its passes; a batch that is not named is one pass.
   std::map<std::int64_t, Dims> passes;
   DataSpec augmentation;  ///< scale, mean, std, crop, crop_padding, flip; its other fields are not used

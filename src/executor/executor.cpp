@@ -182,6 +182,10 @@ void Executor::start_collective(std::size_t n, std::int64_t step) {
   label.place = fmt::format("{}", fmt::join(instruction.sources, ", "));
   // Pipeline stages run Programs of their own, which may call what they do together by different names.
   label.same_name = std::find(c.axes.begin(), c.axes.end(), "pipeline") == c.axes.end();
+  if (n + 1 < program_.instructions.size()) {
+    const Instruction& next = program_.instructions[n + 1];
+    label.waits = next.kind == InstructionKind::wait && next.waits.at(0) == static_cast<int>(n);
+  }
   requests_[static_cast<int>(n)] = started(*bound_[n].group, c, bound_[n].arguments[0], bound_[n].arguments[1], label);
 }
 

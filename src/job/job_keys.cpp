@@ -162,8 +162,8 @@ Key<JobSpec> parallel_section() {
   keys.push_back(integer<P>("pipeline", &P::pipeline, {1, 4096}, "ranks",
                             "ranks that share the layers' sequence; this version refuses more than 1"));
   keys.push_back(integer<P>("zero", &P::zero, {0, 3}, "",
-                            "what data-parallel ranks share out: 1 optimiser state, 2 gradients, 3 parameters too; "
-                            "this version refuses other than 0"));
+                            "what data-parallel ranks share out beside the batch (ZeRO): 1 optimiser state, 2 sums of "
+                            "gradients between micro-batches too, 3 parameters too"));
   keys.push_back(
       choice<P>("recompute", &P::recompute, {"none", "selective", "full"},
                 "activations computed again in the backward pass instead of kept: none (but what takes next to no "

@@ -14,11 +14,10 @@ namespace weft {
 void check_parallel(const ParallelSpec& p) {
   std::vector<std::string> asked;
   if (p.pipeline != 1) asked.push_back(fmt::format("parallel.pipeline: {} (allowed: 1)", p.pipeline));
-  if (p.zero != 0) asked.push_back(fmt::format("parallel.zero: {} (allowed: 0)", p.zero));
   if (asked.empty()) return;
   throw UserError(
-      fmt::format("{}: this version's ranks share the batch (parallel.data) and the layers (parallel.tensor), and "
-                  "nothing else; remove it",
+      fmt::format("{}: this version's ranks share the batch (parallel.data, its states too with parallel.zero) and "
+                  "the layers (parallel.tensor), and nothing else; remove it",
                   fmt::join(asked, ", ")));
 }
 

@@ -106,10 +106,11 @@ Key<ParallelSpec> split_key() {
   key.info = {.name = "split",
               .type = "map of pattern: dimension, none, or {dimension: D, blocks: B}",
               .fallback = "{}",
-              .meaning = "which dimension of the parameters of these names (with * and ?; the first pattern that "
-                         "matches applies) is cut over the tensor ranks: the whole dimension, or each of its B equal "
-                         "runs (3 for fused query, key and value weights); none: they stay whole. What is not named is "
-                         "cut where that costs least"};
+              .meaning =
+                  "which dimension of the parameters of these names (with * and ?; the first pattern that "
+                  "matches applies) is cut over the tensor ranks: the whole dimension, or each of its B equal "
+                  "runs (3 for fused query, key and value weights); none: they stay whole. What is not named is "
+                  "cut where that costs least"};
   key.read = read_split;
   key.write = write_split;
   return key;

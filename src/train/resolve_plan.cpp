@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "graph/partition/zero.hpp"
 #include "src/job/parallel_limits.hpp"
 #include "src/train/program_set.hpp"
 #include "src/train/state_cuts.hpp"
@@ -18,6 +19,7 @@ namespace weft {
 namespace {
 
 constexpr const char* kData = "data";
+constexpr const char* kTensor = "tensor";
 
 /// Numbers of ranks that a job of so many tensor ranks runs on, about as many as there are.
 std::string rank_counts_near(int ranks, int tensor) {
@@ -47,22 +49,24 @@ Mesh mesh_of(const ParallelSpec& p, int ranks) {
                     "or leave data out: it is what is left of the ranks",
                     p.data, p.tensor == 1 ? "" : fmt::format(" x tensor: {}", p.tensor), needed, ranks, needed));
   Mesh mesh{{{kData, ranks / p.tensor}}};
-  if (p.tensor > 1) mesh.axes.push_back({"tensor", p.tensor});
+  if (p.tensor > 1) mesh.axes.push_back({kTensor, p.tensor});
   return mesh;
 }
 
-/// Of every state that any pass of any step has.
+/// Of every state that any pass of any step has, along "tensor"; and along "data" as job.parallel.zero says.
 CutChoice cuts_of_step(const JobSpec& job, StepCompiler& compiler, const Plan& plan, const StateCutList& former) {
   const std::int64_t samples = compiler.pass_samples_of(job.batch, plan).front();
-  const PassSpec pass{samples, 0, samples, Pass::only};
-  const Model& model = compiler.model(samples);
-  const StateCutList hinted = hinted_cuts(job.parallel.split, model, compiler.tied(samples), plan.mesh);
-  if (plan.mesh.axes.size() == 1) return {};
-  CutChoice choice =
-      former.empty() ? choose_state_cuts(compiler.step_graph(pass).graph, plan.mesh, hinted) : CutChoice{former, ""};
+  const StateCutList hinted =
+      hinted_cuts(job.parallel.split, compiler.model(samples), compiler.tied(samples), plan.mesh);
+  const bool cuts_layers = plan.mesh.axis_size(kTensor) > 1;
+  if (!cuts_layers && plan.zero == 0) return {};
+  CutChoice choice{former, ""};
+  if (former.empty() && cuts_layers)
+    choice = choose_state_cuts(compiler.step_graph({samples, 0, samples, Pass::only}).graph, plan.mesh, hinted);
   // The pass that ends a step of several has all there are: sums of the passes before it too.
-  const PassSpec last{samples, 0, samples, Pass::last};
-  choice.cuts = settled_with(compiler.step_graph(last).graph, plan.mesh, choice.cuts);
+  const Graph last = compiler.step_graph({samples, 0, samples, Pass::last}).graph;
+  if (cuts_layers) choice.cuts = settled_with(last, plan.mesh, choice.cuts);
+  if (former.empty()) choice.cuts = merged(choice.cuts, zero_cuts(last, plan.mesh, plan.zero, choice.cuts));
   return choice;
 }
 
@@ -72,6 +76,7 @@ Plan unsplit_plan(const JobSpec& job, int ranks) {
   Plan plan;
   plan.mesh = mesh_of(job.parallel, ranks);
   plan.global_batch = job.batch;
+  plan.zero = job.parallel.zero;
   plan.compute = job.precision;
   plan.recompute = job.parallel.recompute == "full"        ? Recompute::full
                    : job.parallel.recompute == "selective" ? Recompute::selective
@@ -134,9 +139,10 @@ Plan evaluation_plan(const JobSpec& job, int ranks, StepCompiler& compiler, std:
   const ParallelSpec& p = job.parallel;
   if (ranks % p.tensor != 0 || (p.data != 0 && std::int64_t{p.data} * p.tensor != ranks)) fitting.parallel = {};
   Plan plan = unsplit_plan(fitting, ranks);
-  if (plan.mesh.axes.size() == 1) return plan;
+  const bool as_trained = former && former->mesh == plan.mesh && !former->cuts.empty();
+  if (!as_trained && plan.mesh.axis_size(kTensor) == 1) return plan;
   const Graph graph = compiler.evaluation_graph(samples).graph;
-  if (former && former->mesh == plan.mesh && !former->cuts.empty())
+  if (as_trained)
     plan.cuts = settled_with(graph, plan.mesh, former->cuts);
   else
     plan.cuts =

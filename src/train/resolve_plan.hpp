@@ -14,7 +14,7 @@ namespace weft {
 /// What a run that goes on keeps of the plan that it began with.
 struct FormerPlan {
   std::optional<std::int64_t> passes = std::nullopt;  ///< of a step, on a mesh of as many ranks along "data"
-  StateCutList cuts = {};                             ///< on the same mesh and with the same hints; else empty
+  StateCutList cuts = {};  ///< on the same mesh, with the same hints and ZeRO stage; else empty
 };
 
 /// The job's mesh on so many ranks, with nothing cut and every step in one pass. Throws UserError where the job asks

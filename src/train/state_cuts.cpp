@@ -46,8 +46,6 @@ void check_hint(const SplitHint& hint, const ModelState& state, int ranks) {
       hint.pattern, hint.dimension, state.name, type, hint.blocks, hint.blocks == 1 ? "" : "s", ranks, allowed));
 }
 
-std::string text_of(const StateCut& cut) { return fmt::format("{}\n{}", cut.state, cut.axis); }
-
 bool cuts_any(const StateCutList& cuts) {
   return std::any_of(cuts.begin(), cuts.end(), [](const StateCut& c) { return c.dimension != StateCut::kWhole; });
 }
@@ -117,27 +115,25 @@ CutChoice choose_state_cuts(const Graph& step, const Mesh& mesh, const StateCutL
 }
 
 StateCutList settled_with(const Graph& step, const Mesh& mesh, const StateCutList& cuts) {
-  StateCutList all = settled_cuts(mesh, state_placements(step, mesh, cuts));
-  std::set<std::string> known;
-  for (const StateCut& cut : all) known.insert(text_of(cut));
-  for (const StateCut& cut : cuts)
-    if (known.insert(text_of(cut)).second) all.push_back(cut);
-  std::stable_sort(all.begin(), all.end(), [](const StateCut& a, const StateCut& b) { return a.state < b.state; });
-  return all;
+  return merged(settled_cuts(mesh, state_placements(step, mesh, cuts)), cuts);
+}
+
+StateCutList merged(StateCutList cuts, const StateCutList& others) {
+  std::set<std::pair<std::string, std::string>> known;
+  for (const StateCut& cut : cuts) known.emplace(cut.state, cut.axis);
+  for (const StateCut& cut : others)
+    if (known.emplace(cut.state, cut.axis).second) cuts.push_back(cut);
+  std::stable_sort(cuts.begin(), cuts.end(), [](const StateCut& a, const StateCut& b) { return a.state < b.state; });
+  return cuts;
 }
 
 std::string summary_of(const StateCutList& cuts) {
-  std::map<std::string, std::pair<std::int64_t, std::int64_t>> by_axis;  // cut, in all
-  for (const StateCut& cut : cuts) {
-    auto& [is_cut, all] = by_axis[cut.axis];
-    is_cut += cut.dimension != StateCut::kWhole ? 1 : 0;
-    ++all;
-  }
-  std::string text;
-  for (const auto& [axis, counts] : by_axis)
-    text +=
-        fmt::format("{}{} of {} states are cut along {}", text.empty() ? "" : ", ", counts.first, counts.second, axis);
-  return text;
+  std::map<std::string, std::int64_t> by_axis;
+  for (const StateCut& cut : cuts) by_axis[cut.axis] += cut.dimension != StateCut::kWhole ? 1 : 0;
+  std::vector<std::string> parts;
+  for (const auto& [axis, count] : by_axis) parts.push_back(fmt::format("{} along {}", count, axis));
+  if (parts.empty()) return "";
+  return fmt::format("states in parts over ranks: {}", fmt::join(parts, ", "));
 }
 
 }  // namespace weft

@@ -29,7 +29,10 @@ CutChoice choose_state_cuts(const Graph& step, const Mesh& mesh, const StateCutL
 /// `cuts` with those of all states of `step` that it does not name, which follow from them.
 StateCutList settled_with(const Graph& step, const Mesh& mesh, const StateCutList& cuts);
 
-/// "tensor: 12 of 40 states are cut" for people; "" where no axis cuts states.
+/// `cuts`, and those of `others` for states and axes that it does not name; by state.
+StateCutList merged(StateCutList cuts, const StateCutList& others);
+
+/// "states in parts over ranks: 12 along tensor" for people; "" where no axis cuts states.
 std::string summary_of(const StateCutList& cuts);
 
 }  // namespace weft

@@ -65,11 +65,10 @@ class TrainingRun {
   // Evaluations are left out where a rank wishes to stop meanwhile: then they say so, and the run ends.
   StopDecision evaluate(std::int64_t step);
   StopDecision make_up_for_evaluation();
-  void save(std::int64_t step);
-  /// The same beside the steps that follow, where there is memory for a copy of the states.
-  void begin_save(std::int64_t step);
-  /// Collective. A save in flight is waited for.
-  void finish_save();
+  /// `beside`: it is written beside the steps that follow, where there is memory for a copy of the states.
+  void save(std::int64_t step, bool beside = false);
+  /// Collective. A save in flight is waited for, at `step`.
+  void finish_save(std::int64_t step);
   void saved(const SaveReport& report, std::int64_t step);
   double expected_save_seconds() const;
   StopKind wish_to_stop() const;
@@ -125,6 +124,7 @@ class TrainingRun {
   std::unique_ptr<Reporter> reporter_;  ///< rank 0
   AsyncSave background_save_{world_, services_.files, [] { return available_memory(); }};
   std::int64_t background_step_ = 0;
+  bool told_of_waiting_ = false;
   Tracer tracer_;
   std::set<std::string> parameters_;
   std::vector<double> step_seconds_, communication_seconds_, exposed_seconds_;

@@ -270,7 +270,8 @@ FormerPlan TrainingRun::former_plan() const {
   FormerPlan former;
   if (plan.mesh.axis_size("data") == mesh.axis_size("data")) former.passes = plan.micro_batches;
   const JobSpec before = parse_job(former_->meta.job, former_->path.string(), job_.directory);
-  if (plan.mesh == mesh && before.parallel.split == job_.parallel.split) former.cuts = plan.cuts;
+  const ParallelSpec &then = before.parallel, &now = job_.parallel;
+  if (plan.mesh == mesh && then.split == now.split && then.zero == now.zero) former.cuts = plan.cuts;
   return former;
 }
 

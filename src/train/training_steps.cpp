@@ -1,16 +1,14 @@
-// The second half of a run: steps, evaluation, checkpoints, and how it ends.
+// The second half of a run: steps, evaluation and checkpoints.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "comm/agreement.hpp"
-#include "graph/onnx/export.hpp"
 #include "graph/training/loss_scaling.hpp"
-#include "src/checkpoint/gather.hpp"
 #include "src/checkpoint/replicas.hpp"
 #include "src/checkpoint/save.hpp"
-#include "src/faults/exit_report.hpp"
 #include "src/faults/rank_records.hpp"
 #include "src/job/job_file.hpp"
 #include "src/train/step_agreement.hpp"
@@ -30,13 +28,6 @@ constexpr std::int64_t kTracedSteps = 5;
 constexpr double kGuessedSaveRate = 200e6;  // bytes/s
 constexpr double kLeavingSeconds = 1;       // for ranks to part and files to close, beside the save
 constexpr std::ptrdiff_t kRecentSteps = 20;
-
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 /// Notes the instruction that is about to run where it survives a kill.
 class OperationNotes final : public ExecutionObserver {
@@ -116,7 +107,7 @@ StepNumbers TrainingRun::run_step(std::int64_t step) {
 
 void TrainingRun::skipped(std::int64_t step, double scale) {
   if (scale <= kSmallestLossScale) {
-    finish_save();
+    finish_save(step);
     throw UserError(fmt::format(
         "the loss or a gradient is not a finite number at step {}, even with a loss scale of {}: {}. {}. Lower "
         "optimizer.lr, add optimizer.clip_norm, set precision: bf16, or look for such values in the data",
@@ -127,7 +118,7 @@ void TrainingRun::skipped(std::int64_t step, double scale) {
 }
 
 void TrainingRun::diverged_in_forward(std::int64_t step, const Batch& batch) {
-  finish_save();
+  finish_save(step);
   // Nothing has been updated yet: the same passes again, on all ranks, looking at every result. They may update now;
   // the run is over.
   std::string mine;  // when, in digits of which the smallest is the earliest, and what
@@ -179,7 +170,7 @@ std::string TrainingRun::first_non_finite_state() const {
 }
 
 void TrainingRun::diverged_in_backward(std::int64_t step) {
-  finish_save();
+  finish_save(step);
   throw UserError(fmt::format(
       "a gradient is not a finite number at step {} (the loss still was): {}. {}. Lower optimizer.lr or add "
       "optimizer.clip_norm",
@@ -217,30 +208,26 @@ CheckpointMeta TrainingRun::meta(std::int64_t step) const {
   return m;
 }
 
-void TrainingRun::save(std::int64_t step) {
-  finish_save();
+void TrainingRun::save(std::int64_t step, bool beside) {
+  finish_save(step);
   last_operation_->enter(step, -1, "saving a checkpoint", RankState::saving);
   check_replicas(world_, *states_, step);
-  saved(save_checkpoint(world_, path_ / "checkpoints", states_of(*states_, parameters_), meta(step), services_.files,
-                        job_.checkpoint.keep),
-        step);
-  saved_at_ = Clock::now();
-}
-
-void TrainingRun::begin_save(std::int64_t step) {
-  finish_save();
-  last_operation_->enter(step, -1, "saving a checkpoint", RankState::saving);
-  check_replicas(world_, *states_, step);
-  saved_at_ = Clock::now();
+  const StateSource states = states_of(*states_, parameters_);
+  const std::filesystem::path folder = path_ / "checkpoints";
+  const int keep = job_.checkpoint.keep;
   background_step_ = step;
-  if (!background_save_.begin(path_ / "checkpoints", states_of(*states_, parameters_), meta(step),
-                              job_.checkpoint.keep))
-    save(step);
+  const bool begun = beside && background_save_.begin(folder, states, meta(step), keep);
+  if (!begun) saved(save_checkpoint(world_, folder, states, meta(step), services_.files, keep), step);
+  if (beside && !begun && !std::exchange(told_of_waiting_, true))
+    note(
+        "training waits while checkpoints are written: a copy of the states beside them would take more than half of "
+        "the memory that is free");
+  saved_at_ = Clock::now();
 }
 
-void TrainingRun::finish_save() {
+void TrainingRun::finish_save(std::int64_t step) {
   if (!background_save_.in_flight()) return;
-  last_operation_->enter(background_step_, -1, "waiting for a checkpoint to be written", RankState::saving);
+  last_operation_->enter(step, -1, "waiting for a checkpoint to be written", RankState::saving);
   if (const auto report = background_save_.finish()) saved(*report, background_step_);
 }
 
@@ -314,7 +301,7 @@ void TrainingRun::leave(const StopDecision& stop, std::int64_t step) {
   if (good)
     save(step);
   else if (writing && time_to_save(stop, 1))
-    finish_save();
+    finish_save(step);
   stopped_by_ = stop.kind;
   result_.reason = fmt::format("{}, at step {} of {}", reason_of(stop), step, length_.total_steps);
   if (!good)
@@ -359,7 +346,7 @@ void TrainingRun::train_steps() {
     if (last)
       save(step);
     else if (decision.save || checkpoint_due(step))
-      begin_save(step);
+      save(step, true);
   }
   result_.complete = true;
   result_.reason = "completed";
@@ -371,113 +358,6 @@ void TrainingRun::train_steps() {
         "or "
         "start afresh with --resume never",
         result_.first_step, length_.total_steps);
-}
-
-void TrainingRun::export_model() {
-  std::set<std::string> names;
-  for (const ModelState& state : compiler_->model(batch_sizes(samples_, job_.batch).front()).states)
-    names.insert(state.name);
-  const auto holder_of = [&](const std::string& name) {
-    const auto tied = programs_->tied().find(name);
-    return tied == programs_->tied().end() ? name : tied->second;
-  };
-  std::map<std::string, Tensor> whole;  // on rank 0: of states that are cut
-  for (const std::string& name : names)
-    if (const std::string holder = holder_of(name); programs_->is_cut(holder) && !whole.count(holder))
-      whole[holder] = gather_state(world_, *states_, holder);
-  on_rank_0(world_, "writing the trained model", [&] {
-    const auto read = [&](const std::string& name) -> onnx::TrainedValue {
-      const std::string holder = holder_of(name);
-      const TensorType& type = states_->at(holder).shard.whole;
-      return {type.dtype, type.shape, [&, holder](std::int64_t offset, std::span<std::byte> to) {
-                const auto gathered = whole.find(holder);
-                if (gathered == whole.end()) return states_->read_bytes(holder, offset, to);
-                std::copy_n(gathered->second.data() + offset, to.size(), to.data());
-              }};
-    };
-    onnx::export_model(*model_file_, names, read, folder_->model());
-    return std::vector<std::byte>{};
-  });
-}
-
-void TrainingRun::finish() {
-  if (result_.complete) {
-    if (const StopDecision stop =
-            evaluate(result_.steps)) {  // the last step is saved: the same command makes up for it
-      result_.complete = false;
-      stopped_by_ = stop.kind;
-      result_.reason = fmt::format("{}, in the evaluation after the last step", reason_of(stop));
-    }
-  }
-  if (result_.complete) export_model();
-  if (options_.trace) {
-    const auto packed = gather_bytes(world_, tracer_.pack(), "collecting the trace");
-    on_rank_0(world_, "writing the trace", [&] {
-      std::vector<std::vector<TraceEvent>> ranks;
-      for (const auto& bytes : packed) ranks.push_back(Tracer::unpack(bytes));
-      write_whole_file(services_.files, folder_->trace(), Tracer::chrome_json(ranks));
-      return std::vector<std::byte>{};
-    });
-  }
-  result_.median_step_seconds = median(step_seconds_);
-  if (!communication_seconds_.empty()) {
-    result_.communication_seconds = median(communication_seconds_);
-    result_.exposed_seconds = median(exposed_seconds_);
-  }
-  if (result_.median_step_seconds > 0)
-    result_.samples_per_second = static_cast<double>(job_.batch) / result_.median_step_seconds;
-  if (reporter_) reporter_->finish();
-}
-
-TrainResult TrainingRun::run() {
-  try {
-    agree_on_job();
-    open_folder();
-    load_model();
-    open_data();
-    agree_on_files();
-    load();
-    compile();
-    restore();
-    begin();
-    train_steps();
-    finish();
-  } catch (const std::exception& error) {
-    record_failure(error);
-    throw;
-  }
-  const ExitReason reason = result_.complete                ? ExitReason::completed
-                            : stopped_by_ == StopKind::time ? ExitReason::stopped_time
-                                                            : ExitReason::stopped_signal;
-  last_operation_->finish(result_.complete ? RankState::completed : RankState::stopped, reason, result_.reason);
-  if (speaks()) write_exit_json(path_ / "exit.json", {reason, -1, result_.steps, "", result_.reason});
-  return result_;
-}
-
-void TrainingRun::record_failure(const std::exception& error) noexcept {
-  if (!last_operation_) return;
-  ExitReason reason = ExitReason::internal_error;
-  if (services_.mpi != nullptr && services_.mpi->broken())
-    reason = ExitReason::lost_peer;
-  else if (dynamic_cast<const UserError*>(&error) != nullptr)
-    reason = ExitReason::user_error;
-  else if (dynamic_cast<const SystemError*>(&error) != nullptr)
-    reason = ExitReason::system_error;
-  last_operation_->finish(RankState::failed, reason, error.what());
-  try {
-    // Any rank may be the only one that still can. Of ranks on other hosts it knows what their records show.
-    ComposeOptions known;
-    const auto told = services_.signals != nullptr ? services_.signals->since_terminate() : std::nullopt;
-    if (reason == ExitReason::lost_peer && told && *told > TerminationWatch::Patience{}.marks)
-      known.missing_ranks = untold_elsewhere(path_);
-    if (const auto report = compose_exit_report(path_, known)) write_exit_json(path_ / "exit.json", *report);
-  } catch (const std::exception&) {
-    // The rank records stay, and the next start reads them.
-  }
-}
-
-TrainResult train(const JobSpec& job, const TrainOptions& options, const TrainServices& services) {
-  return TrainingRun(job, options, services).run();
 }
 
 }  // namespace weft

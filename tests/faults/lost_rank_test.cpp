@@ -12,6 +12,7 @@
 namespace weft::testing {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 constexpr std::int64_t kSteps = 400;
@@ -20,6 +21,12 @@ class LostRank : public TrainingCase {
  protected:
   static std::vector<std::string> job(const std::string& name) {
     return {"--set", "name=" + name, "--set", fmt::format("steps={}", kSteps), "--set", "checkpoint.every=10 steps"};
+  }
+  /// A kill left a checkpoint half-written.
+  bool was_saving(const std::string& name) const {
+    for (const auto& entry : std::filesystem::directory_iterator(run_folder(name) / "checkpoints"))
+      if (entry.path().extension() == ".partial") return true;
+    return false;
   }
   void expect_nothing_lost(const std::string& name, const std::string& whole) const {
     const std::vector<std::int64_t> before = sound_checkpoints(name);
@@ -48,17 +55,19 @@ int kills() {
 TEST_F(LostRank, KilledAtARandomStepEndsTheJobSaysSoAndResumesBitForBit) {
   ASSERT_EQ(run(train(2, job("whole"))).code, 0);
   std::mt19937 random(11);
-  int passed = 0;
+  int passed = 0, saving = 0;
   for (int k = 0; k < kills(); ++k) {
     const std::string name = fmt::format("killed-{}", k);
     const int failures_before = failures();
     const int victim = static_cast<int>(random() % 2);
-    const auto from = static_cast<std::int64_t>(15 + random() % (kSteps - 100));
+    const auto from = static_cast<std::int64_t>(25 + random() % (kSteps - 100));
     Process process(train(2, job(name)), folder());
     const LastOperation at = wait_for_step(name, victim, from, process);
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 10000));  // anywhere in a step or a save
     ASSERT_EQ(::kill(at.pid, SIGKILL), 0);
     const Ended ended = process.wait(kLimit);
     EXPECT_FALSE(ended.timed_out) << ended.str();
+    saving += was_saving(name) ? 1 : 0;
     EXPECT_NE(ended.code, 0) << ended.str();
     EXPECT_TRUE(process.gone_within(kAtOnce)) << "ranks were left behind";
 
@@ -78,8 +87,10 @@ TEST_F(LostRank, KilledAtARandomStepEndsTheJobSaysSoAndResumesBitForBit) {
     EXPECT_GE(record->step, from);
     expect_nothing_lost(name, "whole");
     if (failures() == failures_before) ++passed;
-    std::printf("kill -9 of rank %d at step %ld in '%s': ended everywhere in %.1f s, resumed bit for bit: %d of %d\n",
-                victim, record->step, record->operation.c_str(), ended.seconds, passed, k + 1);
+    std::printf(
+        "kill -9 of rank %d at step %ld in '%s': ended everywhere in %.1f s, resumed bit for bit: %d of %d; %d left "
+        "a checkpoint half-written\n",
+        victim, record->step, record->operation.c_str(), ended.seconds, passed, k + 1, saving);
     std::fflush(stdout);
     std::filesystem::remove_all(run_folder(name));
   }
@@ -98,7 +109,8 @@ TEST_F(LostRank, KilledWhileACheckpointIsWrittenLeavesTheOneBefore) {
   ASSERT_EQ(::kill(at.pid, SIGKILL), 0);
   process.wait(kLimit);
   ASSERT_TRUE(process.gone_within(kAtOnce));
-  EXPECT_EQ(exit_report("run").value_or(ExitReport{}).operation, "saving a checkpoint");
+  EXPECT_THAT(exit_report("run").value_or(ExitReport{}).operation,
+              AnyOf("saving a checkpoint", "waiting for a checkpoint to be written"));
   EXPECT_GE(sound_checkpoints("run").front(), at.step - 1);
   const Ended ended = run(train(2, every_step("run")));
   ASSERT_EQ(ended.code, 0) << ended.str();

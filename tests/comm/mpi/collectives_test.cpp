@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <span>
 
@@ -207,6 +208,26 @@ TEST(SendAndReceive, ArriveInTheOrderSent) {
     ASSERT_EQ(got_first, whole_numbers<float>(count, previous));
     ASSERT_EQ(got_second, whole_numbers<float>(count, previous + 50));
   }
+}
+
+// More than an int counts, and more than one MPI message holds. Takes 2 GiB a rank: WEFT_LARGE=1 asks for it.
+TEST(LargeCounts, BeyondTwoToTheThirtyFirstWork) {
+  if (std::getenv("WEFT_LARGE") == nullptr) GTEST_SKIP() << "takes 2 GiB a rank: set WEFT_LARGE=1";
+  constexpr std::int64_t kCount = (std::int64_t{1} << 31) + 1;
+  std::vector<std::uint8_t> values(static_cast<std::size_t>(kCount));
+  const auto drawn = [](std::int64_t i, int rank) { return static_cast<std::uint8_t>((i % 251) * (rank + 3)); };
+  for (std::int64_t i = 0; i < kCount; ++i) values[static_cast<std::size_t>(i)] = drawn(i, world().rank());
+  world().start_all_reduce(bytes(values), bytes(values), kCount, DType::u8, ReduceKind::sum, label("large"))->wait();
+  const auto sum = [&](std::int64_t i) {
+    std::uint8_t total = 0;
+    for (int r = 0; r < world().size(); ++r) total = static_cast<std::uint8_t>(total + drawn(i, r));
+    return total;
+  };
+  for (std::int64_t i = 0; i < kCount; ++i) ASSERT_EQ(values[static_cast<std::size_t>(i)], sum(i)) << i;
+
+  if (world().rank() != 0) std::fill(values.begin(), values.end(), std::uint8_t{0});
+  world().start_broadcast(bytes(values), kCount, 0, label("large"))->wait();
+  for (std::int64_t i = 0; i < kCount; ++i) ASSERT_EQ(values[static_cast<std::size_t>(i)], sum(i)) << i;
 }
 
 }  // namespace

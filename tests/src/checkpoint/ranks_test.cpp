@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "comm/agreement.hpp"
+#include "src/checkpoint/async_save.hpp"
 #include "src/checkpoint/commit_record.hpp"
 #include "src/checkpoint/replicas.hpp"
 #include "tests/comm/mpi/world.hpp"
@@ -88,6 +89,46 @@ TEST_F(RanksThatLoad, AllWhatOneSaved) {
   ASSERT_EQ(rejected.size(), 1u);
   EXPECT_EQ(rejected[0].path, folder / "step-50.h5");
   expect_restores(load_checkpoint(world(), files, folder / "step-40.h5"));
+}
+
+/// A state of 12 MB that lies over the world's ranks, and beside it one that all hold.
+class RanksWithParts : public Ranks {
+ protected:
+  void add(StateTable& table, int dimension, bool zeros) const {
+    const Mesh mesh{{{"tensor", world().size()}}};
+    const TensorType type{value.dtype(), value.shape()};
+    const AxisPlacement cut{AxisPlacement::Kind::split, dimension, split_evenly(type.shape[dimension], world().size()),
+                            1};
+    table.add("w", zeros ? InitialValue::zeros(type.dtype, type.shape) : InitialValue(value), StateScope::lasting,
+              shard_of(type, {{cut}}, mesh, world().rank()));
+    table.add("b", zeros ? InitialValue::zeros(DType::f32, {7}) : InitialValue(pattern(DType::f32, {7}, 2)));
+  }
+  const Tensor value = pattern(DType::f32, {3000, 1001}, 1);
+};
+
+TEST_F(RanksWithParts, SaveTheSameFileAsOneRankAndLoadItCutOtherwise) {
+  HostDevice device;
+  StateTable columns(device), rows(device), expected(device), whole(device);
+  add(columns, 1, false);
+  add(rows, 0, true);
+  add(expected, 0, false);
+  const SaveReport waiting = save_checkpoint(world(), folder, states_of(columns, {"w"}), sample_meta(40), files, 3);
+  AsyncSave background(world(), files, [] { return std::int64_t{1} << 40; });
+  ASSERT_TRUE(background.begin(folder / "background", states_of(columns, {"w"}), sample_meta(40), 3));
+  columns.write_part("w", Tensor(value.dtype(), value.shape()));
+  ASSERT_TRUE(background.finish().has_value());
+  if (world().rank() == 0) {
+    whole.add("w", value);
+    whole.add("b", pattern(DType::f32, {7}, 2));
+    const auto alone = make_single_communicator();
+    const SaveReport one =
+        save_checkpoint(*alone, folder / "alone", states_of(whole, {"w"}), sample_meta(40), files, 3);
+    EXPECT_TRUE(read_bytes(one.path) == read_bytes(waiting.path));
+    EXPECT_TRUE(read_bytes(one.path) == read_bytes(folder / "background" / "step-40.h5"));
+  }
+  barrier(world(), "saved");
+  restore(world(), files, rows, load_checkpoint(world(), files, waiting.path));
+  EXPECT_EQ(rows.hash(), expected.hash());
 }
 
 TEST_F(Ranks, AFolderWithoutCheckpointsHasNoneOnAnyRank) {

@@ -119,6 +119,24 @@ TEST_F(MeshPlans, CutEveryStateOfEveryPass) {
   EXPECT_EQ(dimensions.at("step"), StateCut::kWhole);
 }
 
+TEST_F(MeshPlans, OfEachZeroStageCutMoreStatesAlongTheSamples) {
+  job_.parallel.tensor = 1;
+  const auto cut_along_data = [&](int stage) {
+    job_.parallel.zero = stage;
+    std::set<std::string> states;
+    for (const StateCut& cut : resolved(2).cuts)
+      if (cut.axis == "data" && cut.dimension != StateCut::kWhole) states.insert(cut.state);
+    return states;
+  };
+  EXPECT_THAT(cut_along_data(0), IsEmpty());
+  const std::set<std::string> optimiser = cut_along_data(1), sums = cut_along_data(2), all = cut_along_data(3);
+  EXPECT_TRUE(optimiser.count("optimizer/momentum/fc1.weight"));
+  EXPECT_FALSE(optimiser.count("accumulate/fc1.weight"));
+  EXPECT_TRUE(sums.count("accumulate/fc1.weight"));
+  EXPECT_FALSE(sums.count("fc1.weight"));
+  EXPECT_TRUE(all.count("fc1.weight"));
+}
+
 TEST_F(MeshPlans, FollowTheHints) {
   job_.parallel.split = {{"fc1.weight", 1, 1}, {"fc2.*", SplitHint::kWhole, 1}};
   std::map<std::string, int> dimensions;
