@@ -159,9 +159,9 @@ TEST(MeshExecution, Gpt2WithStatesInPartsTrainsAsOnOneRank) {
 /// gradients would be summed in another order.
 TEST(MeshExecution, StatesInPartsChangeNoBit) {
   const Mesh mesh = mesh_of(4, 1);
-  for (const NetworkStep& step : {network_step("mlp", {{"hidden", "16,13"}, {"inputs", "9"}, {"classes", "5"}}, 6,
-                                               Shape{}, 5, true, "adamw", 0),
-                                  tiny_gpt2_step(true, "sgd", 0)}) {
+  for (const NetworkStep& step :
+       {network_step("mlp", {{"hidden", "16,13"}, {"inputs", "9"}, {"classes", "5"}}, 6, Shape{}, 5, true, "adamw", 0),
+        tiny_gpt2_step(true, "sgd", 0)}) {
     RankOfMesh plain(step, mesh, {});
     std::vector<std::unique_ptr<RankOfMesh>> stages;
     for (const int stage : {1, 2, 3})
