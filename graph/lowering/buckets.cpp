@@ -186,6 +186,42 @@ class Bucketing {
   std::set<int> kept_, moved_;
 };
 
+/// A bucket starts when its last member can, and before those that depend on any member.
+std::vector<std::vector<NodeId>> in_order_of_starts(const Graph& graph, std::vector<std::vector<NodeId>> buckets,
+                                                    const std::vector<int>& before) {
+  using Place = std::tuple<NodeId, int, NodeId>;  // when it starts; of equal ones, what others depend on is first
+  std::map<NodeId, std::size_t> bucket_of;
+  std::vector<Place> places;
+  for (const std::vector<NodeId>& bucket : buckets) {
+    int level = 0;
+    for (const NodeId n : bucket) {
+      bucket_of[n] = places.size();
+      level = std::max(level, before[static_cast<std::size_t>(n)]);
+    }
+    places.emplace_back(bucket.back(), level, bucket.back());
+  }
+  for (bool changed = true; changed;) {
+    changed = false;
+    std::vector<NodeId> latest(graph.values().size(), kNone);
+    for (NodeId n = 0; n < static_cast<NodeId>(graph.nodes().size()); ++n) {
+      NodeId start = kNone;
+      for (const ValueId v : graph.node(n).inputs) start = std::max(start, latest[static_cast<std::size_t>(v)]);
+      if (const auto bucket = bucket_of.find(n); bucket != bucket_of.end()) {
+        NodeId& own = std::get<0>(places[bucket->second]);
+        changed = changed || start > own;
+        start = own = std::max(start, own);
+      }
+      for (const ValueId v : graph.node(n).outputs) latest[static_cast<std::size_t>(v)] = start;
+    }
+  }
+  std::vector<std::pair<Place, std::size_t>> order;
+  for (std::size_t i = 0; i < places.size(); ++i) order.emplace_back(places[i], i);
+  std::sort(order.begin(), order.end());
+  std::vector<std::vector<NodeId>> result;
+  for (const auto& [place, i] : order) result.push_back(std::move(buckets[i]));
+  return result;
+}
+
 }  // namespace
 
 std::vector<std::vector<NodeId>> plan_buckets(const Graph& graph, std::int64_t bucket_bytes) {
@@ -217,9 +253,7 @@ std::vector<std::vector<NodeId>> plan_buckets(const Graph& graph, std::int64_t b
   }
   for (auto& [key, bucket] : open)
     if (!bucket.members.empty()) buckets.push_back(std::move(bucket.members));
-  // A bucket starts when its last member can.
-  std::sort(buckets.begin(), buckets.end(), [](const auto& a, const auto& b) { return a.back() < b.back(); });
-  return buckets;
+  return in_order_of_starts(graph, std::move(buckets), before);
 }
 
 LoweredGraph bucket_collectives(LoweredGraph graph, const std::vector<std::vector<NodeId>>& buckets,

@@ -46,12 +46,16 @@ void merge_equal(StepIr& s, const PassContext& c) {
 }
 
 void take_share(StepIr& s, const PassContext& c) {
-  if (c.options.mesh) s.graph = partition(s.graph, *c.options.mesh, c.options.rank, c.options.cuts);
+  if (!c.options.mesh) return;
+  s.even = parameters_are_even(s.graph, *c.options.mesh, c.options.cuts);
+  s.graph = partition(s.graph, *c.options.mesh, c.options.rank, c.options.cuts);
 }
 
 void gather_again(StepIr& s, const PassContext&) { s.graph = regather(s.graph); }
 
-void pack_small(StepIr& s, const PassContext& c) { s.graph = pack_exchanges(s.graph, c.options.bucket_bytes); }
+void pack_small(StepIr& s, const PassContext& c) {
+  if (s.even) s.graph = pack_exchanges(s.graph, c.options.bucket_bytes);
+}
 
 /// What of it the device does not take is decomposed. It is found where the forward graph is made
 /// (graph/ir/passes/attention.hpp), which this pass's switch is for too.

@@ -25,6 +25,7 @@ enum class Form : std::uint8_t { graph, units, tensors, schedule, program };
 struct StepIr {
   Form form = Form::graph;
   Graph graph;
+  bool even = true;                          ///< no axis of parameters leaves ranks parts of different extents
   Graph once;                                ///< the graph before anything was computed twice
   std::vector<std::vector<NodeId>> alone;    ///< nodes that are a kernel of their own, whatever else is fused
   std::vector<std::vector<NodeId>> buckets;  ///< of collectives

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "graph/ir/builder.hpp"
+#include "graph/partition/partition.hpp"
 
 namespace weft {
 namespace {
@@ -63,9 +64,10 @@ class Packing {
       const Node& node = graph_.node(n);
       const bool scatters = node.op == Op::reduce_scatter && node.attributes.text("kind") == "sum";
       if (!scatters && node.op != Op::all_gather) continue;
+      if (node.attributes.texts("axes") != std::vector<std::string>{kSamplesAxis}) continue;
       const TensorType& whole = graph_.type(scatters ? node.inputs[0] : node.outputs[0]);
       const std::int64_t bytes = whole.shape.elements() * static_cast<std::int64_t>(size_of(whole.dtype));
-      if (bytes == 0 || bytes > std::min(kSmallExchangeBytes, bucket_bytes)) continue;
+      if (bytes > std::min(kSmallExchangeBytes, bucket_bytes)) continue;
       Pack& pack = open[{node.op, node.attributes.texts("axes"), node.attributes.integer("size"), whole.dtype,
                          before[place(n)]}];
       if (pack.bytes + bytes > bucket_bytes) found.push_back(std::exchange(pack, {}));

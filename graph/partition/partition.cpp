@@ -196,6 +196,11 @@ std::map<std::string, Placement> state_placements(const Graph& step, const Mesh&
   return result;
 }
 
+bool parameters_are_even(const Graph& step, const Mesh& mesh, const StateCutList& cuts) {
+  return std::none_of(mesh.axes.begin(), mesh.axes.end(), cuts_parameters) ||
+         all_even(state_placements(step, mesh, cuts), mesh);
+}
+
 StateCutList settled_cuts(const Mesh& mesh, const std::map<std::string, Placement>& placements) {
   StateCutList result;
   for (const auto& [state, placement] : placements)

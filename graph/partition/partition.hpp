@@ -40,6 +40,9 @@ Graph partition(const Graph& step, const Mesh& mesh, int rank, const StateCutLis
 /// own.
 std::map<std::string, Placement> state_placements(const Graph& step, const Mesh& mesh, const StateCutList& cuts);
 
+/// Whether the axes other than "data" leave every rank states of the same extents.
+bool parameters_are_even(const Graph& step, const Mesh& mesh, const StateCutList& cuts);
+
 /// The same as a list that leaves nothing open: other graphs that share the states (evaluation, passes of other sizes)
 /// cut them alike with it.
 StateCutList settled_cuts(const Mesh& mesh, const std::map<std::string, Placement>& placements);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "graph/ir/builder.hpp"
+#include "graph/partition/partition.hpp"
 
 namespace weft {
 namespace {
@@ -42,7 +43,7 @@ class Forms {
       const auto is_fixed = [&](ValueId v) { return fixed[index(v)] != 0; };
       const bool all_fixed = std::all_of(node.inputs.begin(), node.inputs.end(), is_fixed);
       const ValueId result = node.outputs[0];
-      if (node.op == Op::all_gather) {
+      if (node.op == Op::all_gather && node.attributes.texts("axes") == std::vector<std::string>{kSamplesAxis}) {
         if (all_fixed) of_[index(result)] = n;
         if (all_fixed) gathers_.push_back(n);
       } else if (changes_form_only(node.op) || node.op == Op::constant || node.op == Op::broadcast) {

@@ -32,6 +32,19 @@ TEST(Buckets, ACollectiveThatAnotherDependsOnTravelsAlone) {
   EXPECT_EQ(plan_buckets(b.graph(), 1 << 20), (std::vector<std::vector<NodeId>>{{id_first}, {id_apart, id_last}}));
 }
 
+TEST(Buckets, GradientsOnWhichOnlyANormDependsShareABucketThatStartsBeforeIt) {
+  GraphBuilder b;
+  const ValueId x = b.input("x", InputRole::feed, {DType::f32, {32}});
+  const ValueId first = all_reduced(b, x);
+  const ValueId norm = all_reduced(b, b.reduce_all(Op::reduce_sum, first));
+  const ValueId second = all_reduced(b, b.unary(Op::exp, x));  // after the norm of the first in the graph
+  const ValueId clipped = all_reduced(b, b.reduce_all(Op::reduce_sum, b.mul(second, b.broadcast_to(norm, {32}))));
+  b.output("clipped", OutputRole::fetch, clipped);
+  const auto id = [&](ValueId v) { return b.graph().value(v).producer; };
+  EXPECT_EQ(plan_buckets(b.graph(), 1 << 20),
+            (std::vector<std::vector<NodeId>>{{id(first), id(second)}, {id(norm)}, {id(clipped)}}));
+}
+
 TEST(Buckets, ABucketHoldsAtMostItsBytesAndALargerMemberStaysAlone) {
   GraphBuilder b;
   std::vector<NodeId> ids;

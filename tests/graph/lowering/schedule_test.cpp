@@ -119,6 +119,48 @@ TEST(Schedule, BucketsAreWaitedForWhenFourOthersHaveStartedOrAtTheEnd) {
   EXPECT_GT(waits.back(), starts.back());
 }
 
+TEST(Schedule, GathersOfStatesStartAheadButFewLiveAtOnce) {
+  Builder b;
+  int x = b.tensor(10, BufferKind::feed);
+  std::vector<int> gathers, uses;
+  for (int l = 0; l < 10; ++l) {
+    const int part = b.tensor(500, BufferKind::state, "w" + std::to_string(l)), whole = b.tensor(1000);
+    gathers.push_back(b.unit({part}, {whole}, UnitKind::collective));
+    b.graph.unit(gathers.back()).collective.kind = CollectiveKind::all_gather;
+    const int y = b.tensor(10);
+    uses.push_back(b.unit({x, whole}, {y}));
+    x = y;
+  }
+  b.graph.fetches = {{"y", x}};
+  const std::vector<Step> steps = schedule(b.graph);
+  verify_schedule(b.graph, steps);
+  EXPECT_LE(peak_bytes(b.graph, steps), 3 * 4032 + 2 * 64) << "one in use and two on their way";
+  for (std::size_t l = 2; l < uses.size(); ++l)
+    EXPECT_LT(position(steps, Step::Kind::run, gathers[l]), position(steps, Step::Kind::run, uses[l - 2]) + 2);
+}
+
+TEST(Schedule, WhatIsScatteredDoesNotWaitForItsReaders) {
+  Builder b;
+  int x = b.tensor(10, BufferKind::feed);
+  std::vector<int> parts;
+  for (int l = 0; l < 10; ++l) {
+    const int gradient = b.tensor(1000), part = b.tensor(10), y = b.tensor(10);
+    b.unit({x}, {gradient});
+    b.unit({gradient}, {part}, UnitKind::collective);
+    b.graph.units.back().collective.kind = CollectiveKind::reduce_scatter;
+    parts.push_back(part);
+    b.unit({x}, {y});
+    x = y;
+  }
+  parts.push_back(x);
+  const int norm = b.tensor(1);
+  b.unit(parts, {norm});
+  b.graph.fetches = {{"norm", norm}};
+  const std::vector<Step> steps = schedule(b.graph);
+  verify_schedule(b.graph, steps);
+  EXPECT_LE(peak_bytes(b.graph, steps), 3 * 4032 + 12 * 64);
+}
+
 TEST(Schedule, AKernelThatAnotherCollectiveNeedsDoesNotWaitForTheEnd) {
   Builder b;
   const int x = b.tensor(10, BufferKind::feed), a = b.tensor(10), c = b.tensor(10);

@@ -37,7 +37,8 @@ Tensor part_of(Tensor whole, const Placement& placement, const std::vector<int>&
 }
 
 Graph exchanged_graph(const Graph& step, const Mesh& mesh, int rank, const StateCutList& cuts) {
-  return pack_exchanges(regather(partition(step, mesh, rank, cuts)), kMostPackedBytes);
+  const Graph gathered = regather(partition(step, mesh, rank, cuts));
+  return parameters_are_even(step, mesh, cuts) ? pack_exchanges(gathered, kMostPackedBytes) : gathered;
 }
 
 std::vector<Table> run_mesh(const Graph& step, const Mesh& mesh, const StateCutList& cuts, const Table& inputs,
