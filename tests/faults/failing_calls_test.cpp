@@ -56,8 +56,7 @@ class FailingCalls : public TrainingCase {
     EXPECT_THAT(said, HasSubstr("/checkpoints/"));
     EXPECT_THAT(said, HasSubstr(std::strerror(cause)));
     std::smatch step;
-    EXPECT_TRUE(std::regex_search(said, step, std::regex("saving the checkpoint of step ([0-9]+)")))
-        << ended.str();
+    EXPECT_TRUE(std::regex_search(said, step, std::regex("saving the checkpoint of step ([0-9]+)"))) << ended.str();
     // Earlier ones are there; the one that failed is too only where nothing but its name was still to be flushed.
     const std::int64_t lost = step.empty() ? 0 : std::stol(step[1]);
     const auto sound = sound_checkpoints("run");
