@@ -6,6 +6,8 @@
 #include <sys/prctl.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <future>
 
 #include "weft/error.hpp"
@@ -20,6 +22,7 @@ constexpr milliseconds kGrace{5000};
 // A thread that polls and finds so much time gone was stopped, or had no core.
 constexpr milliseconds kPause{500};
 constexpr milliseconds kBetweenListening{2};
+constexpr milliseconds kBetweenBeats{1000};
 // A waiter that wants to poll itself gives the thread so long to stand back.
 constexpr std::chrono::microseconds kStandBack{50};
 
@@ -165,10 +168,12 @@ void CommThread::run() {
   Clock::time_point last_progress = Clock::now();
   while (await_work()) {
     bool progress = false;
-    {
-      const std::lock_guard engine(engine_);
+    if (const std::unique_lock engine(engine_, std::try_to_lock); engine) {
       run_calls();
       progress = advance();
+    } else {
+      std::this_thread::yield();
+      continue;
     }
     if (progress) {
       last_progress = Clock::now();
@@ -182,8 +187,18 @@ void CommThread::run() {
 // False when it is time to stop.
 bool CommThread::await_work() {
   std::unique_lock lock(mutex_);
-  wake_.wait(lock,
-             [this] { return stop_ || !calls_.empty() || (!driven_ && (!submitted_.empty() || !active_.empty())); });
+  const auto work = [this] {
+    return stop_ || !calls_.empty() || (!driven_ && (!submitted_.empty() || !active_.empty()));
+  };
+  // Beside this a waiter may be stuck inside the MPI library, where nobody else could end its wait.
+  for (milliseconds silence{0}; !work();) {
+    const std::uint64_t beat = beat_;
+    if (wake_.wait_for(lock, kBetweenBeats) != std::cv_status::timeout) continue;
+    silence = driven_ && beat_ == beat ? silence + kBetweenBeats : milliseconds{0};
+    if (silence < timeout() + kGrace) continue;
+    std::fputs("weft: the MPI library does not come back from a call\n", stderr);
+    std::_Exit(static_cast<int>(ExitCode::system));
+  }
   return !stop_ || !calls_.empty();
 }
 
@@ -200,6 +215,7 @@ void CommThread::run_calls() {
 
 // Everything that can be done without waiting. Whether anything moved.
 bool CommThread::advance() {
+  ++beat_;
   allow_for_pauses();
   {
     const std::lock_guard lock(mutex_);
@@ -336,7 +352,7 @@ void CommThread::fail_all(const std::shared_ptr<Operation>& culprit, std::except
     submitted_.clear();
   }
   abandoned_.insert(abandoned_.end(), abandoned.begin(), abandoned.end());
-  if (culprit && notices_) notices_->tell(broken_by_);
+  if (culprit && notices_ && !quiet_) notices_->tell(broken_by_);
   for (const auto& operation : abandoned)
     finish(*operation, operation == culprit ? error
                                             : std::make_exception_ptr(SystemError(fmt::format(

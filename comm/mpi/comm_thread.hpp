@@ -80,6 +80,8 @@ class CommThread {
   /// From work of `call`: from now on failures are told to, and heard from, other ranks.
   void use_notices(std::unique_ptr<FailureNotices> notices) { notices_ = std::move(notices); }
   FailureNotices* notices() { return notices_.get(); }
+  /// From now on failures are not told to others.
+  void keep_quiet() { quiet_ = true; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -103,7 +105,8 @@ class CommThread {
 
   const ProgressPolicy policy_;
   std::atomic<std::int64_t> timeout_ms_;
-  std::atomic<bool> broken_{false};
+  std::atomic<bool> broken_{false}, quiet_{false};
+  std::atomic<std::uint64_t> beat_{0};  ///< counts while somebody polls
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;      ///< the thread sleeps here

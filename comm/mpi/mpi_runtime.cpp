@@ -133,6 +133,8 @@ void MpiRuntime::set_flight_log(std::shared_ptr<FlightLog> log, std::function<st
   thread_->set_flight_log(std::move(log), std::move(compare));
 }
 
+void MpiRuntime::keep_quiet() { thread_->keep_quiet(); }
+
 bool MpiRuntime::broken() const { return thread_->broken(); }
 
 void MpiRuntime::abort_job(int code) noexcept {

@@ -57,6 +57,10 @@ class MpiRuntime {
   /// as above.
   void set_flight_log(std::shared_ptr<FlightLog> log, std::function<std::string()> compare);
 
+  /// From now on an operation that fails or is late is not told to the other ranks: this rank has something better to
+  /// say.
+  void keep_quiet();
+
   /// Ends this process and, as far as the launcher can, all ranks of the job, with this exit code. Never hangs.
   [[noreturn]] void abort_job(int code) noexcept;
 

@@ -27,6 +27,7 @@ bool all_failed_alike(MpiRuntime& runtime, Communicator& failures, const Failure
   if (runtime.broken()) return false;
   try {
     runtime.set_timeout(kAgreementLimit);
+    runtime.keep_quiet();
     const std::uint64_t hash = hash64(std::as_bytes(std::span(mine.message.data(), mine.message.size())));
     std::array<std::uint64_t, 2> ends{hash, ~hash};  // the largest hash, and the complement of the smallest
     auto* data = reinterpret_cast<std::byte*>(ends.data());

@@ -30,6 +30,7 @@ check() {
   for tool in ip tc unshare nsenter mpirun taskset; do
     PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null || lacking "there is no $tool (Debian: iproute2 util-linux openmpi-bin)"
   done
+  # shellcheck disable=SC2016
   message=$(unshare --mount --net --uts --ipc --pid --fork --mount-proc --kill-child bash -c \
     'PATH=$PATH:/usr/sbin:/sbin; ip link add eth0 type veth peer name eth1 && mount -t tmpfs none /dev/shm &&
      tc qdisc add dev eth0 root tbf rate 1gbit burst 256kb latency 50ms' 2>&1) ||
@@ -117,6 +118,7 @@ first() {
   within "the second node" test -e "$state/ready"
   shape n1
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+  # shellcheck disable=SC2054
   local -r options=(--bind-to none --oversubscribe --quiet -H n1:1,n2:1 -n 2 --mca plm_rsh_agent "$state/agent"
     --mca btl tcp,self --mca pml ob1 --mca btl_tcp_if_include 10.79.0.0/24 --mca oob_tcp_if_include 10.79.0.0/24)
   taskset -c "${cores%%;*}" mpirun "${options[@]}" "$@"
