@@ -70,7 +70,7 @@ PipelineExecutor::PipelineExecutor(const Pipeline& pipeline, int coordinate, std
     executors_[segment] =
         std::make_unique<Executor>(std::move(programs.at(segment)), device, states, cache, arena, &groups, names);
   for (const PipelineAction& action : script_.actions)
-    if (action.updates) last_ = executors_.at(action.segment).get();
+    if (action.segment != PipelineAction::kNone) last_ = executors_.at(action.segment).get();
 }
 
 PipelineExecutor::Memory PipelineExecutor::slot(int buffer, int number) const {
@@ -151,7 +151,7 @@ bool PipelineExecutor::run(std::int64_t step, const BindFeeds& bind, bool guarde
 }
 
 Tensor PipelineExecutor::fetch(const std::string& name) const {
-  check_internal(last_ != nullptr, "a pipeline without an update has no fetches");
+  check_internal(last_ != nullptr, "a pipeline that runs nothing has no fetches");
   return last_->fetch(name);
 }
 
