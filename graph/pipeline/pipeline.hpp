@@ -58,6 +58,7 @@ struct Transfer {
   int peer = 0;     ///< coordinate along the axis
   int buffer = -1;  ///< -1: the state called `name`
   int slot = 0;
+  int number = 0;  ///< among all messages of a step, equal on both ends
 };
 
 /// What a rank does next. Receives and sends are indices into its script's lists.

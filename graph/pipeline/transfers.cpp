@@ -182,7 +182,7 @@ class Scripts {
     const int rank = sent ? m.from : m.to;
     const int buffer = buffer_.at({rank, m.crossing});
     const PipelineBuffer& b = scripts_[static_cast<std::size_t>(rank)].buffers[static_cast<std::size_t>(buffer)];
-    return {b.name, sent ? m.to : m.from, buffer, m.micro_batch % b.slots};
+    return {b.name, sent ? m.to : m.from, buffer, m.micro_batch % b.slots, static_cast<int>(&m - messages_.data())};
   }
 
   void add_messages() {
@@ -219,15 +219,16 @@ class Scripts {
   /// Sent after the last run, which made the value and sends nothing else, and received when none here reads the old
   /// one.
   void add_copies(const std::vector<StateCopy>& copies) {
+    auto number = static_cast<int>(messages_.size());
     for (const StateCopy& copy : copies) {
       RankScript &from = scripts_[static_cast<std::size_t>(copy.from)],
                  &to = scripts_[static_cast<std::size_t>(copy.to)];
       PipelineAction& last = *(from.actions.end() - 2);
       if (last.sends_to == 0) last.sends_from = static_cast<int>(from.sends.size());
-      from.sends.push_back({copy.state, copy.to, -1, 0});
+      from.sends.push_back({copy.state, copy.to, -1, 0, number});
       last.sends_to = static_cast<int>(from.sends.size());
       to.actions.back().needs.push_back(static_cast<int>(to.receives.size()));
-      to.receives.push_back({copy.state, copy.from, -1, 0});
+      to.receives.push_back({copy.state, copy.from, -1, 0, number++});
       posted_before_[static_cast<std::size_t>(copy.to)].push_back(static_cast<int>(to.actions.size()) - 1);
     }
   }

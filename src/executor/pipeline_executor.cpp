@@ -130,7 +130,7 @@ bool PipelineExecutor::run(std::int64_t step, const BindFeeds& bind, bool guarde
     for (; posted < static_cast<std::size_t>(action.posted); ++posted) {
       const Transfer& t = script_.receives[posted];
       const Memory to = memory_of(t);
-      receives_[posted] = group_->start_receive(to.data, to.bytes, t.peer, {t.name, step, static_cast<int>(posted)});
+      receives_[posted] = group_->start_receive(to.data, to.bytes, t.peer, {t.name, step, t.number});
     }
     for (const int i : action.needs) wait_for(receives_[static_cast<std::size_t>(i)]);
     for (const int i : action.reuses) wait_for(sends_[static_cast<std::size_t>(i)]);
@@ -142,7 +142,7 @@ bool PipelineExecutor::run(std::int64_t step, const BindFeeds& bind, bool guarde
     for (int i = action.sends_from; i < action.sends_to; ++i) {
       const Transfer& t = script_.sends[static_cast<std::size_t>(i)];
       const Memory from = memory_of(t);
-      sends_[static_cast<std::size_t>(i)] = group_->start_send(from.data, from.bytes, t.peer, {t.name, step, i});
+      sends_[static_cast<std::size_t>(i)] = group_->start_send(from.data, from.bytes, t.peer, {t.name, step, t.number});
     }
   }
   for (auto& request : receives_) wait_for(request);
