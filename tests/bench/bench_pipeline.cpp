@@ -24,7 +24,7 @@
 namespace weft {
 namespace {
 
-constexpr int kSteps = 12, kLayers = 14;
+constexpr int kSteps = 40, kLayers = 16;
 constexpr std::int64_t kSamples = 128;
 
 double median(std::vector<double> values) {
@@ -89,7 +89,7 @@ int main(int argc, char** argv) {
     weft::MpiRuntime runtime(weft::detect_launch(), {});
     const auto world = runtime.world();
     nlohmann::ordered_json rows;
-    const std::string width = argc > 1 ? argv[1] : "1024";
+    const std::string width = argc > 1 ? argv[1] : "512";
     for (const int chunks : {1, 2})
       for (const int m : {2, 4, 8}) rows.push_back(weft::measured(*world, width, m, chunks));
     if (world->rank() == 0) fmt::print("{}\n", rows.dump(2));
