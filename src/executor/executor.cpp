@@ -136,29 +136,23 @@ void Executor::resolve(std::size_t n, const std::vector<std::shared_ptr<Kernel>>
   }
 }
 
-namespace {
-
-/// The buffer of that name and kind, which takes so many bytes.
-std::size_t buffer_for(const Program& program, const std::string& name, BufferKind kind, std::int64_t bytes) {
-  const int b = program.find_buffer(name, kind);
-  if (b < 0)
-    throw InternalError(
-        fmt::format("program '{}' has no {} '{}'", program.role, kind == BufferKind::feed ? "feed" : "fetch", name));
-  const std::int64_t wanted = program.buffers[static_cast<std::size_t>(b)].bytes;
-  if (bytes != wanted)
-    throw InternalError(fmt::format("program '{}': '{}' takes {} bytes, given {}", program.role, name, wanted, bytes));
-  return static_cast<std::size_t>(b);
-}
-
-}  // namespace
-
 void Executor::bind(const std::string& feed, const std::byte* data, std::int64_t bytes) {
-  // A feed is only ever read.
-  base_[buffer_for(program_, feed, BufferKind::feed, bytes)] = const_cast<std::byte*>(data);
+  const int b = program_.find_buffer(feed, BufferKind::feed);
+  check_internal(b >= 0, "program '" + program_.role + "' has no feed '" + feed + "'");
+  bind_buffer(b, feed, const_cast<std::byte*>(data), bytes);  // a feed is only ever read
 }
 
 void Executor::bind_fetch(const std::string& fetch, std::byte* data, std::int64_t bytes) {
-  base_[buffer_for(program_, fetch, BufferKind::fetch, bytes)] = data;
+  const int b = program_.find_buffer(fetch, BufferKind::fetch);
+  check_internal(b >= 0, "program '" + program_.role + "' has no fetch '" + fetch + "'");
+  bind_buffer(b, fetch, data, bytes);
+}
+
+void Executor::bind_buffer(int buffer, const std::string& name, std::byte* data, std::int64_t bytes) {
+  const std::int64_t wanted = program_.buffers[static_cast<std::size_t>(buffer)].bytes;
+  if (bytes != wanted)
+    throw InternalError(fmt::format("program '{}': '{}' takes {} bytes, given {}", program_.role, name, wanted, bytes));
+  base_[static_cast<std::size_t>(buffer)] = data;
 }
 
 namespace {
