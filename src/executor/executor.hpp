@@ -106,9 +106,9 @@ class Executor {
     Communicator* group = nullptr;
   };
 
-  void bind_buffer(int buffer, const std::string& name, std::byte* data, std::int64_t bytes);
   void resolve(std::size_t instruction, const std::vector<std::shared_ptr<Kernel>>& kernels, CommunicatorSet* groups);
   std::byte* address(const View& view) const;
+  void bind_buffer(int buffer, const std::string& name, std::byte* data, std::int64_t bytes);
   void execute(std::size_t instruction, std::int64_t step);
   void start_collective(std::size_t instruction, std::int64_t step);
 
