@@ -41,8 +41,10 @@ std::vector<bool> forward_nodes(const Graph& pass) {
 
 }  // namespace
 
-PassNodes::PassNodes(const Graph& pass)
-    : forward_(forward_nodes(pass)), cheap_(pass.nodes().size(), false), states_(pass.values().size()) {
+PassNodes::PassNodes(const Graph& pass, bool all_forward)
+    : forward_(all_forward ? std::vector<bool>(pass.nodes().size(), true) : forward_nodes(pass)),
+      cheap_(pass.nodes().size(), false),
+      states_(pass.values().size()) {
   std::vector<bool> made_of_states(pass.values().size(), false);
   for (const GraphInput& i : pass.inputs()) {
     if (i.role != InputRole::state || i.name.starts_with(kAccumulated)) continue;

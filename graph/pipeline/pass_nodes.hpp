@@ -1,4 +1,4 @@
-// What of an accumulating pass is forward, and what follows from states alone.
+// What of a pass is forward, and what follows from states alone.
 #pragma once
 
 #include <set>
@@ -11,7 +11,8 @@ namespace weft {
 
 class PassNodes {
  public:
-  explicit PassNodes(const Graph& pass);
+  /// Of an accumulating pass; `all_forward`: of a graph without a backward pass.
+  explicit PassNodes(const Graph& pass, bool all_forward = false);
 
   /// Whether the sum of the pass's losses depends on the node.
   bool is_forward(NodeId n) const { return forward_[static_cast<std::size_t>(n)]; }

@@ -19,10 +19,12 @@ namespace {
 
 class Maker {
  public:
-  Maker(const Graph& pass, const Graph& last, const StageCut& cut, const PipelineShape& shape)
+  Maker(const Graph& pass, const Graph& last, const StageCut& cut, const PipelineShape& shape,
+        const StateReaders& read_elsewhere)
       : pass_(split(pruned(pass), cut, shape)),
         update_(join_sums(update_of_step(last), shares_)),
         shape_(shape),
+        read_elsewhere_(read_elsewhere),
         staged_(place_in_stages(pass_, cut)) {
     check(cut);
     std::map<std::string, int> homes;
@@ -109,7 +111,7 @@ class Maker {
   }
 
   void find_holders() {
-    std::map<std::string, std::set<int>> held;
+    StateReaders held = read_elsewhere_;
     for (const PipelineSegment& s : result_.segments) {
       for (const GraphInput& i : s.graph.inputs())
         if (i.role == InputRole::state) held[i.name].insert(s.rank);
@@ -171,6 +173,7 @@ class Maker {
   std::vector<ShareOfSum> shares_;
   const Graph pass_, update_;
   PipelineShape shape_;
+  const StateReaders& read_elsewhere_;
   StagedPass staged_;
   StagedUpdate end_;
   std::string guard_;
@@ -179,8 +182,9 @@ class Maker {
 
 }  // namespace
 
-Pipeline make_pipeline(const Graph& pass, const Graph& last, const StageCut& cut, const PipelineShape& shape) {
-  return Maker(pass, last, cut, shape).run();
+Pipeline make_pipeline(const Graph& pass, const Graph& last, const StageCut& cut, const PipelineShape& shape,
+                       const StateReaders& read_elsewhere) {
+  return Maker(pass, last, cut, shape, read_elsewhere).run();
 }
 
 Mesh without_pipeline(const Mesh& mesh) {

@@ -19,6 +19,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,7 +37,7 @@ struct PipelineShape {
 };
 
 struct PipelineSegment {
-  enum class Kind : std::uint8_t { forward, forward_and_backward, backward, update };
+  enum class Kind : std::uint8_t { forward, forward_and_backward, backward, update, result };
   Kind kind = Kind::forward;
   std::string name;  ///< "forward 0", "first backward 2", "update 1"
   int rank = 0;
@@ -57,6 +58,7 @@ struct Transfer {
   int peer = 0;     ///< coordinate along the axis
   int buffer = -1;  ///< -1: the state called `name`
   int slot = 0;
+  int number = 0;  ///< among all messages of a step, equal on both ends
 };
 
 /// What a rank does next. Receives and sends are indices into its script's lists.
@@ -91,7 +93,16 @@ struct Pipeline {
 /// Pass::last of the same size, both after the graph passes of lowering (graph_passes in lower.hpp), without the axis
 /// "pipeline". Equal for all ranks of equal other coordinates. Throws UserError for shapes that cannot be,
 /// InternalError where the passes do not fit.
-Pipeline make_pipeline(const Graph& pass, const Graph& last, const StageCut& cut, const PipelineShape& shape);
+/// `read_elsewhere`: coordinates that read states besides, in evaluation, and get each new value too.
+using StateReaders = std::map<std::string, std::set<int>>;
+Pipeline make_pipeline(const Graph& pass, const Graph& last, const StageCut& cut, const PipelineShape& shape,
+                       const StateReaders& read_elsewhere = {});
+
+/// The same stages for a graph that only reads states (an evaluation): one batch goes through all of them, and every
+/// rank fetches what it makes. `graph` is a rank's share after the graph passes, `shape.micro_batches` 1. Its states
+/// must be where the training pipeline holds them: readers_of it are that one's `read_elsewhere`.
+Pipeline make_evaluation_pipeline(const Graph& graph, const StageCut& cut, const PipelineShape& shape);
+StateReaders readers_of(const Pipeline& pipeline);
 
 /// Each rank's buffers and script, readable.
 std::string str(const Pipeline& pipeline);

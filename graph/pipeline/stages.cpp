@@ -14,14 +14,16 @@
 namespace weft {
 namespace {
 
-constexpr int kNowhere = -1;
+constexpr int kNowhere = kWhereRead;
 constexpr int kMadeAgainDepth = 8;
 
 class Placer {
  public:
   Placer(const Graph& pass, const StageCut& cut)
-      : pass_(pass), nodes_(pass), stages_(static_cast<int>(cut.size()) + 1), stage_(pass.nodes().size(), kNowhere) {
-    place_forward(cut);
+      : pass_(pass),
+        nodes_(pass),
+        stages_(static_cast<int>(cut.size()) + 1),
+        stage_(forward_stages(pass, nodes_, cut)) {
     find_readers();
     for (NodeId n = 0; n < static_cast<NodeId>(pass.nodes().size()); ++n)
       if (!nodes_.is_forward(n) && !nodes_.is_cheap(n)) stage_[index(n)] = follow(pass.node(n).inputs);
@@ -60,19 +62,6 @@ class Placer {
 
  private:
   static std::size_t index(std::int32_t id) { return static_cast<std::size_t>(id); }
-
-  void place_forward(const StageCut& cut) {
-    std::size_t next = 0;
-    for (NodeId n = 0; n < static_cast<NodeId>(stage_.size()); ++n) {
-      if (!nodes_.is_forward(n) || nodes_.is_cheap(n)) continue;
-      const std::set<std::string> states = nodes_.states_of(pass_.node(n));
-      while (next < cut.size() && states.count(cut[next]) != 0) ++next;
-      stage_[index(n)] = static_cast<int>(next);
-    }
-    if (next < cut.size())
-      throw InternalError(
-          fmt::format("pipeline: no stage begins with '{}': the pass does not read it, or not in order", cut[next]));
-  }
 
   void find_readers() {
     available_.resize(pass_.values().size());
@@ -189,6 +178,21 @@ class Placer {
 };
 
 }  // namespace
+
+std::vector<int> forward_stages(const Graph& pass, const PassNodes& nodes, const StageCut& cut) {
+  std::vector<int> stages(pass.nodes().size(), kWhereRead);
+  std::size_t next = 0;
+  for (NodeId n = 0; n < static_cast<NodeId>(stages.size()); ++n) {
+    if (!nodes.is_forward(n) || nodes.is_cheap(n)) continue;
+    const std::set<std::string> states = nodes.states_of(pass.node(n));
+    while (next < cut.size() && states.count(cut[next]) != 0) ++next;
+    stages[static_cast<std::size_t>(n)] = static_cast<int>(next);
+  }
+  if (next < cut.size())
+    throw InternalError(
+        fmt::format("pipeline: no stage begins with '{}': the pass does not read it, or not in order", cut[next]));
+  return stages;
+}
 
 StagedPass place_in_stages(const Graph& pass, const StageCut& cut) {
   const auto placer = std::make_shared<const Placer>(pass, cut);

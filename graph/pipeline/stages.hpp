@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "graph/pipeline/cut_graph.hpp"
+#include "graph/pipeline/pass_nodes.hpp"
 #include "weft/graph.hpp"
 
 namespace weft {
@@ -36,6 +37,10 @@ struct StagedPass {
 inline int forward_segment(int stage) { return stage; }
 inline int backward_segment(int stage, int stages) { return 2 * (stages - 1) - stage; }
 inline int segment_count(int stages) { return 2 * stages - 1; }
+
+/// The stage of each node of a pruned graph that is forward, kWhereRead for others and for those that are cheap. Throws
+/// InternalError where the graph does not read the cut's states in their order.
+std::vector<int> forward_stages(const Graph& pass, const PassNodes& nodes, const StageCut& cut);
 
 /// `pass` is pruned. Throws InternalError where it does not read the cut's states in their order.
 StagedPass place_in_stages(const Graph& pass, const StageCut& cut);

@@ -70,7 +70,7 @@ PipelineExecutor::PipelineExecutor(const Pipeline& pipeline, int coordinate, std
     executors_[segment] =
         std::make_unique<Executor>(std::move(programs.at(segment)), device, states, cache, arena, &groups, names);
   for (const PipelineAction& action : script_.actions)
-    if (action.updates) last_ = executors_.at(action.segment).get();
+    if (action.segment != PipelineAction::kNone) last_ = executors_.at(action.segment).get();
 }
 
 PipelineExecutor::Memory PipelineExecutor::slot(int buffer, int number) const {
@@ -130,7 +130,7 @@ bool PipelineExecutor::run(std::int64_t step, const BindFeeds& bind, bool guarde
     for (; posted < static_cast<std::size_t>(action.posted); ++posted) {
       const Transfer& t = script_.receives[posted];
       const Memory to = memory_of(t);
-      receives_[posted] = group_->start_receive(to.data, to.bytes, t.peer, {t.name, step, static_cast<int>(posted)});
+      receives_[posted] = group_->start_receive(to.data, to.bytes, t.peer, {t.name, step, t.number});
     }
     for (const int i : action.needs) wait_for(receives_[static_cast<std::size_t>(i)]);
     for (const int i : action.reuses) wait_for(sends_[static_cast<std::size_t>(i)]);
@@ -142,7 +142,7 @@ bool PipelineExecutor::run(std::int64_t step, const BindFeeds& bind, bool guarde
     for (int i = action.sends_from; i < action.sends_to; ++i) {
       const Transfer& t = script_.sends[static_cast<std::size_t>(i)];
       const Memory from = memory_of(t);
-      sends_[static_cast<std::size_t>(i)] = group_->start_send(from.data, from.bytes, t.peer, {t.name, step, i});
+      sends_[static_cast<std::size_t>(i)] = group_->start_send(from.data, from.bytes, t.peer, {t.name, step, t.number});
     }
   }
   for (auto& request : receives_) wait_for(request);
@@ -151,7 +151,7 @@ bool PipelineExecutor::run(std::int64_t step, const BindFeeds& bind, bool guarde
 }
 
 Tensor PipelineExecutor::fetch(const std::string& name) const {
-  check_internal(last_ != nullptr, "a pipeline without an update has no fetches");
+  check_internal(last_ != nullptr, "a pipeline that runs nothing has no fetches");
   return last_->fetch(name);
 }
 

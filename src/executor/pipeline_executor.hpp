@@ -69,7 +69,7 @@ class PipelineExecutor {
   std::vector<std::int64_t> slot_stride_;
   std::map<std::string, int> buffers_;
   std::map<int, std::unique_ptr<Executor>> executors_;
-  const Executor* last_ = nullptr;  ///< of the update of states
+  const Executor* last_ = nullptr;  ///< the last that runs: it has the fetches
   std::vector<std::unique_ptr<Request>> receives_, sends_;
   Times times_;
   Clock::time_point started_{};

@@ -2,8 +2,8 @@
 //
 //     mpirun -n 2 bench_pipeline [WIDTH]
 //
-// An MLP of equal layers, one thread a rank, one stage a rank (and two, interleaved). JSON on standard output, from
-// rank 0, for each number m of micro-batches: `bubble`, the part of the time until the last pass has run in which the
+// An MLP of equal layers, one thread a rank, one stage a rank (and two, interleaved). A line of JSON from rank 0
+// for each number m of micro-batches: `bubble`, the part of the time until the last pass has run in which the
 // average rank runs no pass, of the fastest step (neighbours on the machine make others longer) and the median over
 // steps; `formula`, (p - 1) / (v m + p - 1); `imbalance`, the slowest rank's computation over the average's, less 1, of
 // the fastest step.
@@ -24,7 +24,7 @@
 namespace weft {
 namespace {
 
-constexpr int kSteps = 12, kLayers = 14;
+constexpr int kSteps = 40, kLayers = 16;
 constexpr std::int64_t kSamples = 128;
 
 double median(std::vector<double> values) {
@@ -88,11 +88,14 @@ int main(int argc, char** argv) {
   try {
     weft::MpiRuntime runtime(weft::detect_launch(), {});
     const auto world = runtime.world();
-    nlohmann::ordered_json rows;
-    const std::string width = argc > 1 ? argv[1] : "1024";
+    const std::string width = argc > 1 ? argv[1] : "512";
     for (const int chunks : {1, 2})
-      for (const int m : {2, 4, 8}) rows.push_back(weft::measured(*world, width, m, chunks));
-    if (world->rank() == 0) fmt::print("{}\n", rows.dump(2));
+      for (const int m : {2, 4, 8}) {
+        const auto row = weft::measured(*world, width, m, chunks);
+        if (world->rank() != 0) continue;
+        fmt::print("{}\n", row.dump());
+        std::fflush(stdout);
+      }
     return 0;
   } catch (const std::exception& e) {
     fmt::print(stderr, "{}\n", e.what());

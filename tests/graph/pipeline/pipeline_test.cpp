@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include "graph/ir/interpret.hpp"
+#include "graph/ir/op_rules.hpp"
+#include "graph/ir/passes/attention.hpp"
+#include "graph/ir/passes/simplify.hpp"
 #include "tests/graph/pipeline/harness.hpp"
 #include "tests/graph/training/fixture.hpp"
 #include "tests/graph/training/models.hpp"
@@ -113,6 +117,39 @@ TEST(Pipeline, Gpt2CombinesWithSamplesAndHeadsOverRanks) {
                           {"transformer.h.1.attn.c_attn.weight", "tensor", 1, 3},
                           {"transformer.wte.weight", "tensor", 0}};
   expect_trains_alike(gpt2_step(2, clipped_sgd()), mesh_of(1, 2, 2), 1, 1e-5, cuts);
+}
+
+/// Evaluation of one batch over ranks, with the states of training, against one rank's.
+void expect_evaluates_alike(const PassedStep& step, int ranks) {
+  const Graph pass = step.graph(Pass::middle), last = step.graph(Pass::last);
+  const auto primitive = [](const Graph& g) {
+    return simplify(decompose(g, [](const Node& n) { return is_pointwise(n.op) || is_attention(n.op); }));
+  };
+  const StageCut cut = choose_stages(pass, {ranks, 1, 2});
+  const Model model = step.make(step.pass_samples);
+  const Graph whole = primitive(build_evaluation(model, step.job, step.pass_samples, step.target_sample).graph);
+  const std::vector<Pipeline> evaluation{make_evaluation_pipeline(whole, cut, {ranks, 1, 1})};
+  const Pipeline training =
+      make_pipeline(primitive(pass), primitive(last), cut, {ranks, 1, 2}, readers_of(evaluation[0]));
+  std::vector<std::vector<Table>> states(1, std::vector<Table>(static_cast<std::size_t>(ranks)));
+  Table inputs = step.states();
+  for (const auto& [state, holders] : training.held)
+    if (training.shares.count(state) == 0)
+      for (const int c : holders) states[0][static_cast<std::size_t>(c)][state] = inputs.at(state);
+  const Table feeds = step.pass_feeds(step.feeds(0), 0);
+  inputs.insert(feeds.begin(), feeds.end());
+  const Table expected = interpret(whole, inputs);
+  const auto got = interpret_pipeline({{}, evaluation, states, [&](int, int) { return feeds; }}, false);
+  for (const Table& fetches : got[0])
+    for (const auto& [name, value] : expected) EXPECT_EQ(fetches.at(name).as_double(0), value.as_double(0)) << name;
+}
+
+TEST(Pipeline, EvaluationGoesThroughTheStagesOfTraining) {
+  for (const int ranks : {2, 4}) {
+    expect_evaluates_alike(mlp_step(2), ranks);
+    expect_evaluates_alike(gpt2_step(2, clipped_sgd()), ranks);
+  }
+  expect_evaluates_alike(conv_step(2), 2);
 }
 
 TEST(Pipeline, ResNetTrainsBitForBitAsOnOneRank) {
