@@ -1,0 +1,134 @@
+// Instrumentation, one sanitizer or the other.
+#include "kernels/cpu/jit/sanitize.hpp"
+
+#if defined(__SANITIZE_ADDRESS__)
+
+#include <llvm/IR/Module.h>
+#include <llvm/IR/PassManager.h>
+#include <llvm/Passes/PassBuilder.h>
+#include <llvm/Target/TargetMachine.h>
+#include <llvm/Transforms/Instrumentation/AddressSanitizer.h>
+
+namespace weft::cpu {
+
+std::string_view watched_by() { return "address"; }
+
+bool is_run_time_of_watching(std::string_view name) { return name.starts_with("__asan_"); }
+
+void instrument(llvm::Module& module, llvm::TargetMachine& machine) {
+  for (llvm::Function& function : module)
+    if (!function.isDeclaration()) function.addFnAttr(llvm::Attribute::SanitizeAddress);
+  llvm::LoopAnalysisManager loop_analyses;
+  llvm::FunctionAnalysisManager function_analyses;
+  llvm::CGSCCAnalysisManager call_analyses;
+  llvm::ModuleAnalysisManager module_analyses;
+  llvm::PassBuilder passes(&machine);
+  passes.registerModuleAnalyses(module_analyses);
+  passes.registerCGSCCAnalyses(call_analyses);
+  passes.registerFunctionAnalyses(function_analyses);
+  passes.registerLoopAnalyses(loop_analyses);
+  passes.crossRegisterProxies(loop_analyses, function_analyses, call_analyses, module_analyses);
+  llvm::ModulePassManager list;
+  // The process has begun long ago: no constructor has to tell the run time so.
+  list.addPass(llvm::AddressSanitizerPass({}, false, false, llvm::AsanDtorKind::None, llvm::AsanCtorKind::None));
+  list.run(module, module_analyses);
+}
+
+}  // namespace weft::cpu
+
+#elif defined(__SANITIZE_THREAD__)
+
+#include <llvm/Analysis/ValueTracking.h>
+#include <llvm/IR/Constants.h>
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/InstIterator.h>
+#include <llvm/IR/IntrinsicInst.h>
+#include <llvm/IR/Module.h>
+#include <llvm/Target/TargetMachine.h>
+
+#include <vector>
+
+#include "weft/error.hpp"
+
+namespace weft::cpu {
+namespace {
+
+class Telling {
+ public:
+  explicit Telling(llvm::Module& module)
+      : module_(module), read_(declared("__tsan_read_range")), write_(declared("__tsan_write_range")) {}
+
+  void accesses_of(llvm::Function& function) {
+    std::vector<llvm::Instruction*> all;
+    for (llvm::Instruction& one : llvm::instructions(function)) all.push_back(&one);
+    for (llvm::Instruction* one : all) {
+      if (auto* load = llvm::dyn_cast<llvm::LoadInst>(one))
+        range(one, read_, load->getPointerOperand(), load->getType());
+      else if (auto* store = llvm::dyn_cast<llvm::StoreInst>(one))
+        range(one, write_, store->getPointerOperand(), store->getValueOperand()->getType());
+      else if (auto* call = llvm::dyn_cast<llvm::IntrinsicInst>(one))
+        lanes_of(call);
+    }
+  }
+
+ private:
+  llvm::FunctionCallee declared(const char* name) {
+    llvm::LLVMContext& context = module_.getContext();
+    return module_.getOrInsertFunction(name, llvm::Type::getVoidTy(context), llvm::PointerType::get(context, 0),
+                                       llvm::Type::getInt64Ty(context));
+  }
+
+  void range(llvm::Instruction* before, llvm::FunctionCallee tell, llvm::Value* pointer, llvm::Type* type) {
+    if (llvm::isa<llvm::AllocaInst>(llvm::getUnderlyingObject(pointer))) return;  // the thread's own
+    llvm::IRBuilder<> builder(before);
+    builder.CreateCall(tell, {pointer, builder.getInt64(module_.getDataLayout().getTypeStoreSize(type))});
+  }
+
+  /// Accesses whose mask is a constant: each lane that takes part.
+  void lanes_of(llvm::IntrinsicInst* call) {
+    const llvm::Intrinsic::ID id = call->getIntrinsicID();
+    const bool reads = id == llvm::Intrinsic::masked_load || id == llvm::Intrinsic::masked_gather;
+    if (!reads && id != llvm::Intrinsic::masked_store && id != llvm::Intrinsic::masked_scatter) return;
+    llvm::Value *pointer = call->getArgOperand(reads ? 0 : 1), *mask = call->getArgOperand(reads ? 2 : 3);
+    auto* type = llvm::cast<llvm::FixedVectorType>(reads ? call->getType() : call->getArgOperand(0)->getType());
+    auto* known = llvm::dyn_cast<llvm::Constant>(mask);
+    check_internal(known, "a generated kernel's mask is not known when it is compiled");
+    llvm::IRBuilder<> builder(call);
+    for (unsigned lane = 0; lane < type->getNumElements(); ++lane) {
+      if (known->getAggregateElement(lane)->isZeroValue()) continue;
+      llvm::Value* at = pointer->getType()->isVectorTy()
+                            ? builder.CreateExtractElement(pointer, lane)
+                            : builder.CreateConstGEP1_32(type->getElementType(), pointer, lane);
+      range(call, reads ? read_ : write_, at, type->getElementType());
+    }
+  }
+
+  llvm::Module& module_;
+  llvm::FunctionCallee read_, write_;
+};
+
+}  // namespace
+
+std::string_view watched_by() { return "thread"; }
+
+bool is_run_time_of_watching(std::string_view name) { return name.starts_with("__tsan_"); }
+
+void instrument(llvm::Module& module, llvm::TargetMachine&) {
+  Telling telling(module);
+  for (llvm::Function& function : module)
+    if (!function.isDeclaration()) telling.accesses_of(function);
+}
+
+}  // namespace weft::cpu
+
+#else
+
+namespace weft::cpu {
+
+std::string_view watched_by() { return ""; }
+bool is_run_time_of_watching(std::string_view) { return false; }
+void instrument(llvm::Module&, llvm::TargetMachine&) {}
+
+}  // namespace weft::cpu
+
+#endif
