@@ -29,8 +29,11 @@ void instrument(llvm::Module& module, llvm::TargetMachine& machine) {
   passes.registerLoopAnalyses(loop_analyses);
   passes.crossRegisterProxies(loop_analyses, function_analyses, call_analyses, module_analyses);
   llvm::ModulePassManager list;
+  llvm::AddressSanitizerOptions options;
+  options.InstrumentationWithCallsThreshold = 0;  // a check in line at each access of a tile takes minutes to compile
+  options.UseAfterReturn = llvm::AsanDetectStackUseAfterReturnMode::Never;  // a kernel's own buffers stay in it
   // The process has begun long ago: no constructor has to tell the run time so.
-  list.addPass(llvm::AddressSanitizerPass({}, false, false, llvm::AsanDtorKind::None, llvm::AsanCtorKind::None));
+  list.addPass(llvm::AddressSanitizerPass(options, false, false, llvm::AsanDtorKind::None, llvm::AsanCtorKind::None));
   list.run(module, module_analyses);
 }
 
