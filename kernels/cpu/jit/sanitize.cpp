@@ -49,6 +49,7 @@ void instrument(llvm::Module& module, llvm::TargetMachine& machine) {
 #include <llvm/IR/Module.h>
 #include <llvm/Target/TargetMachine.h>
 
+#include <string>
 #include <vector>
 
 #include "weft/error.hpp"
@@ -58,33 +59,35 @@ namespace {
 
 class Telling {
  public:
-  explicit Telling(llvm::Module& module)
-      : module_(module), read_(declared("__tsan_read_range")), write_(declared("__tsan_write_range")) {}
+  explicit Telling(llvm::Module& module) : module_(module) {}
 
   void accesses_of(llvm::Function& function) {
     std::vector<llvm::Instruction*> all;
     for (llvm::Instruction& one : llvm::instructions(function)) all.push_back(&one);
     for (llvm::Instruction* one : all) {
       if (auto* load = llvm::dyn_cast<llvm::LoadInst>(one))
-        range(one, read_, load->getPointerOperand(), load->getType());
+        tell(one, "read", load->getPointerOperand(), load->getType());
       else if (auto* store = llvm::dyn_cast<llvm::StoreInst>(one))
-        range(one, write_, store->getPointerOperand(), store->getValueOperand()->getType());
+        tell(one, "write", store->getPointerOperand(), store->getValueOperand()->getType());
       else if (auto* call = llvm::dyn_cast<llvm::IntrinsicInst>(one))
         lanes_of(call);
     }
   }
 
  private:
-  llvm::FunctionCallee declared(const char* name) {
-    llvm::LLVMContext& context = module_.getContext();
-    return module_.getOrInsertFunction(name, llvm::Type::getVoidTy(context), llvm::PointerType::get(context, 0),
-                                       llvm::Type::getInt64Ty(context));
-  }
-
-  void range(llvm::Instruction* before, llvm::FunctionCallee tell, llvm::Value* pointer, llvm::Type* type) {
+  /// Scalars by their size, vectors as ranges: of a range of a few bytes the run time may forget.
+  void tell(llvm::Instruction* before, const std::string& what, llvm::Value* pointer, llvm::Type* type) {
     if (llvm::isa<llvm::AllocaInst>(llvm::getUnderlyingObject(pointer))) return;  // the thread's own
     llvm::IRBuilder<> builder(before);
-    builder.CreateCall(tell, {pointer, builder.getInt64(module_.getDataLayout().getTypeStoreSize(type))});
+    const std::uint64_t bytes = module_.getDataLayout().getTypeStoreSize(type);
+    if (type->isVectorTy())
+      builder.CreateCall(module_.getOrInsertFunction("__tsan_" + what + "_range", builder.getVoidTy(),
+                                                     builder.getPtrTy(), builder.getInt64Ty()),
+                         {pointer, builder.getInt64(bytes)});
+    else
+      builder.CreateCall(module_.getOrInsertFunction("__tsan_" + what + std::to_string(bytes), builder.getVoidTy(),
+                                                     builder.getPtrTy()),
+                         {pointer});
   }
 
   /// Accesses whose mask is a constant: each lane that takes part.
@@ -102,12 +105,11 @@ class Telling {
       llvm::Value* at = pointer->getType()->isVectorTy()
                             ? builder.CreateExtractElement(pointer, lane)
                             : builder.CreateConstGEP1_32(type->getElementType(), pointer, lane);
-      range(call, reads ? read_ : write_, at, type->getElementType());
+      tell(call, reads ? "read" : "write", at, type->getElementType());
     }
   }
 
   llvm::Module& module_;
-  llvm::FunctionCallee read_, write_;
 };
 
 }  // namespace

@@ -2,8 +2,8 @@
 //
 // Under AddressSanitizer, LLVM's pass: every access is checked, and a thread's own buffers get red zones. Under
 // ThreadSanitizer, whose pass leaves out vectors of more than 16 bytes, each load and store of an operand is told to
-// the run time as a range. In other builds nothing happens. The undefined-behaviour sanitizer sees no generated code:
-// its arithmetic is defined by the loop IR.
+// the run time. In other builds nothing happens. The undefined-behaviour sanitizer sees no generated code: its
+// arithmetic is defined by the loop IR.
 #pragma once
 
 #include <string_view>

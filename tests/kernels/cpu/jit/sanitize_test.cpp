@@ -70,9 +70,9 @@ TEST(WatchedCode, TwoThreadsThatWriteOneElementAreFound) {
           std::exit(0);  // with the sanitizer's code where it found something
         };
         if (stride == kColumns)
-          EXPECT_EXIT(run(), ::testing::ExitedWithCode(0), "");
+          EXPECT_EXIT(run(), ::testing::ExitedWithCode(0), "") << name_of(isa) << ", " << lanes;
         else
-          EXPECT_EXIT(run(), ::testing::ExitedWithCode(86), "data race");
+          EXPECT_EXIT(run(), ::testing::ExitedWithCode(86), "data race") << name_of(isa) << ", " << lanes;
       }
 }
 
