@@ -24,6 +24,7 @@
 
 #include "emitter_version.hpp"
 #include "kernels/cpu/jit/phase_emitter.hpp"
+#include "kernels/cpu/jit/sanitize.hpp"
 #include "weft/error.hpp"
 
 namespace weft::cpu {
@@ -99,6 +100,7 @@ std::string generate(const loops::Kernel& kernel, const JitTarget& target, llvm:
   const auto machine = make_machine(target);
   const auto module = emit_module(kernel, target, *machine, context);
   optimise(*module, *machine);
+  if (kind == llvm::CodeGenFileType::ObjectFile) instrument(*module, *machine);
   return generate(*module, *machine, kind);
 }
 
@@ -126,7 +128,8 @@ std::string object_code(const loops::Kernel& kernel, const JitTarget& target) {
 }
 
 std::string code_key(const loops::Kernel& kernel, const JitTarget& target) {
-  return "weft " + std::string(kEmitterVersion) + " LLVM " LLVM_VERSION_STRING " " + target.key() + "\n" + kernel.str();
+  return "weft " + std::string(kEmitterVersion) + std::string(watched_by()) + " LLVM " LLVM_VERSION_STRING " " +
+         target.key() + "\n" + kernel.str();
 }
 
 }  // namespace weft::cpu

@@ -1,8 +1,10 @@
-// ORC with JITLink: one dynamic library for each kernel, which sees a fixed list of C functions and nothing else.
+// ORC with JITLink: one dynamic library for each kernel, which sees a fixed list of C functions and nothing else (but a
+// sanitizer's, in builds that watch memory).
 #include "kernels/cpu/jit/linker.hpp"
 
 #include <llvm/ExecutionEngine/JITLink/JITLinkMemoryManager.h>
 #include <llvm/ExecutionEngine/Orc/Core.h>
+#include <llvm/ExecutionEngine/Orc/ExecutionUtils.h>
 #include <llvm/ExecutionEngine/Orc/ExecutorProcessControl.h>
 #include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
 #include <llvm/Support/MemoryBuffer.h>
@@ -12,6 +14,7 @@
 #include <cstring>
 
 #include "kernels/cpu/jit/codegen.hpp"
+#include "kernels/cpu/jit/sanitize.hpp"
 #include "weft/error.hpp"
 
 namespace weft::cpu {
@@ -106,6 +109,9 @@ class Linker::Session : public std::enable_shared_from_this<Linker::Session> {
       symbols[session_.intern(known.name)] = {orc::ExecutorAddr::fromPtr(known.address),
                                               llvm::JITSymbolFlags::Exported | llvm::JITSymbolFlags::Callable};
     take(functions_->define(orc::absoluteSymbols(std::move(symbols))));
+    if (watched_by().empty()) return;
+    functions_->addGenerator(take(orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(
+        '\0', [](const orc::SymbolStringPtr& name) { return is_run_time_of_watching(*name); })));
   }
   ~Session() { llvm::consumeError(session_.endSession()); }
 

@@ -162,7 +162,7 @@ TEST(CpuAttention, QueriesOfWhichAFiniteMaskHidesEveryKeyShareThemAlike) {
 TEST(CpuAttention, ProbabilitiesMadeAgainSumToOne) {
   const auto device = make_cpu_device({2, CpuIsa::automatic, true});
   const Sizes s{2, 70, 97, 2, 2, 16, 8};
-  for (const float hidden : {-1e3F, -1e5F, -1e6F, -1e7F, -1e9F, -1e30F, kLowest})
+  for (const float hidden : {-1e3F, -1e6F, -1e9F, kLowest})
     for (const DType type : {DType::f32, DType::bf16}) {
       Body forward, backward;
       const std::vector<Tensor> operands = {random_tensor(type, {s.batch, s.queries, s.heads, s.features}, 1),
