@@ -31,8 +31,9 @@ class Fusion {
 
   std::vector<Unit> run(const FixedGroups& fixed) {
     claim_alone(fixed.alone);
+    claim_epilogues(false);
     group_depthwise(groups_, oracle_);
-    claim_epilogues();
+    claim_epilogues(true);
     copied_ = group_attention(groups_, oracle_);
     claim_others();
     groups_.order_collectives(fixed.buckets);
@@ -72,10 +73,12 @@ class Fusion {
 
   // --- 1. epilogues -----------------------------------------------------------------------------------------------
 
-  void claim_epilogues() {
+  /// Depthwise convolutions come after the others: what these take is no longer before them.
+  void claim_epilogues(bool depthwise) {
     for (NodeId n = 0; n < groups_.node_count(); ++n) {
       const Op op = node(n).op;
       if ((op != Op::conv_general && op != Op::dot_general) || !groups_.free(n)) continue;
+      if (!depthwise && is_depthwise_convolution(groups_.graph(), n)) continue;
       std::set<NodeId> nodes{n};
       ValueId tail = node(n).outputs[0];
       while (true) {

@@ -31,17 +31,7 @@ class DepthwiseFusion {
   bool is_computed(NodeId n) const {
     return is_pointwise(node(n).op) && node(n).op != Op::stop_gradient && groups_.free(n);
   }
-  static bool is_convolution(Op op) {
-    return op == Op::conv_general || op == Op::conv_data_grad || op == Op::conv_filter_grad;
-  }
-
-  bool is_depthwise(NodeId n) const {
-    if (!is_convolution(node(n).op)) return false;
-    const Shape& filter = shape(node(n).op == Op::conv_filter_grad ? node(n).outputs[0] : node(n).inputs[1]);
-    const std::int64_t groups = node(n).attributes.integer("groups");
-    return groups > 1 && filter.rank() == 4 && filter[0] == groups && filter[1] == 1 &&
-           shape(node(n).inputs[0])[1] == groups;
-  }
+  bool is_depthwise(NodeId n) const { return is_depthwise_convolution(groups_.graph(), n); }
 
   bool is_channel_sum(NodeId n, Op op) const {
     return node(n).op == op && groups_.free(n) && node(n).attributes.integers("dims") == Dims{0, 2, 3};
@@ -129,12 +119,31 @@ class DepthwiseFusion {
     nodes.insert(n);
     if (!accepted(nodes, {n})) return;
     const int id = groups_.add({nodes, {n}, {}, {}, UnitKind::kernel});
-    for (const NodeId user : groups_.users(node(n).outputs[0])) {
+    const ValueId last = take_chain_behind(id, node(n).outputs[0]);
+    for (const NodeId user : groups_.users(last)) {
       if (is_channel_sum(user, Op::moments)) try_to_join(id, {user, {}});
       if (!groups_.is_widening(user)) continue;
       for (const NodeId behind : groups_.users(node(user).outputs[0]))
         if (is_channel_sum(behind, Op::moments)) try_to_join(id, {behind, {user}});
     }
+  }
+
+  /// What pointwise operators make of `v` one after the other, each the only reader of the one before; the
+  /// last of them.
+  ValueId take_chain_behind(int id, ValueId v) {
+    while (groups_.users(v).size() == 1 && !groups_.is_output(v)) {
+      const NodeId user = groups_.users(v)[0];
+      const ValueId result = node(user).outputs[0];
+      if (!is_computed(user) || shape(result) != shape(v)) return v;
+      Part part{user, {}};
+      for (const ValueId operand : node(user).inputs)
+        if (const NodeId maker = groups_.producer(operand); maker != kNone && groups_.inlineable(maker))
+          part.copied.insert(maker);
+      try_to_join(id, part);
+      if (groups_.free(user)) return v;
+      v = result;
+    }
+    return v;
   }
 
   /// The gradient to the filter of the convolution whose gradient to its input is `n`.
@@ -194,6 +203,15 @@ class DepthwiseFusion {
 };
 
 }  // namespace
+
+bool is_depthwise_convolution(const Graph& graph, NodeId n) {
+  const Node& node = graph.node(n);
+  if (node.op != Op::conv_general && node.op != Op::conv_data_grad && node.op != Op::conv_filter_grad) return false;
+  const Shape& filter = graph.type(node.op == Op::conv_filter_grad ? node.outputs[0] : node.inputs[1]).shape;
+  const std::int64_t groups = node.attributes.integer("groups");
+  return groups > 1 && filter.rank() == 4 && filter[0] == groups && filter[1] == 1 &&
+         graph.type(node.inputs[0]).shape[1] == groups;
+}
 
 void group_depthwise(Groups& groups, const KernelOracle& oracle) { DepthwiseFusion(groups, oracle).run(); }
 

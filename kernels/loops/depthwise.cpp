@@ -334,8 +334,8 @@ class DepthwiseEmitter {
         continue;
       }
       // Squares of f32 numbers are exact in f64: a mean of 1e5 times the spread leaves the variance six digits.
-      const double count = static_cast<double>(p_.line_shape.elements() / p_.channels);
-      const ExprId elements = b_.real(count, DType::f64);
+      const std::int64_t count = p_.line_shape.elements() / p_.channels;
+      const ExprId elements = b_.real(static_cast<double>(count), DType::f64);
       const ExprId mean = let(body, b_.div(total(), elements)), square = b_.div(total(), elements);
       write(s.node->outputs[0], values_.channel(), mean);
       write(s.node->outputs[1], values_.channel(),

@@ -48,16 +48,24 @@ class Reader {
       for (const char* name : {"strides", "pads_low", "pads_high", "dilations"})
         if (c->attributes.integers(name) != f->attributes.integers(name)) return refuse("gradients that differ");
     }
-    p_.slide = f != nullptr ? f->inputs[1] : c->inputs[0];
-    if (c != nullptr) p_.filter = c->inputs[1];
-    if (f != nullptr) p_.line_operand = f->inputs[0];
+    if (f != nullptr) {
+      p_.slide = f->inputs[1];
+      p_.line_operand = f->inputs[0];
+      p_.line_shape = shape(p_.line_operand);
+    }
+    if (c != nullptr) {
+      p_.slide = c->inputs[0];
+      p_.filter = c->inputs[1];
+      if (f != nullptr && shape(c->outputs[0]) != p_.line_shape) return refuse("gradients of two shapes");
+      p_.line_shape = shape(c->outputs[0]);
+    }
     p_.slide_shape = shape(p_.slide);
-    p_.line_shape = shape(c != nullptr ? c->outputs[0] : f->inputs[0]);
-    if (f != nullptr && shape(f->inputs[0]) != p_.line_shape) refuse("gradients of two shapes");
   }
 
   void read_geometry() {
-    const Node& node = p_.convolution != nullptr ? *p_.convolution : *p_.filter_gradient;
+    const Node* geometry = p_.convolution != nullptr ? p_.convolution : p_.filter_gradient;
+    if (geometry == nullptr) return refuse("no convolution");
+    const Node& node = *geometry;
     const Shape &s = p_.slide_shape, &l = p_.line_shape;
     const Shape& w = shape(p_.convolution != nullptr ? p_.filter : node.outputs[0]);
     if (s.rank() != 4) return refuse("takes windows of two dimensions");

@@ -88,6 +88,26 @@ TEST(FuseDepthwise, AnOperandThatSomethingElseReadsStaysInMemory) {
   EXPECT_EQ(kernels_with(kernels, {Op::minimum, Op::conv_general}), 0);
 }
 
+/// As in inference with normalisations folded into convolutions.
+TEST(FuseDepthwise, ABiasAndABoundBehindItJoinItToo) {
+  GraphBuilder b;
+  const std::map<std::string, Tensor> values{{"x", random_tensor(DType::f32, {1, 16, 9, 9}, 1)},
+                                             {"w", random_tensor(DType::f32, {16, 1, 3, 3}, 2)},
+                                             {"bias", random_tensor(DType::f32, {16}, 3)}};
+  const auto input = [&](const std::string& name) {
+    return b.input(name, InputRole::feed, {DType::f32, values.at(name).shape()});
+  };
+  const ValueId x = input("x");
+  const ValueId before = b.binary(Op::minimum, b.unary(Op::exp, x), b.like(x, 2));
+  const ValueId y = b.conv(before, input("w"), {{1, 1}, {1, 1}, {1, 1}, {1, 1}, 16});
+  const ValueId sum = b.add(y, b.broadcast_in(input("bias"), b.shape(y), {1}));
+  b.output("y", OutputRole::fetch, b.binary(Op::maximum, sum, b.like(sum, 0)));
+  const auto device = make_cpu_device({2, CpuIsa::automatic, true});
+  testing::CompiledGraph compiled(b.graph(), values, *device);
+  testing::expect_close(compiled.run(values).at("y"), interpret(b.graph(), values).at("y"), 2e-5, "y");
+  EXPECT_EQ(kernels_with(compiled.lowered().program.kernels, {Op::minimum, Op::conv_general, Op::add, Op::maximum}), 1);
+}
+
 TEST(FuseDepthwise, WithoutFusionOrLayoutsValuesAreTheSame) {
   EXPECT_EQ(kernels_with(Separable(2).check({"fuse"}), {Op::minimum, Op::conv_general}), 0);
   Separable(1).check({"layouts"});
