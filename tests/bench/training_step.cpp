@@ -19,7 +19,8 @@ TrainingStep::TrainingStep(const JobSpec& given, Device& device, double tune_sec
   StepCompiler compiler(model.file, job, data.shapes, run_length(job, data.description), device.oracle());
   const Plan plan = unsplit_plan(job, 1);
   program_ = compiler.training({job.batch, 0, job.batch, Pass::only}, plan, 0);
-  add_model_states(states_, compiler.model(job.batch), program_.tied);
+  for (const ModelState& s : compiler.model(job.batch).states)
+    if (!program_.tied.contains(s.name)) states_.add(s.name, s.initial);
   for (const AddedState& s : program_.added) states_.add(s.name, s.initial);
   const Program& program = program_.lowered.program;
   for (int space = 0; space < 3; ++space) arena_.reserve(program.arena_bytes[space], static_cast<MemorySpace>(space));
