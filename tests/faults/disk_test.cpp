@@ -46,12 +46,12 @@ TEST_F(Disk, ThatFillsUpDuringACheckpointEndsTheRunAndEarlierCheckpointsStayGood
 }
 
 TEST_F(Disk, ThatFillsUpUnderTheLogEndsTheRunOnAllRanks) {
-  const SmallDisk disk(runs(), "size=256k");
+  const SmallDisk disk(runs(), "size=1m");
   SKIP_UNLESS_MOUNTED(disk);
   for (const int ranks : {1, 2}) {
     fs::remove(runs() / "filler");
     fs::remove_all(run_folder("run"));
-    fill(runs(), 100 << 10);
+    fill(runs(), (100 << 10) + ranks * (160 << 10));  // each rank maps a log of its operations at the start
     const Ended full = run(train(ranks, {"--set", "steps=5000", "--set", "checkpoint=never"}));
     EXPECT_EQ(full.code, 3) << full.str();
     EXPECT_THAT(full.err, AnyOf(HasSubstr("log.jsonl"), HasSubstr("events.out.tfevents")));
