@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -37,9 +38,9 @@ void FailureNotices::tell(std::string_view message) noexcept {
     int rank = 0, size = 1;
     MPI_Comm_rank(comm_, &rank);
     MPI_Comm_size(comm_, &size);
-    // Left behind on purpose: a request that has not ended keeps its bytes.
-    auto* text = new std::string(message.substr(0, kMostBytes));
+    auto text = std::make_unique<std::string>(message.substr(0, kMostBytes));
     std::vector<MPI_Request> requests;
+    requests.reserve(static_cast<std::size_t>(size));
     for (int k = 1; k < size; ++k) {
       MPI_Request request = MPI_REQUEST_NULL;
       const int peer = (rank + k) % size;
@@ -53,7 +54,8 @@ void FailureNotices::tell(std::string_view message) noexcept {
         break;
       std::this_thread::yield();
     }
-    if (all) delete text;
+    // Left behind on purpose: a request that has not ended keeps its bytes.
+    if (!all) static_cast<void>(text.release());
   } catch (...) {
     // Then the others find out by waiting.
   }

@@ -48,9 +48,7 @@ TEST(Parity, LenetOnTwoRanksWithoutThePassesThatOrderAndPlace) {
   expect_pytorch_losses("lenet", 2, {"compile.without=[buckets, updates, schedule, reuse, memory]"});
 }
 
-TEST(Parity, Resnet18WhoseForwardPassRunsAgain) {
-  expect_pytorch_losses("resnet18", 2, {"parallel.recompute=full"});
-}
+TEST(Parity, Resnet18WhoseForwardPassRunsAgain) { expect_pytorch_losses("resnet18", 2, {"parallel.recompute=full"}); }
 TEST(Parity, UnetWhoseForwardPassRunsAgain) { expect_pytorch_losses("unet", 1, {"parallel.recompute=full"}); }
 TEST(Parity, Gpt2WhoseForwardPassRunsAgainInEveryPass) {
   expect_pytorch_losses("gpt2", 2, {"parallel.recompute=full", "micro_batch=1"});
